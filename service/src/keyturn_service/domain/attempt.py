@@ -1,0 +1,61 @@
+"""Attempts: one presentation of a token, noted before it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from keyturn_service.domain.ids import AttemptId, ConnectionId, SpoolId, WorkspaceId
+
+
+class AttemptOutcome(StrEnum):
+    """How an attempt ended; an attempt without one is open."""
+
+    STORED = "stored"  # a token response is in the database
+    REFUSED = "refused"  # a complete refusal: the token was not used up
+    NOT_PRESENTED = "not_presented"  # no byte of the request left
+    NOT_PROCESSED = "not_processed"  # the org said so: 429 or 503
+    BUSY = "busy"  # another presentation of the same token was under way
+    UNKNOWN = "unknown"  # the outcome is not known; spool_answered says whether its spool spoke
+    SUPERSEDED = "superseded"  # a later grant made it meaningless
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """The intent to present one token, committed before the call.
+
+    `token_hash` is a keyed hash of the token about to be presented. `spool_answered` is True
+    once the spool it names has said that it holds nothing for it, or was declared lost.
+    `presented_again` marks the one decided second presentation.
+    """
+
+    id: AttemptId
+    workspace_id: WorkspaceId
+    connection_id: ConnectionId
+    generation: int
+    fence: int
+    token_hash: bytes
+    spool_id: SpoolId
+    started_at: datetime
+    presented_again: bool
+    outcome: AttemptOutcome | None
+    spool_answered: bool
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpooledAnswer:
+    """What came back for an attempt, as received, before anything looked at it.
+
+    `status` is None where no status line came at all: the spool then says "nothing".
+    """
+
+    attempt_id: AttemptId
+    workspace_id: WorkspaceId
+    connection_id: ConnectionId
+    generation: int
+    received_at: datetime
+    status: int | None
+    body: bytes
+    complete: bool

@@ -1,0 +1,72 @@
+"""Audit events and their hash chains."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from keyturn_service.domain.ids import ConnectionId, WorkspaceId
+
+CHAIN_START: Final = bytes(32)
+_FORMAT: Final = b"keyturn-audit-1\x00"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """Who did what to which connection.
+
+    `type` is `<thing>.<past participle>`; `actor` is `key_…`, `user`, `system` or `operator`.
+    `detail` holds short text and numbers, never a secret: values appear as keyed hashes.
+    """
+
+    type: str
+    at: datetime
+    workspace_id: WorkspaceId | None
+    actor: str
+    connection_id: ConnectionId | None = None
+    detail: Mapping[str, str | int | bool | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """An event in its writer's chain. `writer` is one run of one replica."""
+
+    writer: str
+    sequence: int
+    event: AuditEvent
+    previous: bytes
+    hash: bytes
+
+
+def chained(event: AuditEvent, *, writer: str, sequence: int, previous: bytes) -> AuditRecord:
+    """Return the event as the next record of a chain."""
+    return AuditRecord(
+        writer=writer,
+        sequence=sequence,
+        event=event,
+        previous=previous,
+        hash=record_hash(event, writer=writer, sequence=sequence, previous=previous),
+    )
+
+
+def record_hash(event: AuditEvent, *, writer: str, sequence: int, previous: bytes) -> bytes:
+    """Hash a record over everything it says and the record before it."""
+    body = json.dumps(
+        [
+            writer,
+            sequence,
+            event.type,
+            event.at.isoformat(),
+            event.workspace_id,
+            event.actor,
+            event.connection_id,
+            dict(sorted(event.detail.items())),
+        ],
+        separators=(",", ":"),
+        ensure_ascii=False,
+    ).encode()
+    return hashlib.sha256(_FORMAT + previous + body).digest()

@@ -1,0 +1,134 @@
+"""Connections and their token sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from keyturn_core.salesforce.hosts import Environment, Origin
+from keyturn_core.salesforce.ids import OrgId, UserId
+from keyturn_core.salesforce.scopes import Scope
+from keyturn_core.secrets import AccessToken, RefreshToken
+
+from keyturn_service.domain.ids import AppId, ConnectionId, CustomerId, WorkspaceId
+
+IDLE_LIMIT: Final = timedelta(days=30)  # design.md 5.11; the idle limit of partner apps
+FIXED_LIFETIME: Final = timedelta(days=365)  # what a deployed app's policy comes up with
+SESSION_MARGIN: Final = timedelta(seconds=60)  # served only while this far from the learned end
+DEFAULT_SESSION: Final = timedelta(hours=2)  # Salesforce's default session timeout
+SHORTEST_SESSION: Final = timedelta(minutes=15)  # the shortest timeout an admin can choose
+
+
+class ConnectionState(StrEnum):
+    """Where a connection stands; see the reference page on states."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    UNCERTAIN = "uncertain"
+    REAUTHORIZATION_REQUIRED = "reauthorization_required"
+    REVOKED = "revoked"
+
+
+class Renewal(StrEnum):
+    """How a new access token is got."""
+
+    REFRESH_TOKEN = "refresh_token"  # noqa: S105 - a word, not a secret
+    JWT_BEARER = "jwt_bearer"
+
+
+class DiesBecause(StrEnum):
+    """Why a connection will end at `dies_at` when nobody does anything."""
+
+    IDLE = "idle"
+    FIXED_LIFETIME = "fixed_lifetime"
+    CERTIFICATE = "certificate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectedUser:
+    """The Salesforce user who let the vendor in."""
+
+    id: UserId
+    username: str
+    email: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSet:
+    """What one token response put in force, opened; it never leaves memory in this form.
+
+    `expires_at` is the learned end of the access token, None where it was refused already.
+    """
+
+    generation: int
+    access_token: AccessToken
+    refresh_token: RefreshToken | None
+    received_at: datetime
+    expires_at: datetime | None
+
+    def serves(self, now: datetime) -> bool:
+        """Tell whether the access token is safely inside its learned life."""
+        return self.expires_at is not None and now < self.expires_at - SESSION_MARGIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One customer's org that let the vendor in.
+
+    A connection keeps its org for life: authorizing it from another org is a mistake or an
+    attack, never an update. `authorized_at` is the time of the last grant: a fixed lifetime
+    counts from it. `problem` is a code of the catalogue, or None.
+    """
+
+    id: ConnectionId
+    workspace_id: WorkspaceId
+    app_id: AppId
+    customer_id: CustomerId
+    state: ConnectionState
+    environment: Environment
+    org_id: OrgId
+    org_name: str | None
+    instance_url: Origin
+    login_url: Origin
+    user: ConnectedUser
+    scopes: frozenset[Scope]
+    renewal: Renewal
+    keep_alive: bool
+    generation: int
+    session_life: timedelta
+    created_at: datetime
+    authorized_at: datetime
+    last_used_at: datetime | None
+    last_refreshed_at: datetime | None
+    problem: str | None
+
+    def dies(self) -> tuple[datetime, DiesBecause] | tuple[None, None]:
+        """Return when the connection ends if nobody acts, and why.
+
+        A connection that is kept alive is refreshed long before it is idle for 30 days, so
+        only the fixed lifetime of the org's policy ends it.
+        """
+        if self.state not in {ConnectionState.ACTIVE, ConnectionState.UNCERTAIN}:
+            return None, None
+        fixed = self.authorized_at + FIXED_LIFETIME
+        idle = (self.last_refreshed_at or self.authorized_at) + IDLE_LIMIT
+        if not self.keep_alive and idle < fixed:
+            return idle, DiesBecause.IDLE
+        return fixed, DiesBecause.FIXED_LIFETIME
+
+    def with_problem(self, state: ConnectionState, problem: str | None) -> Connection:
+        """Return the connection in another state, with what is wrong with it."""
+        return replace(self, state=state, problem=problem)
+
+
+def learned_session(current: timedelta, *, refused_at_age: timedelta) -> timedelta:
+    """Return the session length after an access token was refused at an age.
+
+    A refusal inside the shortest timeout that an admin can choose says nothing about the
+    length (a session was ended by hand), so it changes nothing; a later one shortens it.
+    """
+    if refused_at_age < SHORTEST_SESSION:
+        return current
+    return min(current, refused_at_age)
