@@ -74,6 +74,10 @@ class KeyedHash(Protocol):
         ...
 
 
+class StoreUnavailable(Exception):
+    """The database does not answer; what was asked of it may or may not be done."""
+
+
 # --- what is kept ---------------------------------------------------------------------------
 
 
@@ -293,6 +297,10 @@ class Connections(Protocol):
         """Return the app's connections to an org that are not revoked, pending ones included."""
         ...
 
+    async def set_instance_url(self, connection_id: ConnectionId, instance_url: Origin) -> None:
+        """Keep the org's new API origin, after that host was seen to be the org's."""
+        ...
+
     async def set_keep_alive(self, connection_id: ConnectionId, *, keep_alive: bool) -> None:
         """Say whether the idle guardian keeps the connection alive."""
         ...
@@ -342,6 +350,10 @@ class TokenStore(Protocol):
         Raises:
             StaleWrite: the generation or the fence is not in force any more.
         """
+        ...
+
+    async def attempt(self, attempt_id: AttemptId) -> Attempt | None:
+        """Return an attempt, ended or not."""
         ...
 
     async def open_attempt(self, connection_id: ConnectionId) -> Attempt | None:
@@ -636,6 +648,14 @@ class TokenEndpoint(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Organization:
+    """The `Organization` record of an org, as far as it is needed."""
+
+    name: str
+    is_sandbox: bool
+
+
 class OrgDirectory(Protocol):
     """What an org says of itself."""
 
@@ -655,8 +675,12 @@ class OrgDirectory(Protocol):
         """
         ...
 
-    async def org_name(self, instance_url: Origin, token: AccessToken) -> str | None:
-        """Return the name of the org, None where the user may not see it."""
+    async def organization(self, instance_url: Origin, token: AccessToken) -> Organization | None:
+        """Return the org's own record, None where the user may not see it.
+
+        Raises:
+            OrgUnreachable: no answer came.
+        """
         ...
 
 
@@ -679,17 +703,9 @@ class Uses(Protocol):
         ...
 
 
-class UnitClock(Protocol):
-    """Waiting, as use cases may: handed in so that tests need not wait."""
+class Waiting(Protocol):
+    """Waiting, handed in so that tests need not wait."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait by the machine's own clock."""
-        ...
-
-
-class Held(Protocol):
-    """A seam for crash tests: named points between intent and delivery."""
-
-    async def __call__(self, point: str) -> None:
-        """Do nothing in production."""
         ...

@@ -25,9 +25,9 @@ class ServiceError(Exception):
         super().__init__(code if reason is None else f"{code}: {reason}")
 
     @property
-    def refusal(self) -> Refusal:
-        """What the catalogue says of it; the reason's words where there is one."""
-        return CATALOGUE[self.reason or self.code]
+    def refusal(self) -> Refusal | None:
+        """What the catalogue says of it: the reason's entry where there is one."""
+        return CATALOGUE.get(self.reason or self.code)
 
 
 class NotFound(ServiceError):
