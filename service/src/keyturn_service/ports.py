@@ -15,7 +15,13 @@ from keyturn_core.salesforce.hosts import Environment, Origin
 from keyturn_core.salesforce.identity import Identity
 from keyturn_core.salesforce.ids import OrgId
 from keyturn_core.salesforce.scopes import Scope
-from keyturn_core.secrets import AccessToken, CodeVerifier, ConsumerSecret, RefreshToken
+from keyturn_core.secrets import (
+    AccessToken,
+    CodeVerifier,
+    ConsumerSecret,
+    RefreshToken,
+    Secret,
+)
 
 from keyturn_service.domain.api_key import ApiKey
 from keyturn_service.domain.app import App, Workspace
@@ -69,7 +75,7 @@ class Randomness(Protocol):
 class KeyedHash(Protocol):
     """A keyed hash: the same text under the same label gives the same 32 bytes."""
 
-    def __call__(self, label: str, value: str) -> bytes:
+    def __call__(self, label: str, value: str | Secret) -> bytes:
         """Hash `value` under the key derived for `label`."""
         ...
 
@@ -332,6 +338,14 @@ class RefreshLeases(Protocol):
         """
         ...
 
+    async def release_earlier_runs(self) -> int:
+        """End the leases that earlier runs of this replica held; return how many.
+
+        Called once at start-up: the owner of a lease is the replica's spool, which only one
+        process holds at a time, so whoever held them is dead.
+        """
+        ...
+
     async def release(self, lease: Lease) -> None:
         """Give the lease back; nothing happens where it is not ours any more."""
         ...
@@ -364,14 +378,11 @@ class TokenStore(Protocol):
         """Return the attempts without an outcome that name a spool."""
         ...
 
-    async def replace(
-        self, connection: Connection, tokens: TokenSet, *, attempt: Attempt, fenced: bool = True
-    ) -> bool:
-        """Put `tokens` in force where `attempt.generation` still is, and end the attempt.
+    async def replace(self, connection: Connection, tokens: TokenSet, *, attempt: Attempt) -> bool:
+        """Put `tokens` in force where generation and fence of `attempt` still are.
 
-        `connection` is kept as it stands beside. With `fenced`, the attempt's fence must be the
-        connection's newest too. False: another replica was first; nothing but the attempt's
-        end changed.
+        `connection` is kept as it stands beside, and the attempt ends as `stored`: all or
+        nothing. False: another replica was first, and nothing changed.
         """
         ...
 

@@ -1,0 +1,145 @@
+"""Confirm a connection, as the vendor's backend inside its own user's session."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, replace
+
+from keyturn_core.secrets import AccessToken, RefreshToken
+
+from keyturn_service.domain.audit import AuditEvent
+from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
+from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
+from keyturn_service.domain.errors import ConnectRefused, NotFound
+from keyturn_service.domain.ids import ConnectSessionId, WorkspaceId
+from keyturn_service.ports import (
+    AuditLog,
+    Clock,
+    Connections,
+    ConnectSessions,
+    KeyedHash,
+    PendingGrant,
+    RevocationReason,
+    StaleWrite,
+)
+from keyturn_service.use_cases.end_grant import EndGrant
+from keyturn_service.use_cases.settle_attempt import expiry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmConnection:
+    """Put a pending grant in force, and end the one that it supersedes."""
+
+    sessions: ConnectSessions
+    connections: Connections
+    end_grant: EndGrant
+    audit: AuditLog
+    hashes: KeyedHash
+    clock: Clock
+
+    async def __call__(
+        self,
+        workspace_id: WorkspaceId,
+        session_id: ConnectSessionId,
+        actor: str,
+        *,
+        confirmation_code: str | None,
+        org_id: str | None,
+    ) -> Connection:
+        """Return the connection, active from now on.
+
+        `confirmation_code` came with the browser; for `delivery: shared` the asker's browser
+        has none, and `org_id` is what the vendor's user was shown.
+
+        Raises:
+            NotFound: there is no such session in the workspace.
+            ConnectRefused: `session_expired`, `confirmation_invalid`.
+        """
+        session = await self.sessions.get(workspace_id, session_id)
+        if session is None:
+            raise NotFound("connect_session")
+        await self._check(session, actor, confirmation_code, org_id)
+        grant = await self.sessions.pending_grant(session_id)
+        existing = None
+        if session.connection_id is not None:
+            existing = await self.connections.get(workspace_id, session.connection_id)
+        if grant is None or existing is None:
+            raise ConnectRefused("session_expired")
+        connection = _active(existing, grant)
+        tokens = TokenSet(
+            generation=connection.generation,
+            access_token=grant.access_token,
+            refresh_token=grant.refresh_token,
+            received_at=grant.received_at,
+            expires_at=expiry(grant.access_token, grant.received_at, connection),
+        )
+        await self._note(session, actor, "connection.confirmed", grant.org_id)
+        completed = replace(session, status=SessionStatus.COMPLETED, confirmation_hash=None)
+        try:
+            superseded = await self.sessions.confirm(completed, connection, tokens)
+        except StaleWrite:
+            raise ConnectRefused("confirmation_invalid") from None
+        await self._end_superseded(connection, superseded)
+        return connection
+
+    async def _check(
+        self, session: ConnectSession, actor: str, code: str | None, org_id: str | None
+    ) -> None:
+        status = session.status_at(self.clock.now())
+        if status is SessionStatus.EXPIRED:
+            await self._refuse(session, actor, "session_expired", "too late")
+        if status is not SessionStatus.AWAITING_CONFIRMATION:
+            await self._refuse(session, actor, "confirmation_invalid", status)
+        if session.delivery is Delivery.SHARED:
+            fits = org_id is not None and org_id == session.org_id
+        else:
+            fits = code is not None and hmac.compare_digest(
+                self.hashes("confirmation", code), session.confirmation_hash or b""
+            )
+        if not fits:
+            await self._refuse(session, actor, "confirmation_invalid", "wrong code or org")
+
+    async def _end_superseded(self, connection: Connection, superseded: TokenSet | None) -> None:
+        """End the earlier grant only now that the new one is stored."""
+        if superseded is None:
+            return
+        tokens: list[AccessToken | RefreshToken] = [superseded.access_token]
+        if superseded.refresh_token is not None:
+            tokens = [superseded.refresh_token]
+        await self.end_grant(
+            connection, tokens, reason=RevocationReason.SUPERSEDED, ends_connection=False
+        )
+
+    async def _refuse(self, session: ConnectSession, actor: str, code: str, because: str) -> None:
+        await self._note(session, actor, "connect_session.refused", because)
+        raise ConnectRefused(code)
+
+    async def _note(self, session: ConnectSession, actor: str, type_: str, about: str) -> None:
+        await self.audit.record(
+            AuditEvent(
+                type=type_,
+                at=self.clock.now(),
+                workspace_id=session.workspace_id,
+                actor=actor,
+                connection_id=session.connection_id,
+                detail={"connect_session_id": session.id, "about": about},
+            )
+        )
+
+
+def _active(existing: Connection, grant: PendingGrant) -> Connection:
+    return replace(
+        existing,
+        state=ConnectionState.ACTIVE,
+        problem=None,
+        generation=existing.generation + 1,
+        environment=grant.environment,
+        org_name=grant.org_name,
+        instance_url=grant.instance_url,
+        login_url=grant.login_url,
+        user=grant.user,
+        scopes=grant.scopes,
+        session_life=grant.session_life,
+        authorized_at=grant.received_at,
+        last_refreshed_at=grant.received_at,
+    )

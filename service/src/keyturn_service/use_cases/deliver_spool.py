@@ -1,0 +1,148 @@
+"""Deliver what lies on the spool, and find what died without leaving anything there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import structlog
+from keyturn_core.errors import CoreError
+from keyturn_core.oauth.authorization_code_grant import read_authorization_code_answer
+from keyturn_core.oauth.token_answer import TokenAnswer
+
+from keyturn_service.domain.attempt import Attempt, SpooledAnswer
+from keyturn_service.domain.audit import AuditEvent
+from keyturn_service.domain.connect_session import ConnectSession, SessionStatus
+from keyturn_service.domain.errors import ConnectionCannotServe
+from keyturn_service.domain.ids import ConnectionId, ConnectSessionId
+from keyturn_service.ports import (
+    AuditLog,
+    Clock,
+    ConnectSessions,
+    RefreshLeases,
+    RevocationReason,
+    Spool,
+    TokenStore,
+)
+from keyturn_service.use_cases.end_grant import EndGrant
+from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
+from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
+from keyturn_service.use_cases.settle_attempt import SettleAttempt
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverSpool:
+    """Bring answers of this replica's spool to the database, each under the refresh lease."""
+
+    store: TokenStore
+    sessions: ConnectSessions
+    leases: RefreshLeases
+    settle: SettleAttempt
+    resolve: ResolveUncertain
+    end_grant: EndGrant
+    spool: Spool
+    audit: AuditLog
+    clock: Clock
+
+    async def recover(self) -> None:
+        """Account for every attempt that an earlier run of this replica left open.
+
+        Called once, before anything is served: no attempt of this spool is under way then.
+        """
+        await self.leases.release_earlier_runs()
+        await self()
+        for attempt in await self.store.open_attempts_of(self.spool.id):
+            if await self.spool.get(attempt.id) is None:
+                await self.resolve.found_open(attempt)
+
+    async def __call__(self) -> int:
+        """Deliver what can be delivered now; return how many answers that were."""
+        delivered = 0
+        for attempt_id in await self.spool.undelivered():
+            spooled = await self.spool.get(attempt_id)
+            if spooled is not None and await self._deliver(spooled):
+                delivered += 1
+        return delivered
+
+    async def _deliver(self, spooled: SpooledAnswer) -> bool:
+        if spooled.attempt_id.startswith("cs_"):
+            return await self._deliver_code(spooled)
+        attempt = await self.store.attempt(spooled.attempt_id)
+        if attempt is None or attempt.outcome is not None:
+            await self.spool.delivered(spooled.attempt_id)
+            return False
+        lease = await self.leases.acquire(attempt.connection_id, ttl=LEASE_TTL)
+        if lease is None:
+            return False  # the attempt is under way, or another replica looks after it
+        try:
+            return await self._settle(replace(attempt, fence=lease.fence), spooled)
+        finally:
+            await self.leases.release(lease)
+
+    async def _settle(self, attempt: Attempt, spooled: SpooledAnswer) -> bool:
+        loaded = await self.store.load(attempt.connection_id)
+        if loaded is None:
+            await self.spool.delivered(attempt.id)
+            return False
+        connection, tokens = loaded
+        try:
+            settled = await self.settle(attempt, connection, tokens, spooled)
+        except ConnectionCannotServe as refused:
+            _log.info("spool_delivered", connection_id=attempt.connection_id, outcome=refused.code)
+            return True
+        if isinstance(settled, Attempt):
+            await self.resolve.found_open(settled)
+        _log.info("spool_delivered", connection_id=attempt.connection_id, outcome="stored")
+        return True
+
+    async def _deliver_code(self, spooled: SpooledAnswer) -> bool:
+        """End a grant whose session died between the exchange and the save.
+
+        The customer's browser lost its way back; what is not confirmed is revoked.
+        """
+        session_id = ConnectSessionId(spooled.attempt_id)
+        session = await self.sessions.get(spooled.workspace_id, session_id)
+        ends = session is not None and self._died(session)
+        if session is not None and session.status is SessionStatus.AUTHORIZING and not ends:
+            return False  # its request may still be at work
+        await self.spool.delivered(spooled.attempt_id)
+        if session is None or session.authorization is None or not ends:
+            return False
+        await self._end_code_grant(session, spooled)
+        return True
+
+    def _died(self, session: ConnectSession) -> bool:
+        if session.status is SessionStatus.AUTHORIZING:
+            return session.status_at(self.clock.now()) is SessionStatus.EXPIRED
+        return session.status in {SessionStatus.FAILED, SessionStatus.EXPIRED}
+
+    async def _end_code_grant(self, session: ConnectSession, spooled: SpooledAnswer) -> None:
+        answer = TokenAnswer(
+            status=spooled.status or 0, body=spooled.body, complete=spooled.complete
+        )
+        try:
+            response = read_authorization_code_answer(answer)
+        except CoreError:
+            return
+        await self.audit.record(
+            AuditEvent(
+                type="code.grant_found",
+                at=self.clock.now(),
+                workspace_id=session.workspace_id,
+                actor="system",
+                connection_id=session.reauthorizes,
+                detail={"connect_session_id": session.id},
+            )
+        )
+        tokens = [t for t in (response.refresh_token, response.access_token) if t is not None]
+        if session.authorization is not None:
+            await self.end_grant.of_host(
+                session.authorization.login_url,
+                tokens,
+                workspace_id=session.workspace_id,
+                connection_id=session.reauthorizes or ConnectionId(""),
+                app_id=session.app_id,
+                reason=RevocationReason.UNCONFIRMED,
+                ends_connection=False,
+            )

@@ -1,0 +1,257 @@
+"""Renew a connection's access token by its refresh token: the rotation-proof protocol.
+
+A refresh token that was used and is presented again ends the grant, so each presentation is
+noted before it is made, and what came back is on the spool before anything looks at it. What
+an answer means is in `settle_attempt`; what to do about an attempt whose outcome nobody knows
+is in `resolve_uncertain`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from keyturn_core.oauth.refresh_grant import refresh_request
+from keyturn_core.oauth.token_answer import NotProcessed, OutcomeUnknown
+from keyturn_core.secrets import RefreshToken
+
+from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
+from keyturn_service.domain.audit import AuditEvent
+from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
+from keyturn_service.domain.errors import ConnectionCannotServe, NotFound
+from keyturn_service.domain.ids import ID_BYTES, AttemptId, ConnectionId, new_id
+from keyturn_service.ports import (
+    Apps,
+    AuditLog,
+    Clock,
+    DeadlinePassed,
+    KeyedHash,
+    Lease,
+    Randomness,
+    RefreshLeases,
+    Spool,
+    StaleWrite,
+    TokenEndpoint,
+    TokenStore,
+    Waiting,
+)
+from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
+from keyturn_service.use_cases.settle_attempt import SettleAttempt
+
+LEASE_TTL: Final = timedelta(seconds=60)  # outlives the HTTP time-out (30 s) plus the save
+_PATIENCE: Final = 25.0  # seconds a caller waits; the client's own time-out is 30
+_POLL: Final = 0.05  # seconds between looks while another replica holds the lease
+_log = structlog.get_logger()
+
+
+@dataclass(kw_only=True)
+class RefreshTokens:
+    """Renew token sets: one attempt at a time for all callers and all replicas."""
+
+    store: TokenStore
+    leases: RefreshLeases
+    apps: Apps
+    endpoint: TokenEndpoint
+    spool: Spool
+    audit: AuditLog
+    hashes: KeyedHash
+    clock: Clock
+    randomness: Randomness
+    waiting: Waiting
+    settle: SettleAttempt
+    resolve: ResolveUncertain
+    _running: dict[ConnectionId, asyncio.Task[tuple[Connection, TokenSet]]] = field(
+        default_factory=dict, init=False
+    )
+
+    async def __call__(
+        self, connection_id: ConnectionId, *, refused: int
+    ) -> tuple[Connection, TokenSet]:
+        """Return a token set newer than generation `refused`, rotating at most once for it.
+
+        All callers of this process share one attempt; a caller that goes away does not end it.
+
+        Raises:
+            ConnectionCannotServe: no newer token set can be had now; the code says why.
+            NotFound: the connection has no token set.
+        """
+        while True:
+            task = self._running.get(connection_id)
+            if task is None:
+                task = asyncio.create_task(self._renew(connection_id, refused))
+                self._running[connection_id] = task
+                task.add_done_callback(lambda done: self._forget(connection_id, done))
+            try:
+                connection, tokens = await asyncio.wait_for(asyncio.shield(task), _PATIENCE)
+            except TimeoutError:
+                raise ConnectionCannotServe("org_unavailable", retry_after=5) from None
+            if tokens.generation > refused:
+                return connection, tokens
+
+    def _forget(
+        self, connection_id: ConnectionId, task: asyncio.Task[tuple[Connection, TokenSet]]
+    ) -> None:
+        if self._running.get(connection_id) is task:
+            del self._running[connection_id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.info("refresh_ended", connection_id=connection_id, error=type(error).__name__)
+
+    async def _renew(
+        self, connection_id: ConnectionId, refused: int
+    ) -> tuple[Connection, TokenSet]:
+        give_up = self.clock.monotonic() + LEASE_TTL.total_seconds()
+        while True:
+            connection, tokens = await self._load(connection_id)
+            if tokens.generation > refused:
+                return connection, tokens
+            lease = await self.leases.acquire(connection_id, ttl=LEASE_TTL)
+            if lease is not None:
+                break
+            if self.clock.monotonic() > give_up:
+                raise ConnectionCannotServe("org_unavailable", retry_after=5)
+            await self.waiting.sleep(_POLL)
+        try:
+            attempt_or_tokens = await self._under_lease(lease, refused)
+        finally:
+            await self.leases.release(lease)
+        if isinstance(attempt_or_tokens, Attempt):
+            return await self.settle.wait_for_other(attempt_or_tokens)
+        return attempt_or_tokens
+
+    async def _under_lease(
+        self, lease: Lease, refused: int
+    ) -> tuple[Connection, TokenSet] | Attempt:
+        connection, tokens = await self._load(lease.connection_id)
+        if tokens.generation > refused:
+            return connection, tokens  # another replica was first
+        again = False
+        earlier = await self.store.open_attempt(lease.connection_id)
+        if earlier is not None:
+            spooled = await self.resolve(connection, earlier)
+            if spooled is not None:
+                earlier = replace(earlier, fence=lease.fence)
+                return await self.settle(earlier, connection, tokens, spooled)
+            again = True
+        return await self.present(lease, connection, tokens, again=again)
+
+    async def present(
+        self, lease: Lease, connection: Connection, tokens: TokenSet, *, again: bool
+    ) -> tuple[Connection, TokenSet] | Attempt:
+        """Present the refresh token, once, and return what is in force then.
+
+        Returns the attempt where the org says that another presentation is under way.
+
+        Raises:
+            ConnectionCannotServe: the attempt brought no token set.
+        """
+        client = await self.apps.client(connection.app_id)
+        if client is None or tokens.refresh_token is None:
+            raise ConnectionCannotServe(
+                "reauthorization_required",
+                reason="consumer_credentials_missing" if client is None else "scopes_missing",
+            )
+        attempt = self._attempt(
+            lease,
+            connection,
+            token=tokens.refresh_token,
+            generation=tokens.generation,
+            again=again,
+        )
+        await self._note(attempt, "token.presented_again" if again else "token.presented")
+        try:
+            await self.store.begin_attempt(attempt)
+        except StaleWrite:
+            raise ConnectionCannotServe("org_unavailable", retry_after=1) from None
+        body = refresh_request(client, tokens.refresh_token)
+        status, received, complete, retry_after = None, b"", False, None
+        try:
+            answer = await self.endpoint.present(
+                connection.login_url, body, deadline=lease.deadline
+            )
+        except (NotProcessed, DeadlinePassed):
+            await self._not_presented(attempt)
+            raise ConnectionCannotServe("org_unavailable", retry_after=1) from None
+        except OutcomeUnknown:
+            pass  # the spool will say that nothing came
+        else:
+            status, received, complete = answer.status, answer.body, answer.complete
+            retry_after = answer.retry_after
+        spooled = SpooledAnswer(
+            attempt_id=attempt.id,
+            workspace_id=attempt.workspace_id,
+            connection_id=attempt.connection_id,
+            generation=attempt.generation,
+            received_at=self.clock.now(),
+            status=status,
+            body=received,
+            complete=complete,
+        )
+        try:
+            await self.spool.put(spooled)
+        except OSError as error:  # a full disk must not cost a token that is in our hands
+            _log.error("spool_failed", attempt_id=attempt.id, error=type(error).__name__)
+        return await self.settle(attempt, connection, tokens, spooled, retry_after=retry_after)
+
+    def _attempt(
+        self,
+        lease: Lease,
+        connection: Connection,
+        *,
+        token: RefreshToken,
+        generation: int,
+        again: bool,
+    ) -> Attempt:
+        return Attempt(
+            id=AttemptId(new_id("att", self.randomness.token_bytes(ID_BYTES))),
+            workspace_id=connection.workspace_id,
+            connection_id=connection.id,
+            generation=generation,
+            fence=lease.fence,
+            token_hash=self.hashes("refresh_token", token),
+            spool_id=self.spool.id,
+            started_at=self.clock.now(),
+            presented_again=again,
+            outcome=None,
+            spool_answered=False,
+            ended_at=None,
+        )
+
+    async def _not_presented(self, attempt: Attempt) -> None:
+        now = self.clock.now()
+        await self.store.end_attempt(
+            attempt, AttemptOutcome.NOT_PRESENTED, at=now, spool_answered=True
+        )
+        await self._note(attempt, "token.not_presented")
+
+    async def _load(self, connection_id: ConnectionId) -> tuple[Connection, TokenSet]:
+        loaded = await self.store.load(connection_id)
+        if loaded is None:
+            raise NotFound("connection")
+        connection, _ = loaded
+        if connection.state is ConnectionState.REVOKED:
+            raise ConnectionCannotServe("connection_revoked")
+        if connection.state is ConnectionState.REAUTHORIZATION_REQUIRED:
+            raise ConnectionCannotServe("reauthorization_required", reason=connection.problem)
+        if connection.state is ConnectionState.PENDING:
+            raise ConnectionCannotServe("connection_pending")
+        return loaded
+
+    async def _note(self, attempt: Attempt, type_: str) -> None:
+        await self.audit.record(
+            AuditEvent(
+                type=type_,
+                at=self.clock.now(),
+                workspace_id=attempt.workspace_id,
+                actor="system",
+                connection_id=attempt.connection_id,
+                detail={
+                    "attempt_id": attempt.id,
+                    "generation": attempt.generation,
+                    "token_hash": attempt.token_hash.hex(),
+                    "spool_id": attempt.spool_id,
+                },
+            )
+        )

@@ -1,0 +1,109 @@
+"""Decide what to do about an attempt whose outcome is not known.
+
+In this order: the spool that the attempt names delivers; only where that spool has said
+"nothing for this attempt" (or was declared lost) and nothing else serves, the stored token may
+be presented once more. Each step is recorded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
+from keyturn_service.domain.audit import AuditEvent
+from keyturn_service.domain.connection import Connection, ConnectionState
+from keyturn_service.domain.errors import ConnectionCannotServe
+from keyturn_service.ports import AuditLog, Clock, Spool, TokenStore
+
+PAUSE: Final = timedelta(seconds=60)  # what was under way at the org has ended by then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolveUncertain:
+    """Find the answer of an attempt, or the right to present its token once more."""
+
+    store: TokenStore
+    spool: Spool
+    audit: AuditLog
+    clock: Clock
+
+    async def __call__(self, connection: Connection, attempt: Attempt) -> SpooledAnswer | None:
+        """Return the spooled answer to settle, or None where the token may be presented again.
+
+        Called under the lease, where the access token serves no more.
+
+        Raises:
+            ConnectionCannotServe: neither; the connection stays uncertain, or needs the customer.
+        """
+        if attempt.spool_id == self.spool.id and not attempt.spool_answered:
+            spooled = await self.spool.get(attempt.id)
+            if spooled is not None:
+                return spooled
+        if attempt.outcome is None:
+            attempt = await self.found_open(attempt)
+        if not attempt.spool_answered:
+            raise ConnectionCannotServe("connection_uncertain", retry_after=60)
+        if attempt.presented_again:
+            await self._needs_customer(connection, attempt)
+            raise ConnectionCannotServe("reauthorization_required", reason="connection_uncertain")
+        now = self.clock.now()
+        rest = (attempt.ended_at or attempt.started_at) + PAUSE - now
+        if rest > timedelta(0):
+            raise ConnectionCannotServe(
+                "connection_uncertain", retry_after=max(1, int(rest.total_seconds()))
+            )
+        await self._note(attempt, "token.decided_to_present_again", "nothing else serves")
+        return None
+
+    async def found_open(self, attempt: Attempt) -> Attempt:
+        """Keep that an attempt without an answer ended with its process; return it so."""
+        answered = attempt.spool_id == self.spool.id
+        now = self.clock.now()
+        state = (
+            ConnectionState.REAUTHORIZATION_REQUIRED
+            if attempt.presented_again and answered
+            else ConnectionState.UNCERTAIN
+        )
+        await self.store.end_attempt(
+            attempt,
+            AttemptOutcome.UNKNOWN,
+            at=now,
+            spool_answered=answered,
+            state=state,
+            problem="connection_uncertain",
+        )
+        await self._note(
+            attempt,
+            "token.outcome_unknown",
+            "process ended" if answered else "another replica's spool has not answered",
+        )
+        return replace(
+            attempt, outcome=AttemptOutcome.UNKNOWN, spool_answered=answered, ended_at=now
+        )
+
+    async def _needs_customer(self, connection: Connection, attempt: Attempt) -> None:
+        await self.store.set_state(
+            connection.id,
+            generation=attempt.generation,
+            state=ConnectionState.REAUTHORIZATION_REQUIRED,
+            problem="connection_uncertain",
+        )
+        await self._note(attempt, "connection.reauthorization_required", "presented twice")
+
+    async def _note(self, attempt: Attempt, type_: str, because: str) -> None:
+        await self.audit.record(
+            AuditEvent(
+                type=type_,
+                at=self.clock.now(),
+                workspace_id=attempt.workspace_id,
+                actor="system",
+                connection_id=attempt.connection_id,
+                detail={
+                    "attempt_id": attempt.id,
+                    "generation": attempt.generation,
+                    "because": because,
+                },
+            )
+        )

@@ -1,0 +1,313 @@
+"""Settle an attempt: read what came back for it, and keep what that means.
+
+What came is on the spool already. Nothing here presents a token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final, NoReturn
+
+from keyturn_core.errors import CoreError
+from keyturn_core.oauth.jwt_access_token import expiry_of_jwt
+from keyturn_core.oauth.refresh_grant import read_refresh_answer
+from keyturn_core.oauth.token_answer import (
+    NotProcessed,
+    OutcomeUnknown,
+    TokenAnswer,
+    TokenRequestRefused,
+    TokenResponse,
+)
+from keyturn_core.salesforce.hosts import Origin, read_instance_url
+from keyturn_core.salesforce.identity import read_identity_url
+from keyturn_core.salesforce.refusals import Refusal, RefusalClass
+from keyturn_core.secrets import AccessToken
+
+from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
+from keyturn_service.domain.audit import AuditEvent
+from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
+from keyturn_service.domain.errors import ConnectionCannotServe
+from keyturn_service.ports import (
+    AuditLog,
+    Clock,
+    Connections,
+    OrgDirectory,
+    OrgUnreachable,
+    RevocationReason,
+    Spool,
+    TokenStore,
+    Waiting,
+)
+from keyturn_service.use_cases.end_grant import EndGrant
+
+_BUSY_PATIENCE: Final = 60.0  # seconds; design.md 5.7
+_BUSY_POLL: Final = 0.5  # seconds
+_SOON: Final = 1  # seconds
+_BY_SOMEBODY: Final = 10  # seconds: an admin or the vendor has to act first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleAttempt:
+    """Turn the answer to an attempt into the connection's next state."""
+
+    store: TokenStore
+    connections: Connections
+    directory: OrgDirectory
+    end_grant: EndGrant
+    spool: Spool
+    audit: AuditLog
+    clock: Clock
+    waiting: Waiting
+    loopback: frozenset[Origin]
+
+    async def __call__(
+        self,
+        attempt: Attempt,
+        connection: Connection,
+        presented: TokenSet,
+        spooled: SpooledAnswer,
+        *,
+        retry_after: str | None = None,
+    ) -> tuple[Connection, TokenSet] | Attempt:
+        """Return what is in force now, or the attempt where another one is under way.
+
+        Raises:
+            ConnectionCannotServe: the attempt brought no token set.
+        """
+        try:
+            response = _read(spooled)
+        except TokenRequestRefused as refused:
+            return await self._refused(attempt, connection, refused.refusal)
+        except NotProcessed:
+            await self._end(attempt, AttemptOutcome.NOT_PROCESSED, "token.not_processed")
+            raise ConnectionCannotServe(
+                "org_unavailable", retry_after=_seconds(retry_after)
+            ) from None
+        except OutcomeUnknown:
+            await self.unknown(attempt, because="answer lost")
+        if not _names_org(response, connection):
+            await self._wrong_org(attempt, connection, response)
+        return await self._keep(attempt, connection, presented, response, spooled.received_at)
+
+    async def _keep(
+        self,
+        attempt: Attempt,
+        connection: Connection,
+        presented: TokenSet,
+        response: TokenResponse,
+        received_at: datetime,
+    ) -> tuple[Connection, TokenSet]:
+        tokens = TokenSet(
+            generation=attempt.generation + 1,
+            access_token=response.access_token,
+            refresh_token=response.refresh_token or presented.refresh_token,
+            received_at=received_at,
+            expires_at=expiry(response.access_token, received_at, connection),
+        )
+        kept = replace(
+            connection,
+            state=ConnectionState.ACTIVE,
+            problem=None,
+            generation=tokens.generation,
+            last_refreshed_at=received_at,
+        )
+        if not await self.store.replace(kept, tokens, attempt=attempt):
+            return await self._not_first(attempt, connection, response)
+        await self.spool.delivered(attempt.id)
+        await self._note(attempt, "token.stored", salvaged=response.salvaged)
+        return await self._follow_move(kept, response), tokens
+
+    async def _not_first(
+        self, attempt: Attempt, connection: Connection, response: TokenResponse
+    ) -> tuple[Connection, TokenSet]:
+        loaded = await self.store.load(connection.id)
+        if loaded is not None and loaded[1].generation == attempt.generation:
+            # Fenced out before the save: the spool delivers it under a lease of its own.
+            raise ConnectionCannotServe("org_unavailable", retry_after=_SOON)
+        in_force = None if loaded is None else loaded[1].refresh_token
+        if response.refresh_token is not None and response.refresh_token != in_force:
+            # The customer reauthorized meanwhile: this grant has no home any more.
+            await self.end_grant(
+                connection,
+                [response.refresh_token],
+                reason=RevocationReason.SUPERSEDED,
+                ends_connection=False,
+            )
+        await self._end(attempt, AttemptOutcome.SUPERSEDED, "token.superseded")
+        if loaded is None:
+            raise ConnectionCannotServe("connection_revoked")
+        return loaded
+
+    async def _refused(self, attempt: Attempt, connection: Connection, refusal: Refusal) -> Attempt:
+        if refusal.refusal_class is RefusalClass.BUSY:
+            await self.spool.delivered(attempt.id)
+            await self._note(attempt, "token.busy")
+            return attempt
+        if refusal.refusal_class is RefusalClass.DEAD_GRANT:
+            await self._end(
+                attempt,
+                AttemptOutcome.REFUSED,
+                "token.refused",
+                state=ConnectionState.REAUTHORIZATION_REQUIRED,
+                problem=refusal.code,
+            )
+            raise ConnectionCannotServe("reauthorization_required", reason=refusal.code)
+        await self._end(
+            attempt,
+            AttemptOutcome.REFUSED,
+            "token.refused",
+            state=connection.state,
+            problem=refusal.code,
+        )
+        wait = refusal.retry_after_seconds or (_SOON if refusal.retry else _BY_SOMEBODY)
+        raise ConnectionCannotServe("org_unavailable", reason=refusal.code, retry_after=wait)
+
+    async def unknown(self, attempt: Attempt, *, because: str) -> NoReturn:
+        """Keep that nobody knows the attempt's outcome.
+
+        After the one decided second presentation the customer is asked to reauthorize.
+
+        Raises:
+            ConnectionCannotServe: always.
+        """
+        last = attempt.presented_again
+        state = ConnectionState.REAUTHORIZATION_REQUIRED if last else ConnectionState.UNCERTAIN
+        await self._end(
+            attempt,
+            AttemptOutcome.UNKNOWN,
+            "token.outcome_unknown",
+            state=state,
+            problem="connection_uncertain",
+            because=because,
+        )
+        raise ConnectionCannotServe("reauthorization_required" if last else "connection_uncertain")
+
+    async def wait_for_other(self, attempt: Attempt) -> tuple[Connection, TokenSet]:
+        """Look for a newer generation for a while; this path never presents again.
+
+        Raises:
+            ConnectionCannotServe: none came; the connection is uncertain.
+        """
+        give_up = self.clock.monotonic() + _BUSY_PATIENCE
+        while self.clock.monotonic() < give_up:
+            loaded = await self.store.load(attempt.connection_id)
+            if loaded is not None and loaded[1].generation > attempt.generation:
+                await self._end(attempt, AttemptOutcome.BUSY, "token.stored_by_another")
+                return loaded
+            await self.waiting.sleep(_BUSY_POLL)
+        return await self.unknown(attempt, because="another presentation was under way")
+
+    async def _wrong_org(
+        self, attempt: Attempt, connection: Connection, response: TokenResponse
+    ) -> NoReturn:
+        tokens = [t for t in (response.refresh_token, response.access_token) if t is not None]
+        await self.end_grant(
+            connection, tokens, reason=RevocationReason.REFUSED, ends_connection=False
+        )
+        await self._end(
+            attempt,
+            AttemptOutcome.REFUSED,
+            "token.of_another_org",
+            state=ConnectionState.REAUTHORIZATION_REQUIRED,
+            problem="org_mismatch",
+        )
+        raise ConnectionCannotServe("reauthorization_required", reason="org_mismatch")
+
+    async def _follow_move(self, connection: Connection, response: TokenResponse) -> Connection:
+        """Use a changed instance URL only after that host has named the connection's org."""
+        if response.instance_url is None:
+            return connection
+        moved = False
+        try:
+            instance_url = read_instance_url(response.instance_url, loopback=self.loopback)
+            if instance_url == connection.instance_url:
+                return connection
+            named = await self.directory.auth_configuration(instance_url)
+            moved = named.org_id == connection.org_id
+        except (CoreError, OrgUnreachable):
+            moved = False
+        if moved:
+            await self.connections.set_instance_url(connection.id, instance_url)
+            connection = replace(connection, instance_url=instance_url)
+        await self.audit.record(
+            AuditEvent(
+                type="connection.moved" if moved else "connection.move_refused",
+                at=self.clock.now(),
+                workspace_id=connection.workspace_id,
+                actor="system",
+                connection_id=connection.id,
+                detail={},
+            )
+        )
+        return connection
+
+    async def _end(
+        self,
+        attempt: Attempt,
+        outcome: AttemptOutcome,
+        type_: str,
+        *,
+        state: ConnectionState | None = None,
+        problem: str | None = None,
+        because: str | None = None,
+    ) -> None:
+        await self.store.end_attempt(
+            attempt,
+            outcome,
+            at=self.clock.now(),
+            spool_answered=True,
+            state=state,
+            problem=problem,
+        )
+        await self.spool.delivered(attempt.id)
+        await self._note(attempt, type_, problem=problem, because=because)
+
+    async def _note(self, attempt: Attempt, type_: str, **detail: str | bool | None) -> None:
+        await self.audit.record(
+            AuditEvent(
+                type=type_,
+                at=self.clock.now(),
+                workspace_id=attempt.workspace_id,
+                actor="system",
+                connection_id=attempt.connection_id,
+                detail={
+                    "attempt_id": attempt.id,
+                    "generation": attempt.generation,
+                    **{name: value for name, value in detail.items() if value is not None},
+                },
+            )
+        )
+
+
+def expiry(token: AccessToken, received_at: datetime, connection: Connection) -> datetime:
+    """Return the end of an access token's life: its own word, else what the org taught us."""
+    stated = expiry_of_jwt(token)
+    if stated is not None:
+        return datetime.fromtimestamp(stated, UTC)
+    return received_at + connection.session_life
+
+
+def _read(spooled: SpooledAnswer) -> TokenResponse:
+    if spooled.status is None:
+        raise OutcomeUnknown("no answer")
+    return read_refresh_answer(
+        TokenAnswer(status=spooled.status, body=spooled.body, complete=spooled.complete)
+    )
+
+
+def _names_org(response: TokenResponse, connection: Connection) -> bool:
+    """Tell whether the answer is of the connection's org, as far as it says."""
+    if response.identity_url is None:
+        return True
+    try:
+        return read_identity_url(response.identity_url).org_id == connection.org_id
+    except CoreError:
+        return True  # an identity URL out of shape names no other org
+
+
+def _seconds(retry_after: str | None) -> int:
+    """Read `Retry-After` in seconds; dates and nonsense count as soon."""
+    if retry_after is not None and retry_after.strip().isdigit():
+        return max(_SOON, min(int(retry_after), 3600))
+    return _SOON

@@ -1,0 +1,235 @@
+"""Verify what a token response for an authorization code claims."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+from keyturn_core.errors import CoreError
+from keyturn_core.oauth.client import Client
+from keyturn_core.oauth.introspection import introspection_request, read_introspection_answer
+from keyturn_core.oauth.jwt_access_token import expiry_of_jwt
+from keyturn_core.oauth.token_answer import TokenResponse
+from keyturn_core.salesforce.hosts import (
+    LOGIN_HOSTS,
+    Environment,
+    Origin,
+    environment_of,
+    read_instance_url,
+)
+from keyturn_core.salesforce.identity import IdentityUrl, read_identity_url
+from keyturn_core.salesforce.ids import OrgId
+from keyturn_core.salesforce.scopes import Scope, missing_scopes
+from keyturn_core.salesforce.signature import verify_signature
+
+from keyturn_service.domain.connect_session import Authorization, ConnectSession
+from keyturn_service.domain.connection import (
+    DEFAULT_SESSION,
+    SHORTEST_SESSION,
+    ConnectedUser,
+    Connection,
+)
+from keyturn_service.domain.ids import ConnectionId
+from keyturn_service.ports import (
+    Apps,
+    Clock,
+    Connections,
+    Organization,
+    OrgDirectory,
+    OrgUnreachable,
+    PendingGrant,
+    TokenEndpoint,
+)
+
+_REFRESH_TOKEN = Scope("refresh_token")
+
+
+class GrantRefused(Exception):
+    """The grant is not what was asked for: a code of the catalogue, and why we think so."""
+
+    def __init__(self, code: str, because: str) -> None:
+        self.code = code
+        self.because = because
+        super().__init__(f"{code}: {because}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyGrant:
+    """Check host, org, signature, scopes and user, and read who let the vendor in.
+
+    The access token goes only to a host that has named the org that the grant is of.
+    `connection_id` of the result is empty where the grant is for a new connection.
+    """
+
+    apps: Apps
+    connections: Connections
+    directory: OrgDirectory
+    endpoint: TokenEndpoint
+    clock: Clock
+    loopback: frozenset[Origin]
+
+    async def __call__(
+        self,
+        session: ConnectSession,
+        authorization: Authorization,
+        client: Client,
+        response: TokenResponse,
+    ) -> PendingGrant:
+        """Return the grant, ready to be kept.
+
+        Raises:
+            GrantRefused: one of the checks failed.
+        """
+        identity_url = _identity_url(response)
+        _check_signature(client, response)
+        app = await self.apps.get(session.workspace_id, session.app_id)
+        asked = frozenset[Scope]() if app is None else app.scopes
+        scopes = _scopes(response, asked)
+        instance_url = await self._instance_url(response, authorization, identity_url.org_id)
+        received_at = self.clock.now()
+        organization, user = await self._who(instance_url, identity_url, response)
+        existing = await self._existing(
+            session, identity_url, allow_same_org=app is not None and app.allow_same_org
+        )
+        return PendingGrant(
+            session_id=session.id,
+            connection_id=ConnectionId("") if existing is None else existing.id,
+            workspace_id=session.workspace_id,
+            app_id=session.app_id,
+            access_token=response.access_token,
+            refresh_token=response.refresh_token,
+            instance_url=instance_url,
+            login_url=authorization.login_url,
+            environment=_environment(authorization, instance_url, organization),
+            org_id=identity_url.org_id,
+            org_name=None if organization is None else organization.name,
+            user=user,
+            scopes=scopes,
+            received_at=received_at,
+            session_life=await self._session_life(authorization, client, response, received_at),
+            expires_at=received_at,
+        )
+
+    async def _instance_url(
+        self, response: TokenResponse, authorization: Authorization, org_id: OrgId
+    ) -> Origin:
+        """Return the API origin, after it has named the org; so must a My Domain asked for."""
+        try:
+            instance_url = read_instance_url(response.instance_url or "", loopback=self.loopback)
+        except CoreError as error:
+            raise GrantRefused("host_refused", "instance_url") from error
+        hosts = [instance_url]
+        if (
+            authorization.login_url not in LOGIN_HOSTS.values()
+            and authorization.environment is None
+        ):
+            hosts.append(authorization.login_url)
+        for host in hosts:
+            try:
+                named = await self.directory.auth_configuration(host)
+            except (OrgUnreachable, CoreError) as error:
+                raise GrantRefused("salesforce_unavailable", "auth-configuration") from error
+            if named.org_id != org_id:
+                raise GrantRefused("org_mismatch", "the host is another org's")
+        return instance_url
+
+    async def _who(
+        self, instance_url: Origin, identity_url: IdentityUrl, response: TokenResponse
+    ) -> tuple[Organization | None, ConnectedUser]:
+        path = urlsplit(response.identity_url or "").path
+        try:
+            identity = await self.directory.identity(instance_url, path, response.access_token)
+            organization = await self.directory.organization(instance_url, response.access_token)
+        except (OrgUnreachable, CoreError) as error:
+            raise GrantRefused("salesforce_unavailable", "identity") from error
+        if (identity.org_id, identity.user_id) != (identity_url.org_id, identity_url.user_id):
+            raise GrantRefused("unexpected_answer", "identity names somebody else")
+        user = ConnectedUser(id=identity.user_id, username=identity.username, email=identity.email)
+        return organization, user
+
+    async def _existing(
+        self, session: ConnectSession, identity_url: IdentityUrl, *, allow_same_org: bool
+    ) -> Connection | None:
+        """Return the connection that the grant renews, if it renews one."""
+        if session.reauthorizes is not None:
+            connection = await self.connections.get(session.workspace_id, session.reauthorizes)
+            if connection is None or connection.org_id != identity_url.org_id:
+                raise GrantRefused("org_mismatch", "the connection keeps its org for life")
+            if connection.user.id != identity_url.user_id:
+                raise GrantRefused("user_mismatch", "another user let the vendor in")
+            return connection
+        of_org = await self.connections.of_org(session.app_id, identity_url.org_id)
+        own = [c for c in of_org if c.customer_id == session.customer_id and c.generation > 0]
+        if own:
+            return own[0]
+        others = [c for c in of_org if c.customer_id != session.customer_id and c.generation > 0]
+        if others and not allow_same_org:
+            raise GrantRefused("org_already_connected", "for another customer")
+        return None
+
+    async def _session_life(
+        self,
+        authorization: Authorization,
+        client: Client,
+        response: TokenResponse,
+        received_at: datetime,
+    ) -> timedelta:
+        """Learn how long the org's sessions live; Salesforce says it nowhere else."""
+        ends = expiry_of_jwt(response.access_token)
+        if ends is None:
+            try:
+                answer = await self.endpoint.post(
+                    authorization.login_url,
+                    "/services/oauth2/introspect",
+                    introspection_request(client, response.access_token),
+                )
+                told = read_introspection_answer(answer)
+                ends = told.expires_at if told.active else None
+            except (OrgUnreachable, CoreError):
+                ends = None
+        if ends is None:
+            return DEFAULT_SESSION
+        return max(datetime.fromtimestamp(ends, UTC) - received_at, SHORTEST_SESSION)
+
+
+def _identity_url(response: TokenResponse) -> IdentityUrl:
+    try:
+        return read_identity_url(response.identity_url or "")
+    except CoreError as error:
+        raise GrantRefused("unexpected_answer", "identity URL") from error
+
+
+def _check_signature(client: Client, response: TokenResponse) -> None:
+    """Check `signature` where it is present; JWT bearer and public clients lack it."""
+    if response.signature is None or client.consumer_secret is None:
+        return
+    if not verify_signature(
+        consumer_secret=client.consumer_secret,
+        identity_url=response.identity_url or "",
+        issued_at=response.issued_at or "",
+        signature=response.signature,
+    ):
+        raise GrantRefused("unexpected_answer", "signature")
+
+
+def _scopes(response: TokenResponse, needed: frozenset[Scope]) -> frozenset[Scope]:
+    granted = needed if response.scopes is None else response.scopes
+    missing = missing_scopes(needed, granted)
+    if response.refresh_token is None:
+        missing |= {_REFRESH_TOKEN}
+    if missing:
+        raise GrantRefused("scopes_missing", " ".join(sorted(missing)))
+    return granted
+
+
+def _environment(
+    authorization: Authorization, instance_url: Origin, organization: Organization | None
+) -> Environment:
+    """Return the org's environment: its host's word, its own, or the login host chosen."""
+    of_host = environment_of(instance_url)
+    if of_host is not None:
+        return of_host
+    if organization is not None:
+        return Environment.SANDBOX if organization.is_sandbox else Environment.PRODUCTION
+    return authorization.environment or Environment.PRODUCTION
