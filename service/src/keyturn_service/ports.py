@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -629,6 +629,10 @@ class OrgUnreachable(Exception):
     """No answer of use came: no connection, a time-out, or an error page of the edge."""
 
 
+class AnswerLost(OrgUnreachable):
+    """The request may have left and no status came: the org may have acted all the same."""
+
+
 class DeadlinePassed(Exception):
     """The lease's deadline passed before the first byte went out; nothing was presented."""
 
@@ -691,6 +695,59 @@ class OrgDirectory(Protocol):
 
         Raises:
             OrgUnreachable: no answer came.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgCall:
+    """A call for an org, as its caller made it.
+
+    `target` is path and query as they go out; header names are lower case. A `body` of bytes can
+    be sent again, one that is iterated over cannot.
+    """
+
+    method: str
+    target: str
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes | AsyncIterable[bytes]
+
+
+class OrgAnswer(Protocol):
+    """An org's answer, its body still on the way. Whoever has it closes it."""
+
+    @property
+    def status(self) -> int:
+        """The status, as the org gave it."""
+        ...
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """The headers that may be handed on, doubled ones too, names in lower case."""
+        ...
+
+    def parts(self) -> AsyncIterator[bytes]:
+        """Return the body's bytes as they arrive, packed as the org packed them.
+
+        Raises:
+            AnswerLost: the body ended before its end.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connection; what was not read yet is not waited for."""
+        ...
+
+
+class OrgRelay(Protocol):
+    """Calls to an org's API origin that stream both ways."""
+
+    async def send(self, instance_url: Origin, call: OrgCall, token: AccessToken) -> OrgAnswer:
+        """Send the call once under `token`, without what concerns our own caller alone.
+
+        Raises:
+            OrgUnreachable: no connection was made; the org has not seen the call.
+            AnswerLost: no status came.
         """
         ...
 
