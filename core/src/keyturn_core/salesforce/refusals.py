@@ -1,0 +1,137 @@
+"""What each refusal means: what happened, who can mend it, where, and whether to retry.
+
+The only place that compares Salesforce's `error_description`. Sources: Salesforce Help, "OAuth
+Authorization Flow Errors"; release notes of Summer '24 on parallel refreshes; the server's own
+list of codes as Salesforce's Mobile SDK publishes it. The catalogue itself is in `catalogue`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from keyturn_core.salesforce.catalogue import CATALOGUE, Refusal, RefusalClass
+
+_BUSY: Final = "token request is already being processed"
+
+# error_description -> code, where the description says more than the error does
+_BY_DESCRIPTION: Final[Mapping[str, str]] = {
+    "expired authorization code": "code_expired",
+    "authentication failure": "authentication_failure",
+    "expired access/refresh token": "grant_revoked",
+    "token validity expired": "grant_expired",
+    _BUSY: "refresh_busy",
+    "inactive user": "user_inactive",
+    "user is inactive": "user_inactive",
+    "inactive organization": "org_inactive",
+    "org is locked, closed, or suspended": "org_inactive",
+    "ip restricted": "ip_restricted",
+    "ip restricted or invalid login hours": "ip_restricted",
+    "invalid login hours": "login_hours",
+    "user hasn't approved this consumer": "user_not_approved",
+    "audience is invalid": "audience_invalid",
+    "audience validation failed": "audience_invalid",
+    "invalid assertion": "assertion_invalid",
+    "no client credentials user enabled": "no_run_as_user",
+    "request not supported on this domain": "domain_not_supported",
+    "invalid code verifier": "code_verifier_invalid",
+    "user is not admin approved to access this app": "user_not_authorized",
+    "app must be installed into org": "app_not_installed",
+    "missing required code challenge": "code_challenge_missing",
+    "refresh_token scope is required and the connected app should be installed and preauthorized": (
+        "app_not_preauthorized"
+    ),
+    "external client app is not installed in this org": "app_not_installed",
+    "cross-org oauth flows are not supported for this external client app": "app_is_local",
+    "this app is blocked by admin": "app_blocked",
+    "login rate exceeded": "login_rate_exceeded",
+    "number of logins exceeded": "login_rate_exceeded",
+    "https required": "request_malformed",
+    "must use http get": "request_malformed",
+    "must use http post": "request_malformed",
+    "out-of-band not supported": "request_malformed",
+    "invalid user credentials": "authentication_failure",
+}
+
+_BY_ERROR: Final[Mapping[str, str]] = {
+    "access_denied": "access_denied",
+    "access-denied": "access_denied",  # as the help page's own sample spells it
+    "oauth_app_blocked": "app_blocked",
+    "app_blocked": "app_blocked",
+    "fail_close_app_blocked": "app_blocked",
+    "oauth_app_access_denied": "user_not_authorized",
+    "invalid_app_access": "user_not_authorized",
+    "oauth_ec_app_not_found": "app_not_installed",
+    "app_not_found": "app_not_installed",
+    "installation_error": "app_not_installed",
+    "oauth_authorization_blocked": "app_is_local",
+    "invalid_distribution_state": "app_is_local",
+    "oauth_approval_error_generic": "approval_error",
+    "oauth_flow_disabled": "flow_disabled",
+    "oauth_policy_not_found": "app_policy_missing",
+    "ecapp_policy_not_found": "app_policy_missing",
+    "inactive_user": "user_inactive",
+    "inactive_org": "org_inactive",
+    "invalid_client_id": "client_unknown",
+    "invalid_client": "client_refused",
+    "invalid_basic_auth_header": "client_refused",
+    "invalid_assertion_type": "assertion_invalid",
+    "bad_jti_claim": "assertion_invalid",
+    "redirect_uri_mismatch": "redirect_uri_refused",
+    "redirect_uri_missing": "redirect_uri_refused",
+    "unsupported_response_type": "request_malformed",
+    "unsupported_grant_type": "flow_disabled",
+    "unsupported_token_type": "request_malformed",
+    "invalid_request": "request_malformed",
+    "invalid_scope": "scope_refused",
+    "invalid_session_level": "session_level",
+    "immediate_unsuccessful": "login_required",
+    "login_error": "authentication_failure",
+    "invalid_otp": "authentication_failure",
+    "otp_error": "authentication_failure",
+    "rate_limit_exceeded": "login_rate_exceeded",
+    "slow_down": "salesforce_unavailable",
+    "server_error": "salesforce_unavailable",
+    "service_unavailable": "salesforce_unavailable",
+    "system_down": "salesforce_unavailable",
+    "unknown_error": "salesforce_unavailable",
+    "invalid_dpop_proof": "dpop_refused",
+    "use_dpop_nonce": "dpop_refused",
+    "invalid_token": "grant_revoked",
+}
+
+
+def token_refusal(error: str, description: str | None, *, refresh: bool) -> Refusal:
+    """Return what a refusal of the token endpoint means.
+
+    `refresh` is True for a refresh request: from older orgs `expired authorization code` there
+    means that another refresh is under way.
+    """
+    code = _code(error, description)
+    if refresh and code == "code_expired":
+        code = "refresh_busy"
+    if not refresh and code == "code_expired":
+        code = "code_replayed"
+    return CATALOGUE[code]
+
+
+def authorization_refusal(error: str, description: str | None) -> Refusal:
+    """Return what an error of the authorization response means."""
+    return CATALOGUE[_code(error, description)]
+
+
+def _code(error: str, description: str | None) -> str:
+    said = (description or "").strip().lower().rstrip(".")
+    named = _BY_DESCRIPTION.get(said)
+    if named is not None:
+        return named
+    return _BY_ERROR.get(error.strip().lower(), "unknown_refusal")
+
+
+__all__ = [
+    "CATALOGUE",
+    "Refusal",
+    "RefusalClass",
+    "authorization_refusal",
+    "token_refusal",
+]
