@@ -16,15 +16,15 @@ _NOT_EXPIRY: Final = (
 _DEAD_IDENTITY: Final = b"Bad_OAuth_Token"
 
 
-class ApiError(StrEnum):
+class SessionVerdict(StrEnum):
     """Whether the access token is still good, as far as the answer tells."""
 
-    SESSION_EXPIRED = "session_expired"  # renew once, ask again: the call was not processed
-    SESSION_REFUSED = "session_refused"  # the session lives but may not do this
-    NONE = "none"  # the answer says nothing against the session
+    EXPIRED = "expired"  # renew once, ask again: the call was not processed
+    REFUSED = "refused"  # the session lives but may not do this
+    FINE = "fine"  # the answer says nothing against the session
 
 
-def read_api_error(status: int, content_type: str, body: bytes) -> ApiError:
+def session_verdict(status: int, body: bytes) -> SessionVerdict:
     """Read what an answer says against the session.
 
     REST says 401 `INVALID_SESSION_ID` in an array; identity, userinfo and singleaccess say
@@ -32,20 +32,20 @@ def read_api_error(status: int, content_type: str, body: bytes) -> ApiError:
     Spec: REST API Developer Guide, "Status Codes and Error Responses".
     """
     if status == _FORBIDDEN and body.strip() == _DEAD_IDENTITY:
-        return ApiError.SESSION_EXPIRED
+        return SessionVerdict.EXPIRED
     if status != _UNAUTHORIZED:
-        return ApiError.NONE
+        return SessionVerdict.FINE
     lowered = body.decode("utf-8", "replace").lower()
     if any(text in lowered for text in _NOT_EXPIRY):
-        return ApiError.SESSION_REFUSED
-    if _invalid_session(content_type, body):
-        return ApiError.SESSION_EXPIRED
-    return ApiError.SESSION_REFUSED
+        return SessionVerdict.REFUSED
+    if _invalid_session(body):
+        return SessionVerdict.EXPIRED
+    return SessionVerdict.REFUSED
 
 
-def _invalid_session(content_type: str, body: bytes) -> bool:
-    if "xml" in content_type.lower():  # where the caller asked for it
-        return b"<errorCode>INVALID_SESSION_ID</errorCode>" in body
+def _invalid_session(body: bytes) -> bool:
+    if b"<errorCode>INVALID_SESSION_ID</errorCode>" in body:  # where the caller asked for XML
+        return True
     try:
         answer: Any = json.loads(body)
     except (ValueError, RecursionError):
