@@ -14,10 +14,10 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
+
 from keyturn_core.oauth.refresh_grant import refresh_request
 from keyturn_core.oauth.token_answer import NotProcessed, OutcomeUnknown
 from keyturn_core.secrets import RefreshToken
-
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
@@ -89,7 +89,9 @@ class RefreshTokens:
             except TimeoutError:
                 raise ConnectionCannotServe("org_unavailable", retry_after=5) from None
             if tokens.generation > refused:
-                return connection, tokens
+                if tokens.expires_at is not None:
+                    return connection, tokens
+                refused = tokens.generation  # refused already, or lost on its way to us
 
     def _forget(
         self, connection_id: ConnectionId, task: asyncio.Task[tuple[Connection, TokenSet]]

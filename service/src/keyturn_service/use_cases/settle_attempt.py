@@ -23,7 +23,6 @@ from keyturn_core.salesforce.hosts import Origin, read_instance_url
 from keyturn_core.salesforce.identity import read_identity_url
 from keyturn_core.salesforce.refusals import Refusal, RefusalClass
 from keyturn_core.secrets import AccessToken
-
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
@@ -103,7 +102,9 @@ class SettleAttempt:
             access_token=response.access_token,
             refresh_token=response.refresh_token or presented.refresh_token,
             received_at=received_at,
-            expires_at=expiry(response.access_token, received_at, connection),
+            expires_at=None
+            if response.access_token_lost
+            else expiry(response.access_token, received_at, connection),
         )
         kept = replace(
             connection,
