@@ -16,7 +16,6 @@ from keyturn_core.salesforce.hosts import (
     environment_of,
     read_my_domain,
 )
-
 from keyturn_service.domain.app import App
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connect_session import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import structlog
+
 from keyturn_core.errors import CoreError
 from keyturn_core.oauth.authorization_code_grant import read_authorization_code_answer
 from keyturn_core.oauth.token_answer import TokenAnswer
-
 from keyturn_service.domain.attempt import Attempt, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connect_session import ConnectSession, SessionStatus
