@@ -1,0 +1,1 @@
+"""What developers run beside the products: the demo, the bench, what writes generated pages."""
