@@ -1,0 +1,69 @@
+"""The subscriber admin's half: policies of an installed app, and the world's open questions."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+PermittedUsers = Literal["all", "pre_authorized"]
+RefreshPolicy = Literal["infinite", "zero", "specific_inactivity", "specific_lifetime"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """How one org holds one app.
+
+    A packaged app that is new in an org lives under a fixed lifetime of 365 days; sessions end
+    after two hours without use.
+
+    Spec: Salesforce Help, "Manage OAuth Access Policies for a Connected App"; Salesforce Help,
+    "Session Security Settings".
+    """
+
+    org_id: str
+    consumer_key: str
+    installed: bool = True
+    blocked: bool = False
+    permitted_users: PermittedUsers = "all"
+    pre_authorized: frozenset[str] = frozenset()  # user ids
+    refresh_policy: RefreshPolicy = "specific_lifetime"
+    refresh_days: int = 365
+    session_minutes: int = 120
+
+    def admits(self, user_id: str) -> bool:
+        """Tell whether an admin lets this user use the app."""
+        return self.permitted_users == "all" or user_id in self.pre_authorized
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switches:
+    """Where Salesforce's documents are silent or contradict each other, the tester decides.
+
+    Each default is the reading with most evidence; `DIVERGENCES.md` has the reasons.
+    """
+
+    authorize_error_status: Literal[200, 400] = 400
+    access_denied_delivery: Literal["redirect", "error_page"] = "redirect"
+    denial_code: Literal["access_denied", "access-denied"] = "access_denied"
+    pkce_mismatch_error: Literal["invalid_grant", "invalid_request"] = "invalid_grant"
+    wrong_verifier_burns_code: bool = True
+    short_verifiers_refused: bool = True
+    code_reuse_revokes: bool = False
+    reuse_cascades: bool = False
+    parallel_refresh_kills: bool = False
+    rotation_grace_seconds: int = 0
+    refresh_milliseconds: int = 40
+    refresh_counts_as_login: bool = True
+    logins_per_hour: int = 3600
+    approvals_per_user_and_app: int = 5
+    inactive_user_code: Literal["invalid_grant", "inactive_user"] = "invalid_grant"
+    inactive_org_code: Literal["invalid_grant", "inactive_org"] = "invalid_grant"
+    blocked_code: Literal["app_blocked", "invalid_grant"] = "app_blocked"
+    expired_by_policy_text: Literal["token validity expired", "expired access/refresh token"] = (
+        "token validity expired"
+    )
+    password_change_revokes: bool = True
+    introspection_extends_session: bool = False
+    revoke_error_format: Literal["json", "form"] = "json"
+    instance_url_trailing_slash: bool = False
+    instance_url_mixed_case: bool = False
+    identity_host: Literal["login", "my_domain"] = "login"
+    jwt_bearer_honours_approval: bool = True

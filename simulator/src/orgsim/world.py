@@ -1,0 +1,332 @@
+"""Every org of one run, with its seed, clock, keys and memory."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from orgsim import randomness
+from orgsim.clock import WorldClock
+from orgsim.data import OrgData, OrgSeed, UserSeed
+from orgsim.faults import FaultBook
+from orgsim.journal import Journal
+from orgsim.keyring import Seal, SigningKey, TokenHashes, kept_secret, load_or_make_key
+from orgsim.orgs.apps import App
+from orgsim.orgs.book import Book
+from orgsim.orgs.browsers import Browsers
+from orgsim.orgs.codes import CodeBook
+from orgsim.orgs.first_world import (
+    NAMESPACE,
+    PLANS,
+    make_apps,
+    make_installations,
+    make_org,
+)
+from orgsim.orgs.grants import GrantBook
+from orgsim.orgs.logins import LoginCounter
+from orgsim.orgs.org import Org, User
+from orgsim.orgs.policies import Installation, Switches
+from orgsim.orgs.sessions import SessionBook
+from orgsim.orgs.store import NothingKept, SqliteStore, Store
+from orgsim.randomness import Mint, Seeded
+from orgsim.settings import DEFAULT_CALLBACK, DEFAULT_SEED, SCRATCH_CALLBACKS, Settings
+from orgsim.sites import LOGIN, LOGIN_HOSTS, SANDBOX_LOGIN
+
+_KEY_IDS = ("210", "212")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a world was made from; enough to make it again."""
+
+    seed: int
+    hostile: bool
+    offset_seconds: float
+    callbacks: tuple[str, ...]
+
+
+class World:
+    """One run's orgs, apps and people, and everything they have done."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._folder = settings.data_dir
+        self.store: Store = NothingKept()
+        seal_key = randomness.new_key()
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            seal_key = load_or_make_key(self._folder / "seal.key")
+            self.store = SqliteStore(self._folder / "world.sqlite")
+        self._seal = Seal(seal_key)
+        self._data: dict[str, OrgData] = {}
+        origin = self._kept_origin()
+        self.switches = switches_from(settings.switches, Switches())
+        self._build(origin)
+
+    # -- making -----------------------------------------------------------------------------
+
+    def _kept_origin(self) -> Origin:
+        given = self._settings
+        for body in self.store.load("origin"):
+            kept = TypeAdapter(Origin).validate_json(body)
+            return replace(
+                kept,
+                seed=kept.seed if given.seed is None else given.seed,
+                callbacks=given.app_callbacks or kept.callbacks,
+            )
+        return Origin(
+            seed=DEFAULT_SEED if given.seed is None else given.seed,
+            hostile=given.hostile,
+            offset_seconds=0.0,
+            callbacks=given.app_callbacks or (DEFAULT_CALLBACK,),
+        )
+
+    def _build(self, origin: Origin) -> None:
+        self._keep_origin(origin)
+        fresh = (self._settings.canary or randomness.new_canary()).encode()
+        self.canary = kept_secret(self.store, self._seal, "canary", fresh=fresh).decode()
+        self.hashes = TokenHashes(
+            kept_secret(self.store, self._seal, "hash key", fresh=randomness.new_key())
+        )
+        self.signing_keys = self._signing_keys()
+        self.seeded = Seeded(seed=origin.seed, canary=self.canary)
+        self.mint = Mint(canary=self.canary, length_jitter=self.seeded.length_jitter)
+        self.clock = WorldClock(offset=timedelta(seconds=origin.offset_seconds))
+        self._furnish(origin)
+        self.grants = GrantBook(store=self.store, hashes=self.hashes)
+        self.sessions = SessionBook(store=self.store, hashes=self.hashes)
+        self.codes = CodeBook(store=self.store, hashes=self.hashes)
+        self.browsers = Browsers()
+        self.logins = LoginCounter()
+        self.journal = Journal()
+        self.faults = FaultBook()
+        self.refreshing: set[str] = set()
+        self._open_data(origin.seed)
+
+    def _keep_origin(self, origin: Origin) -> None:
+        self.origin = origin
+        self.store.put("origin", "origin", json.dumps(asdict(origin)).encode())
+
+    def _signing_keys(self) -> tuple[SigningKey, ...]:
+        keys = []
+        for kid in _KEY_IDS:
+            label = f"signing key {kid}"
+            kept = next(iter(self.store.load(f"sealed:{label}")), None)
+            pem = (
+                self._seal.open(label, kept)
+                if kept is not None
+                else kept_secret(self.store, self._seal, label, fresh=SigningKey.new_pem())
+            )
+            keys.append(SigningKey.load(kid=kid, pem=pem))
+        return tuple(keys)
+
+    def _furnish(self, origin: Origin) -> None:
+        """Make orgs, apps and policies from the seed; then lay over them what was changed."""
+        self._orgs = {}
+        for plan in PLANS:
+            org = make_org(plan, seeded=self.seeded)
+            self._orgs[org.slot] = org
+        apps = make_apps(
+            seeded=self.seeded, callbacks=origin.callbacks, scratch_callbacks=SCRATCH_CALLBACKS
+        )
+        self.apps = {app.consumer_key: app for app in apps}
+        self.installations: Book[Installation] = Book(
+            "installation",
+            Installation,
+            key=lambda policy: f"{policy.org_id}:{policy.consumer_key}",
+            store=self.store,
+        )
+        if not len(self.installations):
+            for policy in make_installations(tuple(self._orgs.values()), apps[0]):
+                self.installations.put(policy)
+        for body in self.store.load("org change"):
+            self._apply_org_change(json.loads(body))
+        for body in self.store.load("app change"):
+            change = json.loads(body)
+            self._apply_app_change(change["consumer_key"], change["fields"])
+
+    def _open_data(self, seed: int) -> None:
+        acme = next(iter(self.apps))
+        for org in self.orgs:
+            policy = self.installation(org.org_id, acme)
+            path = None if self._folder is None else self._folder / f"{org.org_id}.sqlite"
+            people = tuple(
+                UserSeed(
+                    user_id=user.user_id,
+                    username=user.username,
+                    email=user.email,
+                    first_name=user.first_name,
+                    last_name=user.last_name,
+                    role=user.role,
+                )
+                for user in org.users
+            )
+            self._data[org.org_id] = OrgData.create(
+                path,
+                org=OrgSeed(
+                    org_id=org.org_id,
+                    name=org.name,
+                    environment=org.environment,
+                    users=people,
+                    namespace=NAMESPACE if policy.installed else None,
+                ),
+                seed=seed,
+                now=self.clock.now,
+            )
+
+    def reset(self, *, seed: int, hostile: bool) -> None:
+        """Make a fresh world on the same sites; nothing of the old one stays valid."""
+        self._close_data(delete=True)
+        canary = self.canary.encode()
+        self.store.clear()
+        kept_secret(self.store, self._seal, "canary", fresh=canary)
+        self._build(
+            replace(self.origin, seed=seed, hostile=hostile)  # the clock never goes back
+        )
+
+    def _close_data(self, *, delete: bool = False) -> None:
+        for org_id, data in self._data.items():
+            data.close()
+            if delete and self._folder is not None:
+                for file in self._folder.glob(f"{org_id}.sqlite*"):
+                    file.unlink()
+        self._data.clear()
+
+    def close(self) -> None:
+        """Let go of all files."""
+        self._close_data()
+        self.store.close()
+
+    # -- finding ----------------------------------------------------------------------------
+
+    @property
+    def orgs(self) -> tuple[Org, ...]:
+        """All orgs."""
+        return tuple(self._orgs.values())
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """The true-looking host of each site."""
+        return LOGIN_HOSTS | {org.slot: org.host for org in self.orgs}
+
+    def org(self, org_id: str) -> Org | None:
+        """Find an org by its ID, of 15 or 18 characters."""
+        return next((org for org in self.orgs if org.org_id[:15] == org_id[:15]), None)
+
+    def org_at(self, site: str) -> Org | None:
+        """Find the org whose My Domain a site is; None for login hosts."""
+        return self._orgs.get(site)
+
+    def user(self, org_id: str, user_id: str) -> tuple[Org, User] | None:
+        """Find a user with their org."""
+        org = self.org(org_id)
+        user = None if org is None else org.user(user_id)
+        return None if org is None or user is None else (org, user)
+
+    def app_named(self, name: str) -> App | None:
+        """Find an app by consumer key or name."""
+        return self.apps.get(name) or next(
+            (app for app in self.apps.values() if app.name == name), None
+        )
+
+    def data(self, org_id: str) -> OrgData:
+        """Return an org's records."""
+        return self._data[org_id]
+
+    def installation(self, org_id: str, consumer_key: str) -> Installation:
+        """Return how an org holds an app."""
+        kept = self.installations.get(f"{org_id}:{consumer_key}")
+        if kept is not None:
+            return kept
+        app = self.apps[consumer_key]
+        here = app.distribution == "everywhere" or app.home_org == org_id
+        return Installation(org_id=org_id, consumer_key=consumer_key, installed=here)
+
+    def login_site(self, org: Org) -> str:
+        """Return the login host of an org."""
+        return LOGIN if org.environment == "production" else SANDBOX_LOGIN
+
+    def serves(self, site: str, org: Org) -> bool:
+        """Tell whether a site may act for an org: its My Domain, or its login host."""
+        return site in (org.slot, self.login_site(org))
+
+    def people_at(self, site: str) -> Iterable[tuple[Org, User]]:
+        """Give everybody who can log in at a site."""
+        for org in self.orgs:
+            if self.serves(site, org):
+                for user in org.users:
+                    yield org, user
+
+    # -- changing ---------------------------------------------------------------------------
+
+    def advance(self, by: timedelta) -> None:
+        """Move the clock forwards."""
+        self.clock.advance(by)
+        self._keep_origin(replace(self.origin, offset_seconds=self.clock.offset.total_seconds()))
+
+    def change_org(self, org_id: str, change: dict[str, Any]) -> None:
+        """Change an org's state or a user's `active`, and keep that."""
+        entry = {"org_id": org_id, **change}
+        key = f"{org_id}:{change.get('user_id', '')}"
+        self.store.put("org change", key, json.dumps(entry).encode())
+        self._apply_org_change(entry)
+
+    def _apply_org_change(self, change: dict[str, Any]) -> None:
+        org = self.org(change["org_id"])
+        if org is None:
+            return
+        if "state" in change:
+            org = replace(org, state=change["state"])
+        user = org.user(change.get("user_id", ""))
+        if user is not None:
+            org = org.with_user(replace(user, active=change["active"]))
+        self._orgs[org.slot] = org
+
+    def change_app(self, consumer_key: str, fields: dict[str, Any]) -> App:
+        """Change the developer's settings of an app, and keep that."""
+        known = next(
+            (
+                json.loads(body)["fields"]
+                for body in self.store.load("app change")
+                if json.loads(body)["consumer_key"] == consumer_key
+            ),
+            {},
+        )
+        change = {"consumer_key": consumer_key, "fields": known | fields}
+        self.store.put("app change", consumer_key, json.dumps(change).encode())
+        return self._apply_app_change(consumer_key, fields)
+
+    def _apply_app_change(self, consumer_key: str, fields: dict[str, Any]) -> App:
+        app = self.apps[consumer_key]
+        merged = TypeAdapter(App).dump_python(app) | fields
+        self.apps[consumer_key] = TypeAdapter(App).validate_python(merged)
+        return self.apps[consumer_key]
+
+    def end_grant(self, grant_id: str) -> None:
+        """End a grant, its refresh token and every access token that came of it."""
+        self.grants.remove(grant_id)
+        self.sessions.end_of_grant(grant_id)
+
+
+def switches_from(pairs: Iterable[tuple[str, str]], base: Switches) -> Switches:
+    """Read `name=value` pairs into switches.
+
+    Raises:
+        ValueError: no such switch, or not one of its values.
+    """
+    fields: dict[str, Any] = asdict(base)
+    for name, value in pairs:
+        if name not in fields:
+            raise ValueError(f"there is no switch {name}")
+        fields[name] = value
+    return TypeAdapter(Switches).validate_python(fields)
+
+
+def data_folder(path: Path) -> Path:
+    """Return the folder of a kept world, for its owner only."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
