@@ -138,7 +138,7 @@ def report(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def run_static() -> list[Outcome]:
+def report_static() -> list[Outcome]:
     """Run the static gates, two at a time."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         return [report(outcome) for outcome in pool.map(carry_out, static_checks())]
@@ -147,7 +147,7 @@ def run_static() -> list[Outcome]:
 def main() -> int:
     """Run everything that stands before a commit; return the exit status."""
     begun = time.monotonic()
-    outcomes = run_static()
+    outcomes = report_static()
     outcomes.append(report(carry_out(unit_tests())))
     held = sum(outcome.ok for outcome in outcomes)
     tests = outcomes[-1].last_line.strip("= ")

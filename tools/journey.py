@@ -1,4 +1,4 @@
-"""The main job, step by step, over real HTTP: what `make demo` shows and the acceptance test proves.
+"""The main job, step by step, over real HTTP: shown by `make demo`, proven by the acceptance test.
 
 A user of Acme's connects Salesforce, the product pulls and pushes with the token that Keyturn
 keeps, the token expires and is rotated once under many readers, and the user disconnects.
@@ -19,6 +19,8 @@ from tools.walker import Walker
 from tools.world import World
 
 READERS: Final = 50
+_CREATED: Final = 201
+_UNAUTHORIZED: Final = 401
 _PATIENCE: Final = 20.0  # seconds
 _SESSION_OVER: Final = "PT3H"  # longer than the session timeout of every seeded org
 
@@ -157,7 +159,7 @@ class Journey:
         after = self._count_tasks()
         _hold(after == before + 1, f"{before} tasks before, {after} after")
         entries = self._journal(path="*/sobjects/acme__Renewal_Alert__e")
-        _hold(any(entry["status"] == 201 for entry in entries), "no event was published")
+        _hold(any(entry["status"] == _CREATED for entry in entries), "no event was published")
         return "1 event, 1 flow"
 
     def expire_and_read(self) -> str:
@@ -189,7 +191,7 @@ class Journey:
             headers={"Authorization": f"Bearer {token.value.reveal()}"},
             trust_env=False,
         )
-        _hold(answer.status_code == 401, f"the org still answers {answer.status_code}")
+        _hold(answer.status_code == _UNAUTHORIZED, f"the org still answers {answer.status_code}")
         return "revoked; the org answers 401"
 
     def _count_tasks(self) -> int:

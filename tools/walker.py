@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 from urllib.parse import urljoin
 
 import httpx2
@@ -75,7 +75,7 @@ class Walker:
         self.seen: list[str] = []
         self.response: httpx2.Response | None = None
 
-    def __enter__(self) -> Walker:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -1,0 +1,161 @@
+"""The settings of the service: this module alone reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from keyturn_core.salesforce.hosts import Environment, Origin
+from keyturn_service.domain.app import origin_of
+
+
+class SettingsRefused(Exception):
+    """A setting is missing or wrong; the text says which, and how to mend it."""
+
+
+class DevelopmentWorld(BaseModel):
+    """What only `keyturn dev` hands over: the simulated world in Salesforce's place.
+
+    `loopback` are the exact origins on this machine that stand for hosts of Salesforce's.
+    `login_hosts` are the login hosts by the face of this service. `mark` stands inside every
+    secret of the world.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    clock_url: str
+    loopback: frozenset[Origin]
+    login_hosts: Mapping[str, Mapping[Environment, Origin]]
+    mark: str = ""
+
+
+class Settings(BaseSettings):
+    """All settings, each read from `KEYTURN_<NAME>` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="KEYTURN_", extra="ignore", frozen=True)
+
+    public_urls: Annotated[tuple[Origin, ...], NoDecode] = Field(
+        description="Origins by which browsers and programs reach this service, separated by"
+        " commas; the first one is taken where a request names none of them."
+    )
+    data_dir: Path = Field(
+        default=Path("keyturn-data"),
+        description="Folder of the SQLite database and the spool; it outlives the process.",
+    )
+    database_url: str = Field(
+        default="",
+        description="`postgresql://user:password@host/database`; empty for SQLite in data_dir.",
+        repr=False,
+    )
+    key_file: Path | None = Field(
+        default=None,
+        description="File of the key-encryption keys, mode 0600; `keyturn.key` in data_dir"
+        " where none is named.",
+    )
+    spool_dir: Path | None = Field(
+        default=None,
+        description="Folder of this replica's spool; `spool` in data_dir where none is named.",
+    )
+    spool_accepts_loss: bool = Field(
+        default=False,
+        description="Start although the spool lies on a disk that does not outlive the container.",
+    )
+    egress_proxy_url: str | None = Field(
+        default=None,
+        description="Proxy that answers CONNECT; all calls to Salesforce go through it.",
+        repr=False,
+    )
+    ca_file: Path | None = Field(
+        default=None, description="Certificates that are trusted beside the system's own."
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8321, ge=1, le=65535, description="Port of plain HTTP.")
+    tls_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Port of HTTPS, with the two files below."
+    )
+    tls_cert_file: Path | None = Field(default=None, description="Certificate chain, PEM.")
+    tls_key_file: Path | None = Field(default=None, description="Private key, PEM.")
+    dev_world: DevelopmentWorld | None = Field(
+        default=None, description="Set by `keyturn dev` alone.", repr=False
+    )
+
+    @field_validator("public_urls", mode="before")
+    @classmethod
+    def _read_origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        texts = [text.strip() for text in value.split(",") if text.strip()]
+        origins = [origin_of(text) for text in texts]
+        if not origins or None in origins:
+            raise ValueError("write origins such as https://connect.acme.example")
+        return tuple(origins)
+
+    @model_validator(mode="after")
+    def _see_that_tls_is_whole(self) -> Self:
+        parts = (self.tls_port, self.tls_cert_file, self.tls_key_file)
+        if any(part is not None for part in parts) and None in parts:
+            raise ValueError("tls_port, tls_cert_file and tls_key_file go together")
+        return self
+
+    @property
+    def database(self) -> str:
+        """The database's URL, SQLite's in the data folder where none was named."""
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'keyturn.sqlite'}"
+
+    @property
+    def keys(self) -> Path:
+        """Where the key-encryption keys are."""
+        return self.key_file or self.data_dir / "keyturn.key"
+
+    @property
+    def spool(self) -> Path:
+        """Where the spool of this replica is."""
+        return self.spool_dir or self.data_dir / "spool"
+
+    @property
+    def loopback(self) -> frozenset[Origin]:
+        """Origins of this machine that stand for Salesforce's in a development world."""
+        return self.dev_world.loopback if self.dev_world is not None else frozenset()
+
+
+def read_settings(**given: object) -> Settings:
+    """Read the settings; those that are `given` go before the environment's.
+
+    Raises:
+        SettingsRefused: one is missing or wrong.
+    """
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as error:
+        raise SettingsRefused(
+            "\n".join(_in_words(problem["loc"], problem["msg"]) for problem in error.errors())
+        ) from None
+
+
+def _in_words(where: tuple[int | str, ...], message: str) -> str:
+    name = "_".join(["KEYTURN", *(str(part).upper() for part in where)])
+    return f"{name}: {message.removeprefix('Value error, ')}"
+
+
+def environment_of_child(settings: Settings) -> dict[str, str]:
+    """Return our environment with these settings in it, for a program that serves with them.
+
+    What only `keyturn dev` knows is left out: it goes over standard input.
+    """
+    inherited = {
+        name: value
+        for name, value in os.environ.items()  # noqa: TID251 - this module's own work
+        if not name.startswith("KEYTURN_")
+    }
+    given = settings.model_dump(exclude={"dev_world"}, exclude_none=True)
+    own = {f"KEYTURN_{name.upper()}": _as_text(value) for name, value in given.items()}
+    return inherited | own
+
+
+def _as_text(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
