@@ -1,0 +1,133 @@
+"""`keyturn serve`: one replica of the service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+import click
+import uvicorn
+import uvloop
+
+from keyturn_service.bootstrap import CannotStart, open_house
+from keyturn_service.cli.logs import log_to_stderr
+from keyturn_service.settings import Settings, SettingsRefused, read_settings
+
+_DRAIN_SECONDS: Final = 5
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Say in one line of JSON when it answers.")
+@click.option("--dev-world-on-stdin", "from_dev", is_flag=True, hidden=True)
+def serve(*, as_json: bool, from_dev: bool) -> None:
+    r"""Run one replica of the service, set up by KEYTURN_… in the environment.
+
+    Brings the database's tables up to date first. Ends on SIGTERM and SIGINT with status 0
+    after the calls under way; status 1 says that it could not start, and why.
+
+    \b
+    Example:
+      KEYTURN_PUBLIC_URLS=https://connect.acme.example keyturn serve
+    """
+    log_to_stderr()
+    try:
+        settings = _settings(from_dev=from_dev)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings, as_json=as_json, until_stdin_ends=from_dev))
+    except (SettingsRefused, CannotStart) as error:
+        click.echo(f"keyturn serve: {error}", err=True)
+        sys.exit(1)
+
+
+def _settings(*, from_dev: bool) -> Settings:
+    """Read the settings; `keyturn dev` hands its world over as the first line of stdin."""
+    if not from_dev:
+        return read_settings()
+    return read_settings(dev_world=json.loads(sys.stdin.readline()))
+
+
+async def _serve(settings: Settings, *, as_json: bool, until_stdin_ends: bool) -> None:
+    told = asyncio.Event()
+    with _told_to_stop(told, watch_stdin=until_stdin_ends):
+        async with open_house(settings) as house:
+            servers = [_Server(config) for config in _configs(settings, house.app)]
+            serving = [asyncio.create_task(server.serve()) for server in servers]
+            try:
+                await _until_started(servers, serving)
+                if as_json:
+                    click.echo(json.dumps({"urls": list(settings.public_urls)}))
+                stopping = asyncio.create_task(told.wait())
+                await asyncio.wait({stopping, *serving}, return_when=asyncio.FIRST_COMPLETED)
+                stopping.cancel()
+            finally:
+                for server in servers:
+                    server.should_exit = True
+                await asyncio.gather(*serving)
+
+
+def _configs(settings: Settings, app: Any) -> list[uvicorn.Config]:
+    common: dict[str, Any] = {
+        "host": settings.host,
+        "lifespan": "off",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "timeout_graceful_shutdown": _DRAIN_SECONDS,
+        "h11_max_incomplete_event_size": 65536,
+    }
+    configs = [uvicorn.Config(app, port=settings.port, **common)]
+    if settings.tls_port is not None:
+        configs.append(
+            uvicorn.Config(
+                app,
+                port=settings.tls_port,
+                ssl_certfile=settings.tls_cert_file,
+                ssl_keyfile=settings.tls_key_file,
+                **common,
+            )
+        )
+    return configs
+
+
+class _Server(uvicorn.Server):
+    """A server whose end is decided by us: two of them share one process and its signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _until_started(servers: list[_Server], serving: list[asyncio.Task[None]]) -> None:
+    """Wait until every port answers.
+
+    Raises:
+        CannotStart: a port is taken.
+    """
+    while not all(server.started for server in servers):
+        if any(task.done() for task in serving):
+            ports = ", ".join(str(server.config.port) for server in servers)
+            raise CannotStart(f"cannot listen on {ports}: another program may be there")
+        await asyncio.sleep(0.01)
+
+
+@contextlib.contextmanager
+def _told_to_stop(told: asyncio.Event, *, watch_stdin: bool) -> Iterator[None]:
+    """Set `told` on SIGTERM, SIGINT and, where asked for, at the end of standard input."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+
+    def read() -> None:
+        if not sys.stdin.buffer.read1(1024):
+            loop.remove_reader(sys.stdin.fileno())
+            told.set()
+
+    if watch_stdin:
+        loop.add_reader(sys.stdin.fileno(), read)
+    yield

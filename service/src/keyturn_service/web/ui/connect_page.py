@@ -1,0 +1,194 @@
+"""The page behind a connect session's link: where to log in, and Connect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+import structlog
+from keyturn_core.salesforce.hosts import Environment
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from keyturn_service.domain.app import App
+from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
+from keyturn_service.domain.errors import ConnectRefused, NotFound
+from keyturn_service.web.ui.cookies import (
+    browser_of,
+    came_from_here,
+    form_token,
+    is_form_token,
+    keep_browser,
+    new_browser,
+)
+from keyturn_service.web.ui.install import InstallStep, install_step
+from keyturn_service.web.ui.pages import Pages, salesforce_and, send_to
+from keyturn_service.web.ui.parts import UiParts
+from keyturn_service.web.ui.results import ResultPages
+from keyturn_service.web.ui.words import access_in_words
+
+_MY_DOMAIN: Final = "my_domain"
+_LONGEST_FORM: Final = 16 * 1024
+_MENDED_BY_TYPING: Final = frozenset({"host_refused"})
+_LINK_STILL_WORKS: Final = frozenset({"callback_not_registered", "consumer_credentials_missing"})
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What the form shows as chosen. `fixed` where the vendor named the org already."""
+
+    environment: str
+    my_domain: str
+    fixed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectPage:
+    """Show the form, and take it."""
+
+    parts: UiParts
+    pages: Pages
+    results: ResultPages
+
+    async def show(self, request: Request) -> Response:
+        """Show the page. Opening it uses nothing up: mail scanners open links."""
+        link = request.path_params["link"]
+        face = self.results.face(request)
+        try:
+            session, app = await self.parts.open_link(link)
+        except NotFound:
+            return self.results.refused("not_found", status=404)
+        except ConnectRefused as refused:
+            return self.results.refused(refused.code, status=410)
+        browser = browser_of(request, face)
+        if self._is_taken(session, browser):
+            return self.results.refused("session_expired", app=app, status=410)
+        return self._form(request, session, app, _preset(session, app), browser=browser)
+
+    async def submit(self, request: Request) -> Response:
+        """Take the form and send the browser to Salesforce."""
+        link = request.path_params["link"]
+        face = self.results.face(request)
+        form = await _read_form(request)
+        browser = browser_of(request, face)
+        if not self._may_submit(request, form, browser, link=link):
+            _log.info("connect_form_refused", had_cookie=browser is not None)
+            return self.results.refused("form_refused", status=403, retry_url=f"/connect/{link}")
+        named = form.get("environment", "")
+        typed = form.get(_MY_DOMAIN, "").strip() if named == _MY_DOMAIN else None
+        try:
+            begun = await self.parts.begin_authorization(
+                link, environment=_environment(named), my_domain=typed, browser=browser
+            )
+        except NotFound:
+            return self.results.refused("not_found", status=404)
+        except ConnectRefused as refused:
+            return await self._refused(request, refused.code, form, browser)
+        _log.info("browser_sent_to_salesforce", connect_session_id=begun.session_id)
+        response = send_to(begun.url)
+        keep_browser(response, face, begun.browser)
+        return response
+
+    async def _refused(
+        self, request: Request, code: str, form: dict[str, str], browser: str | None
+    ) -> Response:
+        link = request.path_params["link"]
+        if code not in _MENDED_BY_TYPING:
+            again = f"/connect/{link}" if code in _LINK_STILL_WORKS else None
+            status = 409 if again else 410
+            return self.results.refused(code, status=status, retry_url=again)
+        session, app = await self.parts.open_link(link)
+        typed = Choice(environment=_MY_DOMAIN, my_domain=form.get(_MY_DOMAIN, ""), fixed=False)
+        return self._form(request, session, app, typed, browser=browser, problem=code)
+
+    def _form(
+        self,
+        request: Request,
+        session: ConnectSession,
+        app: App,
+        choice: Choice,
+        *,
+        browser: str | None,
+        problem: str | None = None,
+    ) -> HTMLResponse:
+        face = self.results.face(request)
+        link = request.path_params["link"]
+        browser = browser or new_browser(self.parts.randomness)
+        page = self.pages.render(
+            "connect.html",
+            status=200 if problem is None else 422,
+            form_targets=salesforce_and(face, session.return_url),
+            action=f"/connect/{link}",
+            token=form_token(self.parts.hashes, browser=browser, link=link),
+            product=app.name,
+            customer=session.customer_id,
+            reauthorizes=session.reauthorizes is not None,
+            shared=session.delivery is Delivery.SHARED,
+            return_url=session.return_url,
+            choice=choice,
+            hosts=_hosts(app),
+            access=access_in_words(app.scopes),
+            problem=None if problem is None else self.results.explain(problem, app),
+            install=_after_a_detour(session, app),
+        )
+        keep_browser(page, face, browser)
+        return page
+
+    def _is_taken(self, session: ConnectSession, browser: str | None) -> bool:
+        """Tell whether another browser has pressed Connect."""
+        return session.status is SessionStatus.AUTHORIZING and not self.results.is_same_browser(
+            session, browser
+        )
+
+    def _may_submit(
+        self, request: Request, form: dict[str, str], browser: str | None, *, link: str
+    ) -> bool:
+        if browser is None or not came_from_here(request, self.results.face(request)):
+            return False
+        shown = form.get("form_token", "")
+        return is_form_token(self.parts.hashes, shown, browser=browser, link=link)
+
+
+def _preset(session: ConnectSession, app: App) -> Choice:
+    """Return what the vendor's hint fixes or suggests."""
+    if session.login_url is not None:
+        for environment, login_url in app.login_hosts.items():
+            if session.login_url == login_url:
+                return Choice(environment=environment, my_domain="", fixed=True)
+        host = urlsplit(session.login_url).netloc
+        return Choice(environment=_MY_DOMAIN, my_domain=host, fixed=True)
+    suggested = session.environment or Environment.PRODUCTION
+    return Choice(environment=suggested, my_domain="", fixed=False)
+
+
+def _after_a_detour(session: ConnectSession, app: App) -> InstallStep | None:
+    """Return the install step for a browser that went to Salesforce and came back by itself.
+
+    Salesforce shows some refusals, a missing package among them, on a page of its own and
+    never sends the browser on.
+    """
+    if session.status is not SessionStatus.AUTHORIZING:
+        return None
+    return install_step(session, app)
+
+
+def _environment(named: str) -> Environment | None:
+    """Return the environment that the form names, None where it names none."""
+    return Environment(named) if named in set(Environment) else None
+
+
+def _hosts(app: App) -> dict[str, str]:
+    return {kind.value: urlsplit(url).netloc for kind, url in app.login_hosts.items()}
+
+
+async def _read_form(request: Request) -> dict[str, str]:
+    """Return the fields of a form, none where it is too long or no form."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LONGEST_FORM:
+            return {}
+    text = body.decode("utf-8", "replace")
+    return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=None))
