@@ -22,7 +22,6 @@ from keyturn_core.secrets import (
     RefreshToken,
     Secret,
 )
-
 from keyturn_service.domain.api_key import ApiKey
 from keyturn_service.domain.app import App, Workspace
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer

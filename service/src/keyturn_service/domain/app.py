@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from keyturn_core.salesforce.hosts import Environment, Origin
 from keyturn_core.salesforce.scopes import Scope
-
 from keyturn_service.domain.ids import AppId, WorkspaceId
 
 

@@ -9,7 +9,6 @@ from typing import Final
 
 from keyturn_core.salesforce.hosts import Environment, Origin
 from keyturn_core.salesforce.ids import OrgId
-
 from keyturn_service.domain.connection import ConnectedUser
 from keyturn_service.domain.ids import (
     AppId,

@@ -11,7 +11,6 @@ from keyturn_core.salesforce.hosts import Environment, Origin
 from keyturn_core.salesforce.ids import OrgId, UserId
 from keyturn_core.salesforce.scopes import Scope
 from keyturn_core.secrets import AccessToken, RefreshToken
-
 from keyturn_service.domain.ids import AppId, ConnectionId, CustomerId, WorkspaceId
 
 IDLE_LIMIT: Final = timedelta(days=30)  # design.md 5.11; the idle limit of partner apps

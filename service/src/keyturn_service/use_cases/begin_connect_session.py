@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from keyturn_core.salesforce.hosts import Environment, HostRefused, Origin, read_my_domain
-
 from keyturn_service.domain.app import App
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connect_session import (

@@ -8,7 +8,6 @@ from typing import Any
 
 from keyturn_core.salesforce.hosts import Environment, Origin
 from keyturn_core.salesforce.scopes import Scope
-
 from keyturn_service.domain.app import App
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.errors import NotFound

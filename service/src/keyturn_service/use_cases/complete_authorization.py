@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import structlog
+
 from keyturn_core.oauth.authorization_code_grant import (
     authorization_code_request,
     read_authorization_code_answer,
@@ -30,7 +31,6 @@ from keyturn_core.oauth.token_answer import (
     UnexpectedAnswer,
 )
 from keyturn_core.secrets import AuthorizationCode
-
 from keyturn_service.domain.attempt import SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connect_session import (

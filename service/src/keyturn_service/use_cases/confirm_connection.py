@@ -6,7 +6,6 @@ import hmac
 from dataclasses import dataclass, replace
 
 from keyturn_core.secrets import AccessToken, RefreshToken
-
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
 from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet

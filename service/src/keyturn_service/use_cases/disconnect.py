@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from keyturn_core.secrets import AccessToken, RefreshToken
-
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connection import Connection, ConnectionState
 from keyturn_service.domain.errors import Conflict, NotFound

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from keyturn_core.salesforce.hosts import Origin
 from keyturn_core.secrets import AccessToken, RefreshToken
-
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connection import Connection
 from keyturn_service.domain.ids import (

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keyturn_core.secrets import ConsumerSecret
-
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.errors import NotFound
 from keyturn_service.domain.ids import AppId, WorkspaceId

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from keyturn_core.salesforce.hosts import LOGIN_HOSTS, Environment, Origin
 from keyturn_core.salesforce.scopes import Scope
-
 from keyturn_service.domain.app import App
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.ids import ID_BYTES, AppId, WorkspaceId, new_id

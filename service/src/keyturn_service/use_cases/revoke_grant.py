@@ -8,7 +8,6 @@ from typing import Final
 
 from keyturn_core.errors import CoreError
 from keyturn_core.oauth.revocation import read_revocation_answer, revocation_request
-
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.ids import RevocationId
 from keyturn_service.ports import (

@@ -22,7 +22,6 @@ from keyturn_core.salesforce.identity import IdentityUrl, read_identity_url
 from keyturn_core.salesforce.ids import OrgId
 from keyturn_core.salesforce.scopes import Scope, missing_scopes
 from keyturn_core.salesforce.signature import verify_signature
-
 from keyturn_service.domain.connect_session import Authorization, ConnectSession
 from keyturn_service.domain.connection import (
     DEFAULT_SESSION,

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from keyturn_core.salesforce.hosts import Origin
-
 from keyturn_service.adapters.http.answer_parser import AnswerParser
 from keyturn_service.adapters.http.egress import (
     Egress,

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import aiohttp
-from keyturn_core.salesforce.hosts import Origin
-from keyturn_core.secrets import AccessToken
 from multidict import CIMultiDict
 from yarl import URL
 
+from keyturn_core.salesforce.hosts import Origin
+from keyturn_core.secrets import AccessToken
 from keyturn_service.adapters.http.egress import (
     Egress,
     Road,

@@ -7,7 +7,6 @@ from typing import Final
 
 from keyturn_core.oauth.token_answer import NotProcessed, OutcomeUnknown, TokenAnswer
 from keyturn_core.salesforce.hosts import Origin
-
 from keyturn_service.adapters.http.one_shot import Answer, NoAnswer, NotSent, OneShot, Request
 from keyturn_service.ports import Clock, DeadlinePassed, OrgUnreachable
 

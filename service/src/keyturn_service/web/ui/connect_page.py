@@ -7,10 +7,10 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 import structlog
-from keyturn_core.salesforce.hosts import Environment
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from keyturn_core.salesforce.hosts import Environment
 from keyturn_service.domain.app import App
 from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
 from keyturn_service.domain.errors import ConnectRefused, NotFound

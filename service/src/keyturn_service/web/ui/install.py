@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from keyturn_core.salesforce.hosts import Environment
-
 from keyturn_service.domain.app import App
 from keyturn_service.domain.connect_session import ConnectSession
 

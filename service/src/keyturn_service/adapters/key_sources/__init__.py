@@ -1,0 +1,1 @@
+"""Key sources: places that hold key-encryption keys, a module each."""

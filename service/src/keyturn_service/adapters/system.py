@@ -1,0 +1,84 @@
+"""Time and chance of this machine, and the clock of a development world."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets  # noqa: TID251 - the one home of chance
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import aiohttp
+import structlog
+
+_POLL: Final = 0.2  # seconds; a moved clock is followed within one
+_log = structlog.get_logger()
+
+
+class SystemClock:
+    """`ports.Clock` by this machine's clocks."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.now(UTC)  # noqa: TID251 - the one home of the clock
+
+    def monotonic(self) -> float:
+        """Return seconds that nothing moves."""
+        return time.monotonic()
+
+
+class FollowedClock:
+    """`ports.Clock` of a development world: as far ahead as the world's clock says.
+
+    It goes forwards only. Leases and time-outs stay on the machine's own clock.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        """Return the world's time in UTC."""
+        return datetime.now(UTC) + self._ahead  # noqa: TID251 - the one home of the clock
+
+    def monotonic(self) -> float:
+        """Return seconds that nothing moves."""
+        return time.monotonic()
+
+    async def follow(self) -> None:
+        """Look at the world's clock until cancelled."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
+            while True:
+                await self._look(http)
+                await asyncio.sleep(_POLL)
+
+    async def look_once(self) -> None:
+        """Look at the world's clock now."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
+            await self._look(http)
+
+    async def _look(self, http: aiohttp.ClientSession) -> None:
+        try:
+            async with http.get(self._url) as answer:
+                stated = datetime.fromisoformat((await answer.json())["now"])
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
+            _log.debug("world_clock_unreadable", error=type(error).__name__)
+            return
+        ahead = stated - datetime.now(UTC)  # noqa: TID251 - the one home of the clock
+        self._ahead = max(self._ahead, ahead)
+
+
+class SystemRandomness:
+    """`ports.Randomness` by the operating system."""
+
+    def token_bytes(self, count: int) -> bytes:
+        """Return `count` bytes fit for secrets."""
+        return secrets.token_bytes(count)
+
+
+class SystemWaiting:
+    """`ports.Waiting` by the event loop."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait by the machine's own clock."""
+        await asyncio.sleep(seconds)

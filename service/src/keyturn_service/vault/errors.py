@@ -1,0 +1,19 @@
+"""What can go wrong with a vault."""
+
+from __future__ import annotations
+
+
+class CannotOpen(Exception):
+    """The sealed value is not what was sealed for this place: changed, moved, or cut short."""
+
+
+class KeyMissing(Exception):
+    """The key source has no key of that id; the operator has to bring it back."""
+
+    def __init__(self, key_id: str) -> None:
+        self.key_id = key_id
+        super().__init__(f"the key source has no key {key_id}")
+
+
+class KeySourceUnavailable(Exception):
+    """The key source does not answer now."""

@@ -1,0 +1,72 @@
+"""Keyed hashes: how secrets are known again without being kept."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from functools import lru_cache
+from typing import Final
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from keyturn_core.secrets import Secret
+from keyturn_service.ports import Clock, Randomness
+from keyturn_service.vault.data_keys import (
+    KEY_BYTES,
+    DataKeyId,
+    DataKeys,
+    WrappedDataKey,
+    associated_data,
+)
+from keyturn_service.vault.key_source import KeySource
+
+_ROOT: Final = DataKeyId("dk_hashes")
+_NOBODY: Final = ""  # the root of the hashes belongs to no workspace
+
+
+class KeyedHashes:
+    """`ports.KeyedHash` by HMAC-SHA256, with a key of its own for each label.
+
+    The root stays the same when key-encryption keys rotate: hashes are looked up for life.
+    """
+
+    def __init__(self, root: bytes) -> None:
+        self._key = lru_cache(maxsize=64)(lambda label: _derived(root, label))
+
+    def __call__(self, label: str, value: str | Secret) -> bytes:
+        """Hash `value` under the key derived for `label`."""
+        text = value.reveal() if isinstance(value, Secret) else value
+        return hmac.digest(self._key(label), text.encode(), hashlib.sha256)
+
+
+async def keyed_hashes(
+    key_source: KeySource, data_keys: DataKeys, randomness: Randomness, clock: Clock
+) -> KeyedHashes:
+    """Return the hashes of this installation; the first start makes their root.
+
+    Raises:
+        KeyMissing: the key source lacks the key that wraps the root.
+        CannotOpen: the root was changed.
+        KeySourceUnavailable: the key source does not answer.
+    """
+    bound = associated_data(_ROOT, _NOBODY)
+    kept = await data_keys.get(_ROOT)
+    if kept is None:
+        key_id = key_source.active_key_id
+        fresh = randomness.token_bytes(KEY_BYTES)
+        kept = await data_keys.add(
+            WrappedDataKey(
+                id=_ROOT,
+                workspace_id=_NOBODY,
+                key_id=key_id,
+                wrapped=await key_source.wrap(fresh, associated_data=bound),
+                created_at=clock.now(),
+            )
+        )
+    root = await key_source.unwrap(kept.key_id, kept.wrapped, associated_data=bound)
+    return KeyedHashes(root)
+
+
+def _derived(root: bytes, label: str) -> bytes:
+    return HKDFExpand(SHA256(), KEY_BYTES, b"keyturn-hash-1\x00" + label.encode()).derive(root)

@@ -1,0 +1,165 @@
+"""Seal values for their places, and open them there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from keyturn_service.domain.ids import ID_BYTES, new_id
+from keyturn_service.ports import Clock, Randomness
+from keyturn_service.vault.data_keys import (
+    KEY_BYTES,
+    DataKeyId,
+    DataKeys,
+    WrappedDataKey,
+    associated_data,
+)
+from keyturn_service.vault.errors import CannotOpen
+from keyturn_service.vault.key_source import KeySource
+from keyturn_service.vault.place import Place
+
+_VERSION: Final = 1
+_NONCE_BYTES: Final = 12
+_TAG_BYTES: Final = 16
+SEALS_PER_KEY: Final = 2**24  # of one process; 256 of them stay inside 2^32 random nonces
+KEY_LIFE: Final = timedelta(days=90)
+
+
+@dataclass(slots=True)
+class _SealingKey:
+    id: DataKeyId
+    cipher: AESGCM
+    made_at: datetime
+    seals: int = 0
+
+
+class Vault:
+    """Envelope encryption with AES-256-GCM.
+
+    A sealed value is version (1 byte), length of the data key's id (1), that id, nonce (12),
+    ciphertext and tag. Opened data keys stay in this process's memory.
+    """
+
+    def __init__(
+        self, key_source: KeySource, data_keys: DataKeys, randomness: Randomness, clock: Clock
+    ) -> None:
+        self._key_source = key_source
+        self._data_keys = data_keys
+        self._randomness = randomness
+        self._clock = clock
+        self._ciphers: dict[DataKeyId, AESGCM] = {}
+        self._sealing: dict[str, _SealingKey] = {}
+
+    async def seal(self, value: bytes, place: Place) -> bytes:
+        """Seal a value for a place.
+
+        Raises:
+            KeySourceUnavailable: no data key is open and the key source does not answer.
+        """
+        key = self._sealing.get(place.workspace_id)
+        if key is None or not self._fresh(key):
+            key = await self._next_key(place.workspace_id, worn=key)
+        key.seals += 1
+        nonce = self._randomness.token_bytes(_NONCE_BYTES)
+        sealed = key.cipher.encrypt(nonce, value, place.associated_data())
+        name = key.id.encode()
+        return bytes((_VERSION, len(name))) + name + nonce + sealed
+
+    async def open(self, sealed: bytes, place: Place) -> bytes:
+        """Return the value that was sealed for this place.
+
+        Raises:
+            CannotOpen: it was not sealed for this place, or changed since.
+            KeyMissing: the key source lacks the key that wraps its data key.
+            KeySourceUnavailable: the key source does not answer.
+        """
+        key_id, box = _parts(sealed)
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            cipher = await self._unwrapped(key_id)
+        return _opened(cipher, box, place)
+
+    def open_now(self, sealed: bytes, place: Place) -> bytes | None:
+        """Open as `open` does, where the data key is in memory already; None where it is not.
+
+        Raises:
+            CannotOpen: it was not sealed for this place, or changed since.
+        """
+        key_id, box = _parts(sealed)
+        cipher = self._ciphers.get(key_id)
+        return None if cipher is None else _opened(cipher, box, place)
+
+    def _fresh(self, key: _SealingKey) -> bool:
+        return key.seals < SEALS_PER_KEY and self._clock.now() - key.made_at < KEY_LIFE
+
+    async def _next_key(self, workspace_id: str, *, worn: _SealingKey | None) -> _SealingKey:
+        """Take the workspace's newest data key, or make one where that is worn or none is."""
+        latest = await self._data_keys.latest(workspace_id)
+        if latest is not None and (worn is None or latest.id != worn.id):
+            cipher = await self._cipher(latest)
+            key = _SealingKey(id=latest.id, cipher=cipher, made_at=latest.created_at)
+            if self._fresh(key):
+                self._sealing[workspace_id] = key
+                return key
+        key = await self._make_key(workspace_id)
+        self._sealing[workspace_id] = key
+        return key
+
+    async def _make_key(self, workspace_id: str) -> _SealingKey:
+        data_key_id = DataKeyId(new_id("dk", self._randomness.token_bytes(ID_BYTES)))
+        secret = self._randomness.token_bytes(KEY_BYTES)
+        key_id = self._key_source.active_key_id
+        wrapped = await self._key_source.wrap(
+            secret, associated_data=associated_data(data_key_id, workspace_id)
+        )
+        now = self._clock.now()
+        await self._data_keys.add(
+            WrappedDataKey(
+                id=data_key_id,
+                workspace_id=workspace_id,
+                key_id=key_id,
+                wrapped=wrapped,
+                created_at=now,
+            )
+        )
+        cipher = AESGCM(secret)
+        self._ciphers[data_key_id] = cipher
+        return _SealingKey(id=data_key_id, cipher=cipher, made_at=now)
+
+    async def _unwrapped(self, key_id: DataKeyId) -> AESGCM:
+        wrapped = await self._data_keys.get(key_id)
+        if wrapped is None:
+            raise CannotOpen("its data key is not kept here")
+        return await self._cipher(wrapped)
+
+    async def _cipher(self, wrapped: WrappedDataKey) -> AESGCM:
+        cipher = self._ciphers.get(wrapped.id)
+        if cipher is None:
+            secret = await self._key_source.unwrap(
+                wrapped.key_id, wrapped.wrapped, associated_data=wrapped.associated_data()
+            )
+            cipher = self._ciphers[wrapped.id] = AESGCM(secret)
+        return cipher
+
+
+def _parts(sealed: bytes) -> tuple[DataKeyId, bytes]:
+    """Return the data key's id, and nonce with ciphertext.
+
+    Raises:
+        CannotOpen: out of shape.
+    """
+    head = 2 + sealed[1] if len(sealed) > 1 else 0
+    if not head or sealed[0] != _VERSION or len(sealed) < head + _NONCE_BYTES + _TAG_BYTES:
+        raise CannotOpen("not a sealed value")
+    return DataKeyId(sealed[2:head].decode("ascii", "replace")), sealed[head:]
+
+
+def _opened(cipher: AESGCM, box: bytes, place: Place) -> bytes:
+    try:
+        return cipher.decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], place.associated_data())
+    except InvalidTag:
+        raise CannotOpen("not sealed for this place, or changed") from None
