@@ -1,0 +1,269 @@
+"""A spool in a folder of a local disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+import structlog
+
+from keyturn_service.domain.attempt import SpooledAnswer
+from keyturn_service.domain.ids import (
+    ID_BYTES,
+    AttemptId,
+    ConnectionId,
+    SpoolId,
+    WorkspaceId,
+    new_id,
+)
+from keyturn_service.ports import Randomness
+from keyturn_service.vault.envelope import Envelopes
+from keyturn_service.vault.errors import CannotOpen
+from keyturn_service.vault.place import Place
+
+_MODE: Final = 0o700
+_FILE_MODE: Final = 0o600
+# File systems that end with the machine or the container.
+_FLEETING: Final = frozenset({"tmpfs", "ramfs", "overlay", "overlayfs", "aufs"})
+_log = structlog.get_logger()
+
+
+class SpoolRefused(Exception):
+    """The folder cannot be this replica's spool; the text says why and what to do."""
+
+
+class DirectorySpool:
+    """`ports.Spool`: a sealed file for each answer, named by its attempt.
+
+    `undelivered/` holds what the database may not know, `delivered/` what it knows. A file is a
+    line of JSON (workspace, connection, generation) and an envelope bound to it. Its time of
+    change is the answer's time. One process at a time holds the folder.
+    """
+
+    def __init__(self, folder: Path, spool_id: SpoolId, envelopes: Envelopes, lock: int) -> None:
+        self._folder = folder
+        self._id = spool_id
+        self._envelopes = envelopes
+        self._lock = lock
+
+    @classmethod
+    def open(
+        cls, folder: Path, envelopes: Envelopes, randomness: Randomness, *, accepts_loss: bool
+    ) -> Self:
+        """Take the folder, making it where it is not there.
+
+        Raises:
+            SpoolRefused: another process holds it, it cannot be written, or it lies on a file
+                system that does not outlive the container and the loss was not accepted.
+        """
+        try:
+            for part in (folder, folder / "undelivered", folder / "delivered"):
+                part.mkdir(parents=True, exist_ok=True, mode=_MODE)
+            _see_that_it_lasts(folder, accepts_loss=accepts_loss)
+            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, _FILE_MODE)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(lock)
+                raise SpoolRefused(
+                    f"another process holds the spool {folder}: each replica needs a spool of its"
+                    " own (KEYTURN_SPOOL_DIR)"
+                ) from None
+            spool_id = _kept_id(folder, randomness)
+        except OSError as error:
+            raise SpoolRefused(f"cannot use the spool {folder}: {error.strerror}") from None
+        for half_written in folder.glob("*.new"):
+            half_written.unlink(missing_ok=True)
+        return cls(folder, spool_id, envelopes, lock)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        os.close(self._lock)
+
+    @property
+    def id(self) -> SpoolId:
+        """The spool's own name; it stays with the disk."""
+        return self._id
+
+    async def put(self, answer: SpooledAnswer) -> None:
+        """Seal and keep the answer; return once it would survive a crash.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        await asyncio.to_thread(self._write, answer)
+
+    async def get(self, attempt_id: AttemptId) -> SpooledAnswer | None:
+        """Return what is kept for an attempt; a damaged file counts as "nothing came"."""
+        read = await asyncio.to_thread(self._read, attempt_id)
+        if read is None:
+            return None
+        head, sealed = read
+        place = _place(attempt_id, head["workspace_id"], head["generation"])
+        status, complete, body, received_at = None, False, b"", _LONG_AGO
+        try:
+            opened = await self._envelopes.open(sealed, place)
+        except CannotOpen:
+            _log.error("spool_file_damaged", attempt_id=attempt_id)
+        else:
+            line, _, body = opened.partition(b"\n")
+            said: dict[str, Any] = json.loads(line)
+            status, complete = said["status"], said["complete"]
+            received_at = datetime.fromisoformat(said["received_at"])
+        return SpooledAnswer(
+            attempt_id=attempt_id,
+            workspace_id=WorkspaceId(head["workspace_id"]),
+            connection_id=ConnectionId(head["connection_id"]),
+            generation=head["generation"],
+            received_at=received_at,
+            status=status,
+            body=body,
+            complete=complete,
+        )
+
+    async def delivered(self, attempt_id: AttemptId) -> None:
+        """Note that the database knows the answer; it stays in the journal."""
+        await asyncio.to_thread(self._move, attempt_id)
+
+    async def undelivered(self) -> Sequence[AttemptId]:
+        """Return the attempts whose answers the database may not know, oldest first."""
+        return await asyncio.to_thread(self._undelivered)
+
+    async def purge(self, before: datetime) -> int:
+        """Remove delivered answers received before that; return how many."""
+        return await asyncio.to_thread(self._purge, before.timestamp())
+
+    def _write(self, answer: SpooledAnswer) -> None:
+        head = {
+            "workspace_id": answer.workspace_id,
+            "connection_id": answer.connection_id,
+            "generation": answer.generation,
+        }
+        said = {
+            "status": answer.status,
+            "complete": answer.complete,
+            "received_at": answer.received_at.isoformat(),
+        }
+        sealed = self._envelopes.seal(
+            json.dumps(said).encode() + b"\n" + answer.body,
+            _place(answer.attempt_id, answer.workspace_id, answer.generation),
+        )
+        beside = self._folder / f"{answer.attempt_id}.new"
+        place = self._folder / "undelivered" / answer.attempt_id
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(json.dumps(head).encode() + b"\n" + sealed)
+                file.flush()
+                stamp = answer.received_at.timestamp()
+                os.utime(file.fileno(), (stamp, stamp))
+                os.fsync(file.fileno())
+            beside.rename(place)
+        except OSError:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            raise
+        _sync_folder(place.parent)
+
+    def _read(self, attempt_id: AttemptId) -> tuple[dict[str, Any], bytes] | None:
+        for part in ("undelivered", "delivered"):
+            try:
+                line, _, sealed = (self._folder / part / attempt_id).read_bytes().partition(b"\n")
+            except FileNotFoundError:
+                continue
+            try:
+                head: dict[str, Any] = json.loads(line)
+            except ValueError:
+                head = {"workspace_id": "", "connection_id": "", "generation": 0}
+            return head, sealed
+        return None
+
+    def _move(self, attempt_id: AttemptId) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            (self._folder / "undelivered" / attempt_id).rename(
+                self._folder / "delivered" / attempt_id
+            )
+
+    def _undelivered(self) -> list[AttemptId]:
+        aged = sorted((when, name) for name, when in _files(self._folder / "undelivered"))
+        return [AttemptId(name) for _, name in aged]
+
+    def _purge(self, before: float) -> int:
+        old = [name for name, when in _files(self._folder / "delivered") if when < before]
+        for name in old:
+            (self._folder / "delivered" / name).unlink(missing_ok=True)
+        return len(old)
+
+
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, float]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                yield entry.name, entry.stat().st_mtime
+
+
+def _place(attempt_id: AttemptId, workspace_id: str, generation: int) -> Place:
+    return Place(
+        workspace_id=workspace_id,
+        table="spool",
+        row=attempt_id,
+        column="answer",
+        generation=generation,
+    )
+
+
+def _kept_id(folder: Path, randomness: Randomness) -> SpoolId:
+    """Return the spool's id, made at its first use."""
+    path = folder / "id"
+    if not path.exists():
+        beside = folder / "id.new"
+        with beside.open("w") as file:
+            file.write(new_id("spool", randomness.token_bytes(ID_BYTES)))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.rename(path)
+        _sync_folder(folder)
+    return SpoolId(path.read_text().strip())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _see_that_it_lasts(folder: Path, *, accepts_loss: bool) -> None:
+    kind = _file_system(folder.resolve())
+    if kind in _FLEETING and not accepts_loss:
+        raise SpoolRefused(
+            f"the spool {folder} lies on {kind}, which ends with the container: put it on a volume"
+            " (KEYTURN_SPOOL_DIR), or accept with KEYTURN_SPOOL_ACCEPTS_LOSS=true that a crash may"
+            " cost connections"
+        )
+
+
+def _file_system(folder: Path) -> str:
+    """Return the type of the file system that a folder lies on, empty where nobody says."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text()
+    except OSError:
+        return ""
+    best, kind = "", ""
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        point = left.split(" ")[4].replace("\\040", " ")
+        if folder.is_relative_to(point) and len(point) >= len(best):
+            best, kind = point, right.split(" ")[0]
+    return kind
