@@ -1,0 +1,213 @@
+"""Refusals that only the web knows, beside those of the core's catalogue.
+
+An entry is written to the person who has to act, like the catalogue's. `all_entries` is what
+the pages under `/docs/errors` list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Final
+
+from keyturn_core.errors import Remedy, Who
+from keyturn_core.salesforce.refusals import CATALOGUE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One code, as problems and pages tell it. `status` is that of an answer of the REST API."""
+
+    code: str
+    title: str
+    cause: str
+    who: Who
+    remedy: Remedy
+    where: str
+    status: int
+    retry_after: int | None = None
+
+
+# Codes of the catalogue that answer with another status than 409.
+_STATUS: Final[Mapping[str, HTTPStatus]] = {
+    "org_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "sealed": HTTPStatus.SERVICE_UNAVAILABLE,
+    "audit_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "salesforce_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "return_url_refused": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "host_refused": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "unexpected_answer": HTTPStatus.BAD_GATEWAY,
+}
+
+
+def _own() -> Iterable[Entry]:
+    yield from _of_callers()
+    yield from _of_requests()
+    yield from _of_proxying()
+    yield from _of_ourselves()
+
+
+def _of_callers() -> Iterable[Entry]:
+    yield _vendor(
+        "unauthorized",
+        HTTPStatus.UNAUTHORIZED,
+        "No valid API key",
+        "The request carries no API key, or one that was deleted, has expired or never was.",
+        where="header Authorization: Bearer kt_…; POST /v1/api-keys makes a key",
+    )
+    yield _vendor(
+        "forbidden",
+        HTTPStatus.FORBIDDEN,
+        "The API key lacks a right",
+        "The API key is valid but was made without the right that this call needs.",
+        where="POST /v1/api-keys with the right: rights of a key do not change",
+    )
+    yield Entry(
+        code="too_many_failures",
+        title="Too many requests with wrong keys",
+        cause="Many requests with keys that open nothing came from this address.",
+        who=Who.VENDOR,
+        remedy=Remedy.RETRY,
+        where="the program that calls with a wrong key",
+        status=HTTPStatus.TOO_MANY_REQUESTS,
+        retry_after=10,
+    )
+
+
+def _of_requests() -> Iterable[Entry]:
+    yield _vendor(
+        "not_found",
+        HTTPStatus.NOT_FOUND,
+        "There is no such thing",
+        "Nothing stands under this address in the workspace of the API key.",
+        where="the id in the address; GET /openapi.json lists all addresses",
+    )
+    yield _vendor(
+        "invalid_request",
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "The request is not understood",
+        "A member, parameter or header is missing, unknown or out of shape.",
+        where="`errors` of this problem; GET /openapi.json",
+    )
+    yield _vendor(
+        "method_not_allowed",
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "This address does not take that method",
+        "The address exists, for other methods.",
+        where="header Allow of this answer",
+    )
+    yield _vendor(
+        "payload_too_large",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "The request is too long",
+        "The body is longer than any request to this address has to be.",
+        where="the body of the request",
+    )
+    yield _vendor(
+        "misdirected_request",
+        HTTPStatus.MISDIRECTED_REQUEST,
+        "The service is not known by this host",
+        "The Host header names none of the addresses that this service goes by.",
+        where="the URL that is called; the operator's KEYTURN_PUBLIC_URLS",
+    )
+    yield _vendor(
+        "app_required",
+        HTTPStatus.CONFLICT,
+        "The workspace has several apps",
+        "Which of the apps the customer connects with has to be said.",
+        where="member app_id; GET /v1/apps",
+    )
+    yield _vendor(
+        "idempotency_key_reused",
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "The idempotency key belongs to another request",
+        "This key came within the last 24 hours with another method, address or body.",
+        where="header Idempotency-Key: a fresh one for each thing that is to be done",
+    )
+    yield Entry(
+        code="idempotency_key_in_use",
+        title="The first request with this key is at work",
+        cause="A request with the same idempotency key has not been answered yet.",
+        who=Who.VENDOR,
+        remedy=Remedy.RETRY,
+        where="nowhere: ask again with the same key",
+        status=HTTPStatus.CONFLICT,
+        retry_after=2,
+    )
+    yield Entry(
+        code="refresh_under_way",
+        title="A refresh is under way",
+        cause="The connection is being refreshed right now; it is not ended in the middle of it.",
+        who=Who.SALESFORCE,
+        remedy=Remedy.RETRY,
+        where="nowhere: it passes",
+        status=HTTPStatus.CONFLICT,
+        retry_after=5,
+    )
+
+
+def _of_proxying() -> Iterable[Entry]:
+    yield _vendor(
+        "proxy_path_refused",
+        HTTPStatus.FORBIDDEN,
+        "This call is not proxied",
+        "The call could hand out a session, run any code, or leads nowhere in the data APIs.",
+        where="the path after /salesforce; the right proxy:unsafe lets anonymous Apex through",
+    )
+
+
+def _of_ourselves() -> Iterable[Entry]:
+    yield Entry(
+        code="store_unavailable",
+        title="The database does not answer",
+        cause="What was asked may or may not be done; with an Idempotency-Key it is done once.",
+        who=Who.OPERATOR,
+        remedy=Remedy.RETRY,
+        where="the database of this service",
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        retry_after=5,
+    )
+    yield Entry(
+        code="internal_error",
+        title="Something went wrong here",
+        cause="The service met an error of its own. It was noted, without any value.",
+        who=Who.OPERATOR,
+        remedy=Remedy.REPORT,
+        where="the log of this service, event request_failed",
+        status=HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
+
+
+def _vendor(code: str, status: HTTPStatus, title: str, cause: str, *, where: str) -> Entry:
+    """Return what the vendor's own program has to mend."""
+    return Entry(
+        code=code,
+        title=title,
+        cause=cause,
+        who=Who.VENDOR,
+        remedy=Remedy.RECONFIGURE,
+        where=where,
+        status=status,
+    )
+
+
+def _of_the_catalogue() -> Iterable[Entry]:
+    for refusal in CATALOGUE.values():
+        yield Entry(
+            code=refusal.code,
+            title=refusal.title,
+            cause=refusal.cause,
+            who=refusal.who,
+            remedy=refusal.remedy,
+            where=refusal.where,
+            status=_STATUS.get(refusal.code, HTTPStatus.CONFLICT),
+            retry_after=refusal.retry_after_seconds if refusal.retry else None,
+        )
+
+
+ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
+    {entry.code: entry for entry in (*_of_the_catalogue(), *_own())}
+)
+"""Every code that a problem can have."""
