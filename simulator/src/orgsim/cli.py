@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import json
 import logging
+import os
 import re
 import signal
 import sys
@@ -150,7 +151,7 @@ def _stopping(told: asyncio.Event, *, watch_stdin: bool) -> Iterator[None]:
         loop.add_signal_handler(number, told.set)
 
     def read() -> None:
-        if not sys.stdin.buffer.raw.read(1024):  # type: ignore[attr-defined]
+        if not os.read(sys.stdin.fileno(), 1024):
             loop.remove_reader(sys.stdin.fileno())
             told.set()
 

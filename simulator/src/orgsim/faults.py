@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 from itertools import count
 from typing import Literal
 
+from orgsim.orgs.org import same_org
+
 FaultName = Literal[
     "lost_answer",
     "truncated_answer",
@@ -60,7 +62,7 @@ class Match:
         """Tell whether a request is meant."""
         return (
             (self.path is None or fnmatchcase(path, self.path))
-            and (self.org_id is None or self.org_id == org_id)
+            and (self.org_id is None or same_org(org_id, self.org_id))
             and (self.grant_type is None or self.grant_type == grant_type)
         )
 
@@ -138,7 +140,7 @@ class FaultBook:
         else:
             self._faults[fault.id] = replace(fault, left=fault.left - 1)
 
-    def skew_of(self, program: str | None) -> timedelta:
+    def skew_of(self, program: str) -> timedelta:
         """Return by how much a program's clock is off."""
         return sum(
             (

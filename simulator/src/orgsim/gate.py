@@ -24,6 +24,7 @@ _SPEAKS_OAUTH = ("/services/oauth2/token", "/services/oauth2/authorize")
 _BODY_LIMIT = 1_000_000
 _SNIFF_LIMIT = 4_000
 _OK_BELOW = 400
+_BODILESS = (204, 205, 304)
 _ERROR_PATHS = ("/setup/secur/RemoteAccessErrorPage.apexp",)
 _REFUSALS = {
     "already_processing": Refusal(
@@ -47,6 +48,7 @@ class Gate:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
         if scope["type"] != "http":
             return
         headers = {name.decode("latin-1"): v.decode("latin-1") for name, v in scope["headers"]}
@@ -88,9 +90,14 @@ class Gate:
         if fault is None and org is not None and org.state == "maintenance":
             await exchange.answer(_maintenance())
             return
+        if fault is None:
+            await self._app(scope, receive, exchange.passing)
+        else:
+            await self._carry_out(fault, exchange)
+
+    async def _carry_out(self, fault: Fault, exchange: "_Exchange") -> None:
+        call, scope, receive = exchange.call, exchange.scope, exchange.receive
         match fault:
-            case None:
-                await self._app(scope, receive, exchange.passing)
             case Fault(name="connection_reset"):
                 await exchange.reset()
             case Fault(name="lost_answer"):
@@ -202,6 +209,8 @@ def _json_answer(value: Any, status: int) -> Response:
 
 def _status_answer(call: Call, status: int, body: str) -> Response:
     """Answer a bare status in the form that the surface would use."""
+    if status in _BODILESS:
+        return Response(status_code=status)
     if body == "html":
         page = (
             f"<html><head><title>{status}</title></head><body><h1>Error {status}</h1></body></html>"

@@ -3,6 +3,9 @@
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
+from fnmatch import fnmatchcase
+
+from orgsim.orgs.org import same_org
 
 _MOST = 200_000
 
@@ -27,11 +30,14 @@ class Entry:
 
 
 class Journal:
-    """All requests of a world; the oldest go when there are too many."""
+    """All requests of a world; the oldest go when there are too many.
 
-    def __init__(self) -> None:
+    `begin` lets a fresh world number on, so that who reads by `since` misses nothing.
+    """
+
+    def __init__(self, *, begin: int = 1) -> None:
         self._entries: deque[Entry] = deque(maxlen=_MOST)
-        self._next = 1
+        self._next = begin
 
     @property
     def next(self) -> int:
@@ -59,13 +65,14 @@ class Journal:
         since: int = 1,
         limit: int | None = None,
     ) -> list[Entry]:
-        """Return the entries that match all that is given, oldest first."""
-        wanted = {"path": path, "method": method, "org_id": org_id, "grant_type": grant_type}
-        asked = {name: value for name, value in wanted.items() if value is not None}
+        """Return the entries that match all that is given, oldest first; `path` is a glob."""
         found = [
             entry
             for entry in self._entries
             if entry.n >= since
-            and all(getattr(entry, name) == value for name, value in asked.items())
+            and (path is None or fnmatchcase(entry.path, path))
+            and method in (None, entry.method)
+            and (org_id is None or same_org(entry.org_id, org_id))
+            and grant_type in (None, entry.grant_type)
         ]
         return found if limit is None else found[:limit]

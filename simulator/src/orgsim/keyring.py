@@ -98,11 +98,15 @@ class SigningKey:
             raise TypeError("a signing key is RSA")
         return cls(kid=kid, private_key=key)
 
-    @staticmethod
-    def new_pem() -> bytes:
+    @classmethod
+    def new_pem(cls) -> bytes:
         """Make a key and return it as PEM."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS)
-        return key.private_bytes(
+        return cls(kid="", private_key=key).pem()
+
+    def pem(self) -> bytes:
+        """Return the key as PEM, to be sealed."""
+        return self._private_key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),

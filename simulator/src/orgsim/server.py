@@ -27,7 +27,6 @@ from orgsim.world import World
 _LOOPBACK = "127.0.0.1"
 _BACKLOG = 1024
 _GRACE_SECONDS = 1
-_SALESFORCE_SUFFIXES = (".my.salesforce.com", ".lightning.force.com")
 _log = logging.getLogger("orgsim")
 
 
@@ -164,7 +163,7 @@ def _finder(world: World, ports: Ports, settings: Settings) -> Any:
     def find(name: str) -> Target | None:
         if name in routes:
             return routes[name]
-        if name in world.hosts.values() or name.endswith(_SALESFORCE_SUFFIXES):
+        if name in world.hosts.values():
             return (_LOOPBACK, ports.names)
         return None
 

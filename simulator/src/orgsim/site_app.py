@@ -4,6 +4,9 @@ Which site is meant is settled by the gate; a login host has no data, so `/servi
 there.
 """
 
+from collections.abc import Callable
+from datetime import datetime
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -11,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from orgsim.data import OrgData
 from orgsim.json_text import compact_json
 from orgsim.surfaces.api_sign_in import session_of
 from orgsim.surfaces.call import call_of
@@ -27,13 +31,15 @@ _NOT_FOUND = compact_json(
 _ORG_ONLY = "/services/data"
 
 
-def all_routes(world: World) -> list[BaseRoute]:
+def all_routes(
+    *, data_of: Callable[[str], OrgData], now: Callable[[], datetime]
+) -> list[BaseRoute]:
     """Return every route of a site."""
     return [
         *oauth_routes(),
         *identity_routes(),
         *page_routes(),
-        *rest_routes(session_of=session_of, data_of=world.data, now=lambda: world.clock.now()),
+        *rest_routes(session_of=session_of, data_of=data_of, now=now),
     ]
 
 
@@ -71,8 +77,12 @@ class _LoginHostsHaveNoData:
 
 def make_site_app(world: World) -> ASGIApp:
     """Join the surfaces into the application that the gate calls."""
+
+    def now() -> datetime:
+        return world.clock.now()  # a reset puts another clock in its place
+
     app = Starlette(
-        routes=all_routes(world),
+        routes=all_routes(data_of=world.data, now=now),
         exception_handlers={NotSignedIn: _not_signed_in, 404: _not_there, 405: _not_there},
     )
     app.router.redirect_slashes = False

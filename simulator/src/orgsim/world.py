@@ -63,8 +63,8 @@ class World:
             self.store = SqliteStore(self._folder / "world.sqlite")
         self._seal = Seal(seal_key)
         self._data: dict[str, OrgData] = {}
+        self.journal = Journal()
         origin = self._kept_origin()
-        self.switches = switches_from(settings.switches, Switches())
         self._build(origin)
 
     # -- making -----------------------------------------------------------------------------
@@ -87,6 +87,7 @@ class World:
 
     def _build(self, origin: Origin) -> None:
         self._keep_origin(origin)
+        self.switches = switches_from(self._settings.switches, Switches())
         fresh = (self._settings.canary or randomness.new_canary()).encode()
         self.canary = kept_secret(self.store, self._seal, "canary", fresh=fresh).decode()
         self.hashes = TokenHashes(
@@ -102,7 +103,7 @@ class World:
         self.codes = CodeBook(store=self.store, hashes=self.hashes)
         self.browsers = Browsers()
         self.logins = LoginCounter()
-        self.journal = Journal()
+        self.journal = Journal(begin=self.journal.next)
         self.faults = FaultBook()
         self.refreshing: set[str] = set()
         self._open_data(origin.seed)
@@ -181,9 +182,10 @@ class World:
     def reset(self, *, seed: int, hostile: bool) -> None:
         """Make a fresh world on the same sites; nothing of the old one stays valid."""
         self._close_data(delete=True)
-        canary = self.canary.encode()
         self.store.clear()
-        kept_secret(self.store, self._seal, "canary", fresh=canary)
+        kept_secret(self.store, self._seal, "canary", fresh=self.canary.encode())
+        for key in self.signing_keys:
+            kept_secret(self.store, self._seal, f"signing key {key.kid}", fresh=key.pem())
         self._build(
             replace(self.origin, seed=seed, hostile=hostile)  # the clock never goes back
         )
@@ -288,7 +290,7 @@ class World:
 
     def change_app(self, consumer_key: str, fields: dict[str, Any]) -> App:
         """Change the developer's settings of an app, and keep that."""
-        known = next(
+        known: dict[str, Any] = next(
             (
                 json.loads(body)["fields"]
                 for body in self.store.load("app change")
@@ -310,6 +312,23 @@ class World:
         """End a grant, its refresh token and every access token that came of it."""
         self.grants.remove(grant_id)
         self.sessions.end_of_grant(grant_id)
+
+    def put_installation(self, policy: Installation) -> None:
+        """Change how an org holds an app; a package brings its objects and takes them away."""
+        self.installations.put(policy)
+        namespace = self.apps[policy.consumer_key].namespace
+        if namespace is not None and policy.installed:
+            self.data(policy.org_id).install_package(namespace)
+        elif namespace is not None:
+            self.data(policy.org_id).uninstall_package()
+
+    def end_app_in_org(self, org_id: str, consumer_key: str, *, with_grants: bool) -> None:
+        """End an app's access tokens in an org, and what it was granted there too if asked."""
+        for grant in self.grants.all():
+            if (grant.org_id, grant.consumer_key) == (org_id, consumer_key):
+                self.sessions.end_of_grant(grant.grant_id)
+                if with_grants:
+                    self.grants.remove(grant.grant_id)
 
 
 def switches_from(pairs: Iterable[tuple[str, str]], base: Switches) -> Switches:

@@ -8,6 +8,14 @@ OrgState = Literal["active", "locked", "maintenance"]
 Role = Literal["admin", "standard", "integration"]
 
 
+_SHORT_ID = 15
+
+
+def same_org(one: str | None, other: str) -> bool:
+    """Tell whether two org IDs, of 15 or 18 characters, name one org."""
+    return one is not None and one[:_SHORT_ID] == other[:_SHORT_ID]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
     """One person, or one integration, who can log in."""

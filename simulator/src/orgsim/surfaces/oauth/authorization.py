@@ -93,10 +93,11 @@ def begin(request: Request, query: Mapping[str, str]) -> str:
     )
     try:
         pending = replace(pending, scopes=rules.grantable_scopes(app, query.get("scope")))
-        if call.refusal is not None:
-            raise Refused(OAuthError(call.refusal.error, call.refusal.description))
     except Refused as refusal:
         return error_redirect(call, pending, refusal.reason)
+    if call.refusal is not None:
+        reason = OAuthError(call.refusal.error, call.refusal.description)
+        return error_redirect(call, pending, reason)
     if query.get("immediate") == "true":
         return _immediate(request, pending)
     source = world.mint.handle()

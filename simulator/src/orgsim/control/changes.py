@@ -1,0 +1,83 @@
+"""What a developer or an admin changes on their Setup pages, carried out on the world."""
+
+from dataclasses import replace
+from typing import Any
+
+from orgsim.control.problems import NotThere
+from orgsim.control.requests import (
+    AppChange,
+    InstallationChange,
+    OrgChange,
+    SwitchesChange,
+    UserChange,
+)
+from orgsim.orgs.apps import App
+from orgsim.orgs.org import Org
+from orgsim.orgs.policies import Installation, Switches
+from orgsim.world import World
+
+
+def find_org(world: World, org_id: str) -> Org:
+    """Find an org, or say that there is none."""
+    org = world.org(org_id)
+    if org is None:
+        raise NotThere(f"there is no org {org_id}")
+    return org
+
+
+def find_app(world: World, consumer_key: str) -> App:
+    """Find an app by consumer key or name, or say that there is none."""
+    app = world.app_named(consumer_key)
+    if app is None:
+        raise NotThere(f"there is no app {consumer_key}")
+    return app
+
+
+def change_app(world: World, consumer_key: str, asked: AppChange) -> App:
+    """Change the developer's settings."""
+    app = find_app(world, consumer_key)
+    given: dict[str, Any] = asked.model_dump(exclude_none=True)
+    if given.get("idle_ttl_days") == 0:
+        given["idle_ttl_days"] = None
+    return world.change_app(app.consumer_key, given)
+
+
+def change_org(world: World, org_id: str, asked: OrgChange) -> Org:
+    """Lock an org, let it go into maintenance, or bring it back."""
+    org = find_org(world, org_id)
+    world.change_org(org.org_id, {"state": asked.state})
+    return find_org(world, org_id)
+
+
+def change_user(world: World, org_id: str, user_id: str, asked: UserChange) -> Org:
+    """Deactivate a person or let them in again."""
+    org = find_org(world, org_id)
+    if org.user(user_id) is None:
+        raise NotThere(f"there is no user {user_id} in that org")
+    world.change_org(org.org_id, {"user_id": user_id, "active": asked.active})
+    return find_org(world, org_id)
+
+
+def change_installation(
+    world: World, org_id: str, consumer_key: str, asked: InstallationChange
+) -> Installation:
+    """Change an admin's policies; who is not admitted any more keeps no session.
+
+    Spec: Salesforce Help, "Manage OAuth-Enabled Connected Apps Access": blocking an app ends all
+    current sessions with it; what an uninstalled package granted is gone.
+    """
+    org, app = find_org(world, org_id), find_app(world, consumer_key)
+    given: dict[str, Any] = asked.model_dump(exclude_none=True)
+    if "pre_authorized" in given:
+        given["pre_authorized"] = frozenset(given["pre_authorized"])
+    policy = replace(world.installation(org.org_id, app.consumer_key), **given)
+    world.put_installation(policy)
+    if policy.blocked or not policy.installed:
+        world.end_app_in_org(org.org_id, app.consumer_key, with_grants=not policy.installed)
+    return policy
+
+
+def change_switches(world: World, asked: SwitchesChange) -> Switches:
+    """Decide open questions."""
+    world.switches = replace(world.switches, **asked.model_dump(exclude_none=True))
+    return world.switches
