@@ -197,5 +197,6 @@ def _of_validation(error: RequestValidationError) -> Problem:
 
 
 def _field(where: Sequence[int | str]) -> str:
-    """Write a place as `body.name`; unknown members are named, so only plain names are shown."""
-    return ".".join(str(part)[:100] for part in where)
+    """Write a place as `body.name`. Names come from the caller: half a surrogate pair may be in."""
+    path = ".".join(str(part)[:100] for part in where)
+    return path.encode("utf-8", "replace").decode()
