@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
+from urllib.parse import urlsplit
 
 from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
 from keyturn_core.salesforce.ids import InvalidId, read_org_id
+from keyturn_service.domain.app import origin_of
 from keyturn_service.domain.connection import ConnectedUser
 from keyturn_service.web.problems import InvalidRequest, members, problem_of_code
 
@@ -43,9 +45,16 @@ def _wide_org_id(text: str) -> str:
         raise ValueError("not an org id: 15 or 18 characters that start with 00D") from None
 
 
+def _web_url(text: str) -> str:
+    if origin_of(text) is None or urlsplit(text).scheme not in {"https", "http"}:
+        raise ValueError("not an http(s) URL")
+    return text
+
+
 Time = Annotated[datetime, PlainSerializer(_in_utc, return_type=str)]
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=_PRINTABLE)]
 Url = Annotated[str, Field(min_length=1, max_length=2048, pattern=_PRINTABLE)]
+WebUrl = Annotated[Url, AfterValidator(_web_url)]
 OrgIdIn = Annotated[
     str, Field(min_length=15, max_length=18, pattern="^00D"), AfterValidator(_wide_org_id)
 ]
@@ -79,10 +88,8 @@ class OrgOut(Out):
     name: str | None
 
 
-def user_out(user: ConnectedUser | None) -> UserOut | None:
-    """Write a user, where one is known."""
-    if user is None:
-        return None
+def user_out(user: ConnectedUser) -> UserOut:
+    """Write a user."""
     return UserOut(id=user.id, username=user.username, email=user.email)
 
 
@@ -91,6 +98,7 @@ def problem_out(code: str | None, *, face: str) -> dict[str, Any] | None:
     if code is None:
         return None
     said = members(problem_of_code(code), face=face)
+    del said["status"]  # nothing is being answered with it
     return {**said, "code": code}
 
 

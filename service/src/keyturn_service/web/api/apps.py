@@ -1,0 +1,257 @@
+"""Apps: the vendor's External Client Apps, and their consumer credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Response
+from pydantic import AfterValidator, Field, SecretStr
+
+from keyturn_core.salesforce.hosts import Environment, HostRefused, Origin, read_my_domain
+from keyturn_core.salesforce.scopes import METADATA_NAMES, Scope
+from keyturn_core.secrets import ConsumerSecret
+from keyturn_service.domain.app import App, origin_of
+from keyturn_service.domain.errors import NotFound
+from keyturn_service.domain.ids import AppId
+from keyturn_service.web.api.route import Admin, ApiRoute, Wired
+from keyturn_service.web.api.wire import (
+    Cursor,
+    IdIn,
+    In,
+    Limit,
+    Out,
+    Page,
+    Text,
+    Time,
+    Url,
+    WebUrl,
+    cut,
+)
+from keyturn_service.web.problems import InvalidRequest
+
+router: Final = APIRouter(route_class=ApiRoute, tags=["apps"])
+
+
+def _callback_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.username or parts.password or parts.fragment or "\\" in url:
+        raise ValueError("no user name, no fragment, no backslash")
+    return url
+
+
+def _return_origin(text: str) -> str:
+    origin = origin_of(text)
+    if text.lower() != origin:
+        raise ValueError("not an origin such as https://app.acme.example, nothing behind the host")
+    return origin
+
+
+def _scope(text: str) -> str:
+    if text not in METADATA_NAMES:
+        raise ValueError("not a scope of Salesforce's; scopes go by names such as api")
+    return text
+
+
+CallbackUrl = Annotated[WebUrl, AfterValidator(_callback_url)]
+ReturnOrigin = Annotated[WebUrl, AfterValidator(_return_origin)]
+ScopeIn = Annotated[Text, AfterValidator(_scope)]
+Namespace = Annotated[
+    str, Field(max_length=15, pattern="^[A-Za-z]([A-Za-z0-9]|_[A-Za-z0-9])*$", examples=["acme"])
+]
+CallbackUrls = Annotated[
+    list[CallbackUrl],
+    Field(min_length=1, max_length=50, examples=[["https://connect.acme.example/oauth/callback"]]),
+]
+ReturnOrigins = Annotated[
+    list[ReturnOrigin],
+    Field(min_length=1, max_length=50, examples=[["https://app.acme.example"]]),
+]
+Scopes = Annotated[
+    list[ScopeIn], Field(min_length=1, max_length=50, examples=[["api", "refresh_token"]])
+]
+
+
+class LoginHosts(In):
+    """Where a person logs in who names no My Domain."""
+
+    production: Url | None = None
+    sandbox: Url | None = None
+
+
+class PackageIn(In):
+    """The managed package that an app of a package needs: where it is installed."""
+
+    install_urls: dict[Environment, Url]
+
+
+class AppIn(In):
+    """A new app."""
+
+    name: Text
+    namespace: Namespace | None = None
+    callback_urls: CallbackUrls
+    return_origins: ReturnOrigins
+    scopes: Scopes
+    login_hosts: LoginHosts | None = None
+    package: PackageIn | None = None
+    allow_same_org: bool = False
+
+
+class AppChange(In):
+    """What is to change of an app; what is left out or null stays as it is."""
+
+    name: Text | None = None
+    namespace: Namespace | None = None
+    callback_urls: CallbackUrls | None = None
+    return_origins: ReturnOrigins | None = None
+    scopes: Scopes | None = None
+    login_hosts: LoginHosts | None = None
+    package: PackageIn | None = None
+    allow_same_org: bool | None = None
+
+
+class ConsumerCredentialsIn(In):
+    """Consumer key and secret of the app, as its settings page in the Dev Hub org shows them."""
+
+    consumer_key: Text
+    consumer_secret: Annotated[SecretStr, Field(min_length=1, max_length=500)]
+
+
+class PackageOut(Out):
+    """Where the app's managed package is installed, by environment."""
+
+    install_urls: dict[Environment, str]
+
+
+class AppOut(Out):
+    """An app. Consumer key and secret are never read back."""
+
+    id: str
+    name: str
+    namespace: str | None
+    callback_urls: list[str]
+    return_origins: list[str]
+    scopes: list[str]
+    login_hosts: dict[Environment, str]
+    package: PackageOut | None
+    allow_same_org: bool
+    has_consumer_credentials: bool
+    created_at: Time
+
+
+@router.post("/v1/apps", status_code=201)
+async def register_app(asked: AppIn, caller: Admin, wired: Wired) -> AppOut:
+    """Register an app."""
+    members = _members(asked, wired.begin_connect_session.loopback)
+    return _out(await wired.register_app(caller.workspace_id, caller.id, **members))
+
+
+@router.get("/v1/apps")
+async def list_apps(
+    caller: Admin, wired: Wired, limit: Limit = 50, cursor: Cursor = None
+) -> Page[AppOut]:
+    """List the apps of the workspace, oldest first."""
+    apps = await wired.apps.list(caller.workspace_id)
+    ids = [app.id for app in apps]
+    return cut([_out(app) for app in apps], ids, limit=limit, cursor=cursor)
+
+
+@router.get("/v1/apps/{app_id}")
+async def get_app(app_id: IdIn, caller: Admin, wired: Wired) -> AppOut:
+    """Read an app."""
+    app = await wired.apps.get(caller.workspace_id, AppId(app_id))
+    if app is None:
+        raise NotFound("app")
+    return _out(app)
+
+
+@router.patch("/v1/apps/{app_id}")
+async def change_app(app_id: IdIn, asked: AppChange, caller: Admin, wired: Wired) -> AppOut:
+    """Change an app."""
+    members = _members(asked, wired.begin_connect_session.loopback)
+    changed = await wired.change_app(caller.workspace_id, AppId(app_id), caller.id, **members)
+    return _out(changed)
+
+
+@router.put("/v1/apps/{app_id}/consumer-credentials", status_code=204)
+async def put_consumer_credentials(
+    app_id: IdIn, asked: ConsumerCredentialsIn, caller: Admin, wired: Wired
+) -> Response:
+    """Put the consumer credentials into the vault, in place of what was there."""
+    await wired.put_consumer_credentials(
+        caller.workspace_id,
+        AppId(app_id),
+        caller.id,
+        consumer_key=asked.consumer_key,
+        consumer_secret=ConsumerSecret(asked.consumer_secret.get_secret_value()),
+    )
+    return Response(status_code=204)
+
+
+def _members(asked: AppIn | AppChange, loopback: frozenset[Origin]) -> dict[str, Any]:
+    """Return what is asked as the domain's values."""
+    install_urls = None if asked.package is None else asked.package.install_urls
+    return {
+        "name": asked.name,
+        "namespace": asked.namespace,
+        "callback_urls": asked.callback_urls,
+        "return_origins": asked.return_origins,
+        "scopes": None if asked.scopes is None else frozenset(map(Scope, asked.scopes)),
+        "login_hosts": _login_hosts(asked.login_hosts, loopback),
+        "install_urls": _install_urls(install_urls, loopback),
+        "allow_same_org": asked.allow_same_org,
+    }
+
+
+def _login_hosts(
+    asked: LoginHosts | None, loopback: frozenset[Origin]
+) -> dict[Environment, Origin] | None:
+    if asked is None:
+        return None
+    named = {Environment.PRODUCTION: asked.production, Environment.SANDBOX: asked.sandbox}
+    given = {environment: url for environment, url in named.items() if url is not None}
+    return _of_salesforce(
+        given, "body.login_hosts", lambda url: read_my_domain(url, loopback=loopback)
+    )
+
+
+def _install_urls(
+    asked: Mapping[Environment, str] | None, loopback: frozenset[Origin]
+) -> dict[Environment, str] | None:
+    def check(url: str) -> str:
+        read_my_domain(origin_of(url) or "", loopback=loopback)
+        return url
+
+    return None if asked is None else _of_salesforce(asked, "body.package.install_urls", check)
+
+
+def _of_salesforce(
+    urls: Mapping[Environment, str], field: str, read: Callable[[str], Any]
+) -> dict[Environment, Any]:
+    """Read each URL; admins are sent there, so all of them are Salesforce's."""
+    found = {}
+    for environment, url in urls.items():
+        try:
+            found[environment] = read(url)
+        except HostRefused:
+            raise InvalidRequest(f"{field}.{environment}", "not a host of Salesforce's") from None
+    return found
+
+
+def _out(app: App) -> AppOut:
+    package = PackageOut(install_urls=dict(app.install_urls)) if app.install_urls else None
+    return AppOut(
+        id=app.id,
+        name=app.name,
+        namespace=app.namespace,
+        callback_urls=list(app.callback_urls),
+        return_origins=list(app.return_origins),
+        scopes=sorted(app.scopes),
+        login_hosts=dict(app.login_hosts),
+        package=package,
+        allow_same_org=app.allow_same_org,
+        has_consumer_credentials=app.consumer_key is not None,
+        created_at=app.created_at,
+    )

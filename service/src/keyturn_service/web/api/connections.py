@@ -1,0 +1,211 @@
+"""Connections: customers' orgs that let the vendor in, and proxy sessions for them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BeforeValidator, Field
+
+from keyturn_core.salesforce.hosts import Environment
+from keyturn_core.salesforce.ids import OrgId
+from keyturn_service.domain.connection import Connection, ConnectionState, DiesBecause, Renewal
+from keyturn_service.domain.errors import NotFound
+from keyturn_service.domain.ids import AppId, ConnectionId, CustomerId
+from keyturn_service.ports import ConnectionFilter
+from keyturn_service.web.api.route import ApiRoute, Face, Proxier, Reader, Wired, Writer
+from keyturn_service.web.api.wire import (
+    Cursor,
+    IdIn,
+    In,
+    Limit,
+    OrgIdIn,
+    Out,
+    Page,
+    Text,
+    Time,
+    UserOut,
+    problem_out,
+    user_out,
+)
+from keyturn_service.web.problems import InvalidRequest
+
+router: Final = APIRouter(route_class=ApiRoute, tags=["connections"])
+_SHORTEST: Final = timedelta(seconds=1)
+_LONGEST: Final = timedelta(days=1)
+
+
+def _as_iso_8601(value: object) -> object:
+    if not isinstance(value, str) or not value.startswith("P"):
+        raise ValueError("not an ISO 8601 duration such as PT2H")
+    return value
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_as_iso_8601, json_schema_input_type=str),
+    Field(ge=_SHORTEST, le=_LONGEST, examples=["PT2H"]),
+]
+
+
+class ConnectionOut(Out):
+    """One customer's org that let the vendor in.
+
+    Unless somebody acts it ends at `dies_at`, because of `dies_because`.
+    """
+
+    id: str
+    customer_id: str
+    app_id: str
+    state: ConnectionState
+    environment: Environment
+    org_id: str
+    org_name: str | None
+    instance_url: str
+    user: UserOut
+    scopes: list[str]
+    renewal: Renewal
+    keep_alive: bool
+    created_at: Time
+    last_used_at: Time | None
+    last_refreshed_at: Time | None
+    dies_at: Time | None
+    dies_because: DiesBecause | None
+    problem: dict[str, Any] | None
+
+
+class ConnectionChange(In):
+    """`keep_alive: false` lets the connection die when it is idle."""
+
+    keep_alive: bool
+
+
+class ProxySessionIn(In):
+    """How long the proxy session is to live: 2 hours unless said, 12 at most."""
+
+    ttl: Duration | None = None
+
+
+class ProxySessionOut(Out):
+    """What a client takes that knows only an instance URL and a session id, shown this once."""
+
+    instance_url: str
+    session_id: str
+    expires_at: Time
+
+
+@router.get("/v1/connections")
+async def list_connections(
+    *,
+    caller: Reader,
+    wired: Wired,
+    face: Face,
+    customer_id: Annotated[Text | None, Query()] = None,
+    app_id: Annotated[Text | None, Query()] = None,
+    state: ConnectionState | None = None,
+    environment: Environment | None = None,
+    org_id: Annotated[OrgIdIn | None, Query()] = None,
+    q: Annotated[
+        Text | None, Query(description="Part of customer id, org name, user name or e-mail.")
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[ConnectionOut]:
+    """List connections, oldest first."""
+    asked = ConnectionFilter(
+        customer_id=None if customer_id is None else CustomerId(customer_id),
+        app_id=None if app_id is None else AppId(app_id),
+        state=state,
+        environment=environment,
+        org_id=None if org_id is None else OrgId(org_id),
+        search=q,
+    )
+    try:
+        page = await wired.connections.list(caller.workspace_id, asked, limit=limit, cursor=cursor)
+    except ValueError:
+        raise InvalidRequest("query.cursor", "not one of ours") from None
+    data = [connection_out(connection, face=face) for connection in page.items]
+    return Page(data=data, next_cursor=page.next_cursor)
+
+
+@router.get("/v1/connections/{connection_id}")
+async def get_connection(
+    connection_id: IdIn, caller: Reader, wired: Wired, face: Face
+) -> ConnectionOut:
+    """Read a connection."""
+    connection = await wired.connections.get(caller.workspace_id, ConnectionId(connection_id))
+    if connection is None:
+        raise NotFound("connection")
+    return connection_out(connection, face=face)
+
+
+@router.patch("/v1/connections/{connection_id}")
+async def change_connection(
+    connection_id: IdIn, asked: ConnectionChange, caller: Writer, wired: Wired, face: Face
+) -> ConnectionOut:
+    """Say whether the connection is kept alive while nobody uses it."""
+    connection = await wired.set_keep_alive(
+        caller.workspace_id, ConnectionId(connection_id), caller.id, keep_alive=asked.keep_alive
+    )
+    return connection_out(connection, face=face)
+
+
+@router.delete(
+    "/v1/connections/{connection_id}",
+    status_code=202,
+    responses={200: {"description": "It was revoked before.", "model": ConnectionOut}},
+)
+async def disconnect(
+    connection_id: IdIn, caller: Writer, wired: Wired, face: Face, response: Response
+) -> ConnectionOut:
+    """Stop serving at once; the grant is revoked at Salesforce in the background."""
+    connection = await wired.disconnect(caller.workspace_id, ConnectionId(connection_id), caller.id)
+    if connection.state is ConnectionState.REVOKED:
+        response.status_code = 200
+    return connection_out(connection, face=face)
+
+
+@router.post("/v1/connections/{connection_id}/proxy-sessions", status_code=201)
+async def open_proxy_session(
+    connection_id: IdIn,
+    caller: Proxier,
+    wired: Wired,
+    face: Face,
+    asked: ProxySessionIn | None = None,
+) -> ProxySessionOut:
+    """Make a session id for clients that know only an instance URL and a session id."""
+    session, instance_url, session_id = await wired.open_proxy_session(
+        caller,
+        ConnectionId(connection_id),
+        ttl=None if asked is None else asked.ttl,
+        origin=face,
+    )
+    return ProxySessionOut(
+        instance_url=instance_url, session_id=session_id, expires_at=session.expires_at
+    )
+
+
+def connection_out(connection: Connection, *, face: str) -> ConnectionOut:
+    """Write a connection."""
+    dies_at, dies_because = connection.dies()
+    return ConnectionOut(
+        id=connection.id,
+        customer_id=connection.customer_id,
+        app_id=connection.app_id,
+        state=connection.state,
+        environment=connection.environment,
+        org_id=connection.org_id,
+        org_name=connection.org_name,
+        instance_url=connection.instance_url,
+        user=user_out(connection.user),
+        scopes=sorted(connection.scopes),
+        renewal=connection.renewal,
+        keep_alive=connection.keep_alive,
+        created_at=connection.created_at,
+        last_used_at=connection.last_used_at,
+        last_refreshed_at=connection.last_refreshed_at,
+        dies_at=dies_at,
+        dies_because=dies_because,
+        problem=problem_out(connection.problem, face=face),
+    )
