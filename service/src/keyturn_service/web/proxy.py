@@ -1,0 +1,184 @@
+"""The proxy: calls for an org, streamed both ways under a token that never leaves the service.
+
+By `/v1/connections/{id}/salesforce/{path}` with an API key or a proxy session, and by
+Salesforce's own paths at the root with a proxy session, for clients that keep only host and
+port of an instance URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from keyturn_service.domain.api_key import Right
+from keyturn_service.domain.errors import NotFound
+from keyturn_service.domain.ids import ConnectionId
+from keyturn_service.ports import AnswerLost, OrgCall, ProxySession
+from keyturn_service.use_cases.proxied_answer import ProxiedAnswer, ProxyCaller
+from keyturn_service.use_cases.proxy_call import REPLAYABLE, ProxyCall
+from keyturn_service.use_cases.proxy_policy import holds_subrequests
+from keyturn_service.web.problems import WebRefusal
+from keyturn_service.web.security import Door, bearer, header_values
+from keyturn_service.web.upload import CallerGone, Upload, unless_gone
+
+PATH: Final = "/v1/connections/{connection_id}/salesforce/{path:path}"
+_COMPOSITE: Final = 16 * 1024 * 1024  # bytes of a body that is looked into, so held as a whole
+_SEGMENTS_BEFORE: Final = 5  # of the raw path: '', v1, connections, the id, salesforce
+_SESSION_MARK: Final = "!"  # stands in every session id and in no API key
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_EMPTY: Final = frozenset({204, 304})  # such answers have no body, whatever they say
+_Handle = Callable[[Scope, Receive, Send], Awaitable[None]]
+_log = structlog.get_logger()
+
+
+def proxy_routes(door: Door, proxy_call: ProxyCall) -> list[BaseRoute]:
+    """Return the routes, the root's last."""
+    proxy = Proxy(door=door, proxy_call=proxy_call)
+    return [
+        Route(PATH, _App(proxy.by_connection)),
+        Route("/services/{path:path}", _App(proxy.by_session)),
+        Route("/id/{org_id}/{user_id}", _App(proxy.by_session)),
+    ]
+
+
+class _App:
+    """A method as an ASGI application, which a route takes for all HTTP methods."""
+
+    def __init__(self, handle: _Handle) -> None:
+        self._handle = handle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in _METHODS:
+            allowed = {"Allow": ", ".join(sorted(_METHODS))}
+            raise WebRefusal("method_not_allowed", headers=allowed)
+        await self._handle(scope, receive, send)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """Find out who calls which connection, and pass the call on."""
+
+    door: Door
+    proxy_call: ProxyCall
+
+    async def by_connection(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Proxy a call that names its connection in the path."""
+        connection_id, target = _named(scope)
+        session_id = _session_id(scope)
+        if session_id is not None and _SESSION_MARK in session_id:
+            session = await self.door.proxy_session(scope, session_id)
+            if session.connection_id != connection_id:
+                raise NotFound("connection")
+            caller = _through(session)
+        else:
+            key = await self.door.api_key(scope, Right.PROXY)
+            caller = ProxyCaller(
+                workspace_id=key.workspace_id,
+                actor=key.id,
+                unsafe=Right.PROXY_UNSAFE in key.rights,
+            )
+        call = _Call(caller=caller, connection_id=connection_id, target=target)
+        await self._pass_on(call, scope, receive, send)
+
+    async def by_session(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Proxy a call to a path of Salesforce's own; the session id names the connection."""
+        session = await self.door.proxy_session(scope, _session_id(scope))
+        call = _Call(
+            caller=_through(session),
+            connection_id=session.connection_id,
+            target=_with_query(_raw_path(scope), scope),
+        )
+        await self._pass_on(call, scope, receive, send)
+
+    async def _pass_on(self, call: _Call, scope: Scope, receive: Receive, send: Send) -> None:
+        """Make the call and hand the answer on; end both where the caller leaves."""
+        held = REPLAYABLE
+        if scope["method"] == "POST" and holds_subrequests(call.target):
+            held = _COMPOSITE
+        upload = Upload(receive)
+        try:
+            body = await upload.read(held)
+        except CallerGone:
+            return
+        org_call = OrgCall(
+            method=scope["method"], target=call.target, headers=scope["headers"], body=body
+        )
+        await unless_gone(upload, self._carry(call, org_call, send))
+
+    async def _carry(self, call: _Call, org_call: OrgCall, send: Send) -> None:
+        answer = await self.proxy_call(call.caller, call.connection_id, org_call)
+        try:
+            await _hand_on(answer, send)
+        except AnswerLost:
+            # No last part is sent: the server then breaks the connection, and the caller sees
+            # that its answer is not whole.
+            _log.warning("proxied_answer_broke_off", connection_id=call.connection_id)
+        finally:
+            await answer.end()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """Who calls which connection's org, by path and query as they go out."""
+
+    caller: ProxyCaller
+    connection_id: ConnectionId
+    target: str
+
+
+async def _hand_on(answer: ProxiedAnswer, send: Send) -> None:
+    """Send the org's answer to the caller as it arrives. The date is the server's to say."""
+    dropped = {b"date", b"content-length"} if answer.status in _EMPTY else {b"date"}
+    headers = [(name, value) for name, value in answer.headers if name not in dropped]
+    headers.append((b"keyturn-request-id", answer.request_id.encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    async for part in answer.parts():
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _named(scope: Scope) -> tuple[ConnectionId, str]:
+    """Return the connection that the path names, and the target behind it as it was sent.
+
+    Raises:
+        NotFound: the path was written so that its parts cannot be told apart.
+    """
+    connection_id = scope["path_params"]["connection_id"]
+    parts = _raw_path(scope).split("/", _SEGMENTS_BEFORE)
+    if parts[:_SEGMENTS_BEFORE] != ["", "v1", "connections", connection_id, "salesforce"]:
+        raise NotFound("connection")
+    return ConnectionId(connection_id), _with_query(f"/{parts[_SEGMENTS_BEFORE]}", scope)
+
+
+def _raw_path(scope: Scope) -> str:
+    raw: bytes = scope["raw_path"]
+    return raw.decode("latin-1")
+
+
+def _with_query(path: str, scope: Scope) -> str:
+    query: bytes = scope["query_string"]
+    return f"{path}?{query.decode('latin-1')}" if query else path
+
+
+def _session_id(scope: Scope) -> str | None:
+    """Return the session id of a request, by the header of either API."""
+    sent = bearer(scope)
+    if sent is not None:
+        return sent
+    values = header_values(scope, b"x-sfdc-session")
+    return values[0] if len(values) == 1 else None
+
+
+def _through(session: ProxySession) -> ProxyCaller:
+    """Return the caller that a proxy session stands for: the API key it was opened with."""
+    return ProxyCaller(
+        workspace_id=session.workspace_id,
+        actor=session.api_key_id,
+        unsafe=session.unsafe,
+        proxy_session_id=session.id,
+    )
