@@ -1,0 +1,26 @@
+"""The objects of an org: Salesforce's own, and those of the package where it is installed."""
+
+from orgsim.data import package_objects, standard_objects
+from orgsim.data.schema import ObjectType, Schema
+
+
+def schema_of(namespace: str | None) -> Schema:
+    """Return an org's schema; `namespace` is that of the installed package."""
+    packaged: tuple[ObjectType, ...] = ()
+    related: tuple[str, ...] = ("Account", "Opportunity")
+    if namespace is not None:
+        packaged = (package_objects.usage(namespace), package_objects.renewal_alert(namespace))
+        related = (*related, package_objects.usage_name(namespace))
+    return Schema(
+        (
+            standard_objects.account(),
+            standard_objects.contact(),
+            standard_objects.opportunity(),
+            standard_objects.task(related),
+            standard_objects.user(),
+            standard_objects.profile(),
+            standard_objects.organization(),
+            standard_objects.name_union(),
+            *packaged,
+        )
+    )

@@ -1,0 +1,205 @@
+"""One org's records, kept in SQLite."""
+
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+from orgsim.data.catalogue import schema_of
+from orgsim.data.computed import computed_fields
+from orgsim.data.events import PublishedEvent
+from orgsim.data.fields import Field, Scalar
+from orgsim.data.furnish import Furnisher, audit_values
+from orgsim.data.ids import make_id
+from orgsim.data.rows import Row, Rows
+from orgsim.data.schema import ObjectType, Schema
+from orgsim.data.seeds import OrgSeed
+from orgsim.data.setup_records import setup_records
+
+_POD_SPACE = 62**5
+_FURNISHED = "furnished"
+_EVENTS_KEPT = 10_000
+_EVENT_SPACE = UUID("8a4c3c0e-7f5b-5d0e-9c55-2f0f3a7d6b11")
+_A_DAY = timedelta(hours=24)
+
+
+class OrgData:
+    """An org's schema, records and published events."""
+
+    def __init__(
+        self, rows: Rows, *, org: OrgSeed, schema: Schema, now: Callable[[], datetime]
+    ) -> None:
+        self._rows = rows
+        self._now = now
+        self._pod = zlib.crc32(org.org_id.encode()) % _POD_SPACE
+        self._events: deque[PublishedEvent] = deque(maxlen=_EVENTS_KEPT)
+        self._published = 0
+        self._calls: deque[datetime] = deque()
+        self._recent: dict[str, list[str]] = {}
+        self.org = org
+        self.schema = schema
+
+    @classmethod
+    def create(
+        cls, path: Path | None, *, org: OrgSeed, seed: int, now: Callable[[], datetime]
+    ) -> "OrgData":
+        """Open an org's records, and make the first ones where there are none.
+
+        `path` None keeps them in memory.
+        """
+        rows, schema = Rows(path), schema_of(org.namespace)
+        rows.lay_out(schema)
+        data = cls(rows, org=org, schema=schema, now=now)
+        if rows.setting(_FURNISHED) is None:
+            with rows.undone_on_error():
+                data._furnish(seed)
+                rows.set_setting(_FURNISHED, str(seed))
+        return data
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._rows.close()
+
+    def install_package(self, namespace: str) -> None:
+        """Bring in the vendor's object, event and flow; a second time changes nothing."""
+        self._change_package(namespace)
+
+    def uninstall_package(self) -> None:
+        """Take the vendor's object, event and flow away; its records stay until they are back."""
+        self._change_package(None)
+
+    def _change_package(self, namespace: str | None) -> None:
+        self.org = replace(self.org, namespace=namespace)
+        self.schema = schema_of(namespace)
+        self._rows.lay_out(self.schema)
+
+    def _furnish(self, seed: int) -> None:
+        now = self._now()
+        for kind, row in setup_records(self.org, at=now - timedelta(days=1_000)):
+            self._rows.insert(self.schema[kind], row)
+        owners = [user.user_id for user in self.org.users if user.role != "integration"]
+        Furnisher(seed=seed, org_id=self.org.org_id, owners=owners, now=now).furnish(self.keep)
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """Return the world's time in UTC."""
+        return self._now()
+
+    def read(self, kind: ObjectType, record_id: str) -> Row | None:
+        """Return a record by its ID of 18 characters, also when it is deleted."""
+        return self._rows.read(kind, record_id)
+
+    def find(self, record_id: str) -> Row | None:
+        """Return a record of whatever kind by its ID."""
+        kind = self.schema.by_prefix(record_id)
+        return None if kind is None or not kind.queryable else self.read(kind, record_id)
+
+    def live_with(self, kind: ObjectType, field: Field, value: Scalar) -> list[Row]:
+        """Return the records that have a value in a field and are not deleted."""
+        return self._rows.live_with(kind, field, value)
+
+    def select(self, sql: str, parameters: Sequence[Scalar] = ()) -> list[tuple[Any, ...]]:
+        """Run a query that the SOQL compiler wrote."""
+        return self._rows.select(sql, parameters)
+
+    # -- writing ----------------------------------------------------------------------------
+
+    @contextmanager
+    def undone_on_error(self) -> Iterator[None]:
+        """Take back all that was saved inside if it ends with an error."""
+        with self._rows.undone_on_error():
+            yield
+
+    def keep(self, kind: str, values: Mapping[str, Scalar], *, at: datetime, by: str) -> str:
+        """Add a record whose values were checked, and return its ID."""
+        made = self.schema[kind]
+        serial = self._rows.count(made) + 1
+        record_id = make_id(prefix=made.prefix, pod=self._pod, serial=serial)
+        row: Row = {field.name: field.default for field in made.fields}
+        if made.field("OwnerId") is not None:
+            row["OwnerId"] = by
+        row |= {"Id": record_id, **values, **audit_values(at=at, by=by)}
+        name = made.name_field
+        if name is not None and name.auto_number is not None:
+            row[name.name] = name.auto_number.format(serial)
+        row |= computed_fields(made.name, row, given=frozenset(values), find=self.find)
+        self._rows.insert(made, row)
+        return record_id
+
+    def change(
+        self, kind: ObjectType, record_id: str, values: Mapping[str, Scalar], *, by: str
+    ) -> None:
+        """Write checked values over those of a record."""
+        moment = audit_values(at=self.now(), by=by)
+        stamps = {name: moment[name] for name in _CHANGE_STAMPS}
+        row = (self.read(kind, record_id) or {}) | dict(values) | stamps
+        computed = computed_fields(kind.name, row, given=frozenset(values), find=self.find)
+        self._rows.change(kind, record_id, {**values, **stamps, **computed})
+
+    def mark_deleted(self, kind: ObjectType, record_id: str, *, by: str) -> None:
+        """Delete a record, and those that live and die with it."""
+        stamps = audit_values(at=self.now(), by=by)
+        self._rows.change(
+            kind,
+            record_id,
+            {"IsDeleted": True, **{name: stamps[name] for name in _CHANGE_STAMPS}},
+        )
+        for relation in self.schema.children(kind):
+            if relation.field.cascade:
+                for child in self.live_with(relation.child, relation.field, record_id):
+                    self.mark_deleted(relation.child, str(child["Id"]), by=by)
+
+    # -- events, calls, recent --------------------------------------------------------------
+
+    def publish(self, kind: ObjectType, fields: Row, *, by: str) -> PublishedEvent:
+        """Put a platform event on the bus."""
+        self._published += 1
+        event = PublishedEvent(
+            name=kind.name,
+            uuid=str(uuid5(_EVENT_SPACE, f"{self.org.org_id}:{self._published}")),
+            replay_id=self._published,
+            fields=fields,
+            at=self.now(),
+            by=by,
+        )
+        self._events.append(event)
+        return event
+
+    def published_events(self) -> tuple[PublishedEvent, ...]:
+        """Return the events of this run, in order."""
+        return tuple(self._events)
+
+    def count_call(self) -> None:
+        """Count an API call of the last 24 hours."""
+        self._calls.append(self.now())
+
+    def calls_today(self) -> int:
+        """Return how many API calls there were within 24 hours.
+
+        Spec: Salesforce Developer Limits and Allocations, "API Request Limits" (rolling).
+        """
+        oldest = self.now() - _A_DAY
+        while self._calls and self._calls[0] < oldest:
+            self._calls.popleft()
+        return len(self._calls)
+
+    def look_at(self, record_id: str, *, by: str) -> None:
+        """Note that a user had a record before their eyes."""
+        seen = self._recent.setdefault(by, [])
+        if record_id in seen:
+            seen.remove(record_id)
+        seen.insert(0, record_id)
+        del seen[200:]
+
+    def recently_seen(self, user_id: str) -> tuple[str, ...]:
+        """Return the IDs of what a user has seen, the last one first."""
+        return tuple(self._recent.get(user_id, ()))
+
+
+_CHANGE_STAMPS = ("LastModifiedDate", "LastModifiedById", "SystemModstamp")
