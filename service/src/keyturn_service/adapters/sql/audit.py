@@ -1,0 +1,220 @@
+"""The audit trail: appended in groups, durable before anybody goes on, read in pages."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import insert, select, tuple_
+from sqlalchemy.exc import IntegrityError
+
+from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.tables import audit_events
+from keyturn_service.adapters.sql.types import from_micros, to_micros
+from keyturn_service.domain.audit import CHAIN_START, AuditEvent, AuditRecord, chained
+from keyturn_service.domain.ids import ConnectionId, WorkspaceId
+from keyturn_service.ports import AuditUnavailable, Clock, Page, StoreUnavailable
+
+_AT_ONCE: Final = 500
+_FAR: Final = 2**56  # beyond every moment and length; still a date
+_log = structlog.get_logger()
+
+
+class SqlAuditLog:
+    """`ports.AuditLog`: one chain for this run, written by one group after the other."""
+
+    def __init__(self, database: Database, writer: str, clock: Clock) -> None:
+        self._database = database
+        self._writer = writer
+        self._clock = clock
+        self._sequence = 0
+        self._head = CHAIN_START
+        self._sure = True  # whether sequence and head are what the database knows
+        self._waiting: list[tuple[AuditEvent, asyncio.Future[None]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Open the chain.
+
+        Raises:
+            AuditUnavailable: the record could not be written.
+        """
+        await self.record(self._own("chain.opened", {}))
+
+    async def close(self) -> None:
+        """Close the chain; what is said to it afterwards would not fit."""
+        await self.record(self._own("chain.closed", {"length": self._sequence + 1}))
+
+    async def record(self, event: AuditEvent) -> None:
+        """Return once the event is durable.
+
+        Raises:
+            AuditUnavailable: it could not be written.
+        """
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append((event, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._work())
+        await asyncio.shield(future)
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
+                error = await self._write([event for event, _ in group])
+                for _, future in group:
+                    if error is None:
+                        future.set_result(None)
+                    else:
+                        future.set_exception(error)
+                        future.exception()  # whoever left does not leave a warning behind
+        finally:
+            self._task = None
+
+    async def _write(self, events: Sequence[AuditEvent]) -> AuditUnavailable | None:
+        try:
+            if not self._sure:
+                await self._look_again()
+            records, sequence, head = [], self._sequence, self._head
+            for event in events:
+                sequence += 1
+                record = chained(event, writer=self._writer, sequence=sequence, previous=head)
+                records.append(record)
+                head = record.hash
+            self._sure = False
+            async with self._database.write() as writing:
+                await writing.execute(insert(audit_events), [_values(one) for one in records])
+        except (StoreUnavailable, IntegrityError) as error:
+            _log.error("audit_not_written", error=type(error).__name__, count=len(events))
+            return AuditUnavailable()
+        self._sequence, self._head, self._sure = sequence, head, True
+        return None
+
+    async def _look_again(self) -> None:
+        """Find the end of the chain, after a write whose outcome is not known."""
+        asked = (
+            select(audit_events.c.sequence, audit_events.c.hash)
+            .where(audit_events.c.writer == self._writer)
+            .order_by(audit_events.c.sequence.desc())
+            .limit(1)
+        )
+        async with self._database.read() as reading:
+            row = (await reading.execute(asked)).first()
+        self._sequence, self._head = (0, CHAIN_START) if row is None else (row.sequence, row.hash)
+        self._sure = True
+
+    def _own(self, type_: str, detail: Mapping[str, int]) -> AuditEvent:
+        return AuditEvent(
+            type=type_, at=self._clock.now(), workspace_id=None, actor="system", detail=detail
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SqlAuditTrail:
+    """`ports.AuditTrail`."""
+
+    database: Database
+
+    async def list(
+        self,
+        workspace_id: WorkspaceId,
+        *,
+        connection_id: ConnectionId | None,
+        type: str | None,
+        since: datetime | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[AuditRecord]:
+        """Return events of a workspace in order of time.
+
+        Raises:
+            ValueError: the cursor is not one of ours.
+        """
+        columns = audit_events.c
+        order = (columns.at, columns.writer, columns.sequence)
+        asked = select(audit_events).where(columns.workspace_id == workspace_id)
+        if connection_id is not None:
+            asked = asked.where(columns.connection_id == connection_id)
+        if type is not None:
+            asked = asked.where(columns.type == type)
+        if since is not None:
+            asked = asked.where(columns.at >= since)
+        if cursor is not None:
+            asked = asked.where(tuple_(*order) > tuple_(*_read_cursor(cursor)))
+        async with self.database.read() as reading:
+            rows = (await reading.execute(asked.order_by(*order).limit(limit + 1))).all()
+        records = [_record_of(row) for row in rows[:limit]]
+        more = len(rows) > limit
+        return Page(items=records, next_cursor=_cursor(records[-1]) if more else None)
+
+    async def chain(self, writer: str) -> Sequence[AuditRecord]:
+        """Return all that one writer recorded, in order."""
+        asked = (
+            select(audit_events)
+            .where(audit_events.c.writer == writer)
+            .order_by(audit_events.c.sequence)
+        )
+        async with self.database.read() as reading:
+            return [_record_of(row) for row in (await reading.execute(asked)).all()]
+
+
+def _values(record: AuditRecord) -> dict[str, Any]:
+    return {
+        "writer": record.writer,
+        "sequence": record.sequence,
+        "workspace_id": record.event.workspace_id,
+        "connection_id": record.event.connection_id,
+        "type": record.event.type,
+        "actor": record.event.actor,
+        "at": record.event.at,
+        "detail": dict(record.event.detail),
+        "previous": record.previous,
+        "hash": record.hash,
+    }
+
+
+def _record_of(row: Any) -> AuditRecord:
+    return AuditRecord(
+        writer=row.writer,
+        sequence=row.sequence,
+        event=AuditEvent(
+            type=row.type,
+            at=row.at,
+            workspace_id=row.workspace_id,
+            actor=row.actor,
+            connection_id=row.connection_id,
+            detail=row.detail,
+        ),
+        previous=row.previous,
+        hash=row.hash,
+    )
+
+
+def _cursor(last: AuditRecord) -> str:
+    text = json.dumps([to_micros(last.event.at), last.writer, last.sequence])
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str, int]:
+    """Return where the next page starts.
+
+    Raises:
+        ValueError: the cursor is not one of ours.
+    """
+    try:
+        said = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except ValueError:
+        said = None
+    match said:
+        case [int(micros), str(writer), int(sequence)] if (
+            0 <= micros < _FAR and 0 <= sequence < _FAR and "\0" not in writer
+        ):
+            return from_micros(micros), writer, sequence
+        case _:
+            raise ValueError("not a cursor of ours")

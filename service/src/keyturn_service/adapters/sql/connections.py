@@ -1,0 +1,153 @@
+"""Connections, without their tokens."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, or_, select, tuple_, update
+
+from keyturn_core.salesforce.hosts import Origin
+from keyturn_core.salesforce.ids import OrgId
+from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.rows import connection_of
+from keyturn_service.adapters.sql.tables import connections
+from keyturn_service.adapters.sql.types import from_micros, to_micros
+from keyturn_service.domain.connection import Connection, ConnectionState
+from keyturn_service.domain.ids import AppId, ConnectionId, WorkspaceId
+from keyturn_service.ports import ConnectionFilter, Page
+
+
+@dataclass(frozen=True, slots=True)
+class SqlConnections:
+    """`ports.Connections`."""
+
+    database: Database
+
+    async def get(
+        self, workspace_id: WorkspaceId, connection_id: ConnectionId
+    ) -> Connection | None:
+        """Return the connection, if it is in that workspace."""
+        asked = select(connections).where(
+            connections.c.id == connection_id, connections.c.workspace_id == workspace_id
+        )
+        async with self.database.read() as reading:
+            row = (await reading.execute(asked)).first()
+        return None if row is None else connection_of(row)
+
+    async def list(
+        self,
+        workspace_id: WorkspaceId,
+        asked: ConnectionFilter,
+        *,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[Connection]:
+        """Return connections, oldest first.
+
+        Raises:
+            ValueError: the cursor is not one of ours.
+        """
+        order = (connections.c.created_at, connections.c.id)
+        statement = (
+            select(connections)
+            .where(*_conditions(workspace_id, asked))
+            .order_by(*order)
+            .limit(limit + 1)
+        )
+        if cursor is not None:
+            statement = statement.where(tuple_(*order) > tuple_(*_read_cursor(cursor)))
+        async with self.database.read() as reading:
+            rows = (await reading.execute(statement)).all()
+        items = [connection_of(row) for row in rows[:limit]]
+        more = len(rows) > limit
+        return Page(items=items, next_cursor=_cursor(items[-1]) if more else None)
+
+    async def count(self, workspace_id: WorkspaceId, asked: ConnectionFilter) -> int:
+        """Count what `list` would return over all pages."""
+        statement = select(func.count()).select_from(connections)
+        async with self.database.read() as reading:
+            counted = await reading.execute(statement.where(*_conditions(workspace_id, asked)))
+        return int(counted.scalar_one())
+
+    async def of_org(self, app_id: AppId, org_id: OrgId) -> Sequence[Connection]:
+        """Return the app's connections to an org that are not revoked, pending ones included."""
+        asked = (
+            select(connections)
+            .where(
+                connections.c.app_id == app_id,
+                connections.c.org_id == org_id,
+                connections.c.state != ConnectionState.REVOKED,
+            )
+            .order_by(connections.c.created_at, connections.c.id)
+        )
+        async with self.database.read() as reading:
+            rows = (await reading.execute(asked)).all()
+        return [connection_of(row) for row in rows]
+
+    async def set_instance_url(self, connection_id: ConnectionId, instance_url: Origin) -> None:
+        """Keep the org's new API origin, after that host was seen to be the org's."""
+        await self._change(connection_id, instance_url=instance_url)
+
+    async def set_keep_alive(self, connection_id: ConnectionId, *, keep_alive: bool) -> None:
+        """Say whether the idle guardian keeps the connection alive."""
+        await self._change(connection_id, keep_alive=keep_alive)
+
+    async def touch_used(self, used: Mapping[ConnectionId, datetime]) -> None:
+        """Note when connections were last used, where that is later than noted."""
+        async with self.database.write() as writing:
+            for connection_id, at in sorted(used.items()):
+                await writing.execute(
+                    update(connections)
+                    .where(
+                        connections.c.id == connection_id,
+                        or_(connections.c.last_used_at.is_(None), connections.c.last_used_at < at),
+                    )
+                    .values(last_used_at=at)
+                )
+
+    async def _change(self, connection_id: ConnectionId, **values: Any) -> None:
+        async with self.database.write() as writing:
+            await writing.execute(
+                update(connections).where(connections.c.id == connection_id).values(**values)
+            )
+
+
+def _conditions(workspace_id: WorkspaceId, asked: ConnectionFilter) -> list[ColumnElement[bool]]:
+    columns = connections.c
+    conditions = [columns.workspace_id == workspace_id]
+    exact = {
+        columns.customer_id: asked.customer_id,
+        columns.state: asked.state,
+        columns.environment: asked.environment,
+        columns.org_id: asked.org_id,
+        columns.app_id: asked.app_id,
+    }
+    conditions += [column == value for column, value in exact.items() if value is not None]
+    if asked.search:
+        searched = (columns.customer_id, columns.org_name, columns.username, columns.email)
+        conditions.append(
+            or_(*(column.icontains(asked.search, autoescape=True) for column in searched))
+        )
+    return conditions
+
+
+def _cursor(last: Connection) -> str:
+    text = f"{to_micros(last.created_at)}:{last.id}"
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    """Return where the next page starts.
+
+    Raises:
+        ValueError: the cursor is not one of ours.
+    """
+    padded = cursor + "=" * (-len(cursor) % 4)
+    micros, colon, connection_id = base64.urlsafe_b64decode(padded).decode().partition(":")
+    if not colon or not micros.isdecimal() or len(micros) > len(str(2**62)) - 1:
+        raise ValueError("not a cursor of ours")
+    return from_micros(int(micros)), connection_id

@@ -1,0 +1,159 @@
+"""Carry statements out on SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from keyturn_service.ports import StoreUnavailable
+
+_BUSY_SECONDS: Final = 10
+_POOL: Final = 8
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}",
+)
+_DRIVERS: Final = {"postgresql": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
+
+
+class DatabaseRefused(Exception):
+    """The database URL is not one that we can use; the text says why and what to do."""
+
+
+def read_database_url(text: str) -> URL:
+    """Return the URL with our driver.
+
+    Raises:
+        DatabaseRefused: it names another kind of database, or is none.
+    """
+    try:
+        url = make_url(text)
+        driver = _DRIVERS.get(url.get_backend_name())
+    except (SQLAlchemyError, ValueError):
+        driver = None
+    if driver is None:
+        raise DatabaseRefused(
+            "KEYTURN_DATABASE_URL: write postgresql://user:password@host/database, or leave it"
+            " out for SQLite in the data folder"
+        )
+    return url.set(drivername=driver)
+
+
+class Database:
+    """A database: reads side by side, writes in transactions.
+
+    On SQLite one connection of this process writes, one transaction after the other, each
+    synchronized to the disk before it ends.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        self._turn = asyncio.Lock()
+        if self.is_sqlite:
+            if url.database:
+                Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._reader = _sqlite_engine(url, pool_size=2, begin="BEGIN")
+            self._writer = _sqlite_engine(url, pool_size=1, begin="BEGIN IMMEDIATE")
+        else:
+            self._reader = self._writer = create_async_engine(
+                url, pool_size=_POOL, max_overflow=0, pool_timeout=_BUSY_SECONDS, pool_pre_ping=True
+            )
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine that writes, for migrations."""
+        return self._writer
+
+    @property
+    def dsn(self) -> str:
+        """The URL for drivers; it holds the password."""
+        return self.url.set(drivername=self.url.get_backend_name()).render_as_string(
+            hide_password=False
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._reader.dispose()
+        await self._writer.dispose()
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection to read by.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        with translated():
+            async with self._reader.connect() as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Give a transaction; it is durable when the block has ended without an error.
+
+        Raises:
+            StoreUnavailable: the database does not answer; the transaction may or may not be
+                durable then.
+        """
+        with translated():
+            turn = self._turn if self.is_sqlite else contextlib.nullcontext()
+            async with turn, self._writer.begin() as connection:
+                yield connection
+
+
+@contextlib.contextmanager
+def translated() -> Any:
+    """Turn a driver's errors into ours; broken constraints pass.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (
+        DBAPIError,
+        SQLAlchemyError,
+        OperationalError,
+        sqlite3.Error,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        OSError,
+        TimeoutError,
+    ) as error:
+        raise StoreUnavailable(type(error).__name__) from error
+
+
+def _sqlite_engine(url: URL, *, pool_size: int, begin: str) -> AsyncEngine:
+    engine = create_async_engine(
+        url, pool_size=pool_size, max_overflow=0, pool_timeout=_BUSY_SECONDS
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def set_up(connection: Any, record: Any) -> None:
+        del record
+        connection.isolation_level = None  # we begin transactions ourselves
+        cursor = connection.cursor()
+        for pragma in _PRAGMAS:
+            cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin_transaction(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

@@ -1,0 +1,81 @@
+"""Refresh leases: claims with an end by the database's own clock, and fences that only grow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import BigInteger, ColumnElement, literal_column, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.tables import refresh_leases
+from keyturn_service.domain.ids import ConnectionId, SpoolId
+from keyturn_service.ports import Clock, Lease
+
+_FREE = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SqlRefreshLeases:
+    """`ports.RefreshLeases`. The owner is the replica's spool, which one process holds."""
+
+    database: Database
+    owner: SpoolId
+    clock: Clock
+
+    async def acquire(self, connection_id: ConnectionId, *, ttl: timedelta) -> Lease | None:
+        """Take the lease, or return None where somebody holds it."""
+        asked_at = self.clock.monotonic()
+        now = self._now()
+        dialect = sqlite if self.database.is_sqlite else postgresql
+        ends_at = now + round(ttl.total_seconds() * 1_000_000)
+        taking = dialect.insert(refresh_leases).values(
+            connection_id=connection_id, fence=1, owner=self.owner, ends_at=ends_at
+        )
+        statement = taking.on_conflict_do_update(
+            index_elements=[refresh_leases.c.connection_id],
+            set_={
+                "fence": refresh_leases.c.fence + 1,
+                "owner": self.owner,
+                "ends_at": ends_at,
+            },
+            where=refresh_leases.c.ends_at <= now,
+        ).returning(refresh_leases.c.fence)
+        async with self.database.write() as connection:
+            fence = (await connection.execute(statement)).scalar()
+        if fence is None:
+            return None
+        deadline = asked_at + ttl.total_seconds()
+        return Lease(connection_id=connection_id, fence=fence, deadline=deadline)
+
+    async def release_earlier_runs(self) -> int:
+        """End the leases that earlier runs of this replica held; return how many."""
+        async with self.database.write() as connection:
+            ended = await connection.execute(
+                update(refresh_leases)
+                .where(refresh_leases.c.owner == self.owner, refresh_leases.c.ends_at > _FREE)
+                .values(ends_at=_FREE)
+            )
+        return ended.rowcount
+
+    async def release(self, lease: Lease) -> None:
+        """Give the lease back; nothing happens where it is not ours any more."""
+        async with self.database.write() as connection:
+            await connection.execute(
+                update(refresh_leases)
+                .where(
+                    refresh_leases.c.connection_id == lease.connection_id,
+                    refresh_leases.c.fence == lease.fence,
+                )
+                .values(ends_at=_FREE)
+            )
+
+    def _now(self) -> ColumnElement[int]:
+        """Return the database's own clock, in microseconds."""
+        text = (
+            "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+            if self.database.is_sqlite
+            else "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
+        )
+        return literal_column(text, BigInteger)

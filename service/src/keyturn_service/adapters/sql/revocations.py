@@ -1,0 +1,130 @@
+"""Grants to end at Salesforce, with their sealed tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import insert, select, update
+
+from keyturn_core.salesforce.hosts import Origin
+from keyturn_core.secrets import AccessToken, RefreshToken
+from keyturn_service.adapters.sql import places
+from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.tables import connections, revocations, token_sets
+from keyturn_service.domain.connection import ConnectionState
+from keyturn_service.domain.ids import ConnectionId, RevocationId, WorkspaceId
+from keyturn_service.ports import Revocation, RevocationReason
+from keyturn_service.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class SqlRevocations:
+    """`ports.Revocations`."""
+
+    database: Database
+    vault: Vault
+
+    async def add(
+        self, revocation: Revocation, tokens: Sequence[AccessToken | RefreshToken]
+    ) -> None:
+        """Keep the job; where it ends a connection, that one serves no more from now on."""
+        named = [
+            ["refresh" if isinstance(token, RefreshToken) else "access", token.reveal()]
+            for token in tokens
+        ]
+        place = places.revocation_tokens(revocation.workspace_id, revocation.id)
+        sealed = await self.vault.seal(json.dumps(named).encode(), place)
+        async with self.database.write() as writing:
+            await writing.execute(
+                insert(revocations).values(
+                    id=revocation.id,
+                    workspace_id=revocation.workspace_id,
+                    connection_id=revocation.connection_id,
+                    login_url=revocation.login_url,
+                    reason=revocation.reason,
+                    ends_connection=revocation.ends_connection,
+                    attempts=revocation.attempts,
+                    due_at=revocation.due_at,
+                    tokens=sealed,
+                )
+            )
+            if revocation.ends_connection:
+                await writing.execute(
+                    update(connections)
+                    .where(connections.c.id == revocation.connection_id)
+                    .values(ending=True)
+                )
+
+    async def due(self, now: datetime, *, limit: int) -> Sequence[RevocationId]:
+        """Return the jobs that are to be tried now."""
+        asked = (
+            select(revocations.c.id)
+            .where(revocations.c.due_at <= now)
+            .order_by(revocations.c.due_at)
+            .limit(limit)
+        )
+        async with self.database.read() as reading:
+            return [RevocationId(id_) for id_ in (await reading.execute(asked)).scalars()]
+
+    async def open(
+        self, revocation_id: RevocationId
+    ) -> tuple[Revocation, Sequence[AccessToken | RefreshToken]] | None:
+        """Return the job with its tokens, opened; None where it is done."""
+        async with self.database.read() as reading:
+            asked = select(revocations).where(revocations.c.id == revocation_id)
+            row = (await reading.execute(asked)).first()
+        if row is None or row.due_at is None or row.tokens is None:
+            return None
+        place = places.revocation_tokens(row.workspace_id, row.id)
+        named = json.loads(await self.vault.open(row.tokens, place))
+        revocation = Revocation(
+            id=RevocationId(row.id),
+            workspace_id=WorkspaceId(row.workspace_id),
+            connection_id=ConnectionId(row.connection_id),
+            login_url=Origin(row.login_url),
+            reason=RevocationReason(row.reason),
+            ends_connection=row.ends_connection,
+            attempts=row.attempts,
+            due_at=row.due_at,
+        )
+        return revocation, [
+            RefreshToken(token) if kind == "refresh" else AccessToken(token)
+            for kind, token in named
+        ]
+
+    async def done(self, revocation: Revocation, *, problem: str | None) -> None:
+        """Forget the tokens and, where the job ends a connection, keep it as `revoked`.
+
+        A connection that was reauthorized meanwhile is not ending any more and stays.
+        """
+        async with self.database.write() as writing:
+            await writing.execute(
+                update(revocations)
+                .where(revocations.c.id == revocation.id)
+                .values(due_at=None, tokens=None, problem=problem)
+            )
+            if not revocation.ends_connection:
+                return
+            ended = await writing.execute(
+                update(connections)
+                .where(connections.c.id == revocation.connection_id, connections.c.ending.is_(True))
+                .values(state=ConnectionState.REVOKED, problem=problem, ending=False)
+            )
+            if ended.rowcount:
+                await writing.execute(
+                    token_sets.delete().where(
+                        token_sets.c.connection_id == revocation.connection_id
+                    )
+                )
+
+    async def postpone(self, revocation: Revocation, *, due_at: datetime) -> None:
+        """Keep that the job was tried and when it is to be tried again."""
+        async with self.database.write() as writing:
+            await writing.execute(
+                update(revocations)
+                .where(revocations.c.id == revocation.id, revocations.c.due_at.is_not(None))
+                .values(attempts=revocation.attempts + 1, due_at=due_at)
+            )

@@ -1,0 +1,57 @@
+"""Bring the database's tables up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from keyturn_service.adapters.sql.database import Database
+
+_FOLDER: Final = Path(__file__).parent / "migrations"
+_LOCK: Final = 0x6B657974  # "keyt": one replica migrates, the others wait
+
+
+class SchemaTooNew(Exception):
+    """A newer release of the service made the tables; this one would harm them."""
+
+
+async def migrate(database: Database) -> None:
+    """Bring the tables up to date; all of it or nothing.
+
+    Raises:
+        SchemaTooNew: the tables are of a later release.
+        StoreUnavailable: the database does not answer.
+    """
+    async with database.write() as connection:
+        if not database.is_sqlite:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        await connection.run_sync(_upgrade)
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Return Alembic's configuration for one connection."""
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    config = alembic_config(connection)
+    script = ScriptDirectory.from_config(config)
+    context = MigrationContext.configure(connection, opts={"version_table": "schema_version"})
+    current = context.get_current_revision()
+    if current == script.get_current_head():
+        return
+    if current is not None and current not in {item.revision for item in script.walk_revisions()}:
+        raise SchemaTooNew(
+            f"the database has version {current}, which this release does not know: start the"
+            " newer release, or restore the backup made before it"
+        )
+    command.upgrade(config, "head")

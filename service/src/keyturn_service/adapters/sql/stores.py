@@ -1,0 +1,73 @@
+"""All stores over one database."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from keyturn_service.adapters.sql.audit import SqlAuditTrail
+from keyturn_service.adapters.sql.connect_sessions import SqlConnectSessions
+from keyturn_service.adapters.sql.connections import SqlConnections
+from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.hot_reads import SqlServingReads
+from keyturn_service.adapters.sql.idempotency import SqlIdempotencyKeys
+from keyturn_service.adapters.sql.leases import SqlRefreshLeases
+from keyturn_service.adapters.sql.revocations import SqlRevocations
+from keyturn_service.adapters.sql.token_sets import SqlTokenStore
+from keyturn_service.adapters.sql.uses import GatheredUses
+from keyturn_service.adapters.sql.workspaces import (
+    SqlApiKeys,
+    SqlApps,
+    SqlProxySessions,
+    SqlWorkspaces,
+)
+from keyturn_service.domain.ids import SpoolId
+from keyturn_service.ports import Clock
+from keyturn_service.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """The ports that a database carries out."""
+
+    workspaces: SqlWorkspaces
+    apps: SqlApps
+    api_keys: SqlApiKeys
+    connect_sessions: SqlConnectSessions
+    connections: SqlConnections
+    tokens: SqlTokenStore
+    leases: SqlRefreshLeases
+    serving: SqlServingReads
+    revocations: SqlRevocations
+    proxy_sessions: SqlProxySessions
+    idempotency_keys: SqlIdempotencyKeys
+    audit_trail: SqlAuditTrail
+    uses: GatheredUses
+
+
+@contextlib.asynccontextmanager
+async def open_stores(
+    database: Database, vault: Vault, *, owner: SpoolId, clock: Clock
+) -> AsyncIterator[Stores]:
+    """Give the stores; `owner` is who takes leases here."""
+    connections = SqlConnections(database)
+    serving = SqlServingReads(database, vault)
+    try:
+        yield Stores(
+            workspaces=SqlWorkspaces(database),
+            apps=SqlApps(database, vault),
+            api_keys=SqlApiKeys(database),
+            connect_sessions=SqlConnectSessions(database, vault),
+            connections=connections,
+            tokens=SqlTokenStore(database, vault),
+            leases=SqlRefreshLeases(database, owner, clock),
+            serving=serving,
+            revocations=SqlRevocations(database, vault),
+            proxy_sessions=SqlProxySessions(database),
+            idempotency_keys=SqlIdempotencyKeys(database, vault),
+            audit_trail=SqlAuditTrail(database),
+            uses=GatheredUses(connections),
+        )
+    finally:
+        await serving.close()

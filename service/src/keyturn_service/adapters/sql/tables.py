@@ -1,0 +1,237 @@
+"""The tables. Every row of the vendor's belongs to a workspace."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    false,
+    text,
+)
+
+from keyturn_service.adapters.sql.types import Document, Duration, Hash, Id, Moment, Sealed
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+data_keys: Final = Table(
+    "data_keys",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("workspace_id", Id, nullable=False),
+    Column("key_id", String(128), nullable=False),
+    Column("wrapped", Sealed, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Index(None, "workspace_id", "created_at"),
+)
+
+workspaces: Final = Table(
+    "workspaces",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+apps: Final = Table(
+    "apps",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("namespace", String(15)),
+    Column("callback_urls", Document, nullable=False),
+    Column("return_origins", Document, nullable=False),
+    Column("scopes", Document, nullable=False),
+    Column("login_hosts", Document, nullable=False),
+    Column("install_urls", Document, nullable=False),
+    Column("allow_same_org", Boolean, nullable=False),
+    Column("consumer_key", Text),
+    Column("consumer_secret", Sealed),
+    Column("created_at", Moment, nullable=False),
+    Index(None, "workspace_id", "created_at"),
+)
+
+api_keys: Final = Table(
+    "api_keys",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("hash", Hash, nullable=False, unique=True),
+    Column("rights", Document, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("deleted_at", Moment),
+    Index(None, "workspace_id", "created_at"),
+)
+
+connect_sessions: Final = Table(
+    "connect_sessions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), nullable=False),
+    Column("app_id", Id, ForeignKey("apps.id"), nullable=False),
+    Column("link_hash", Hash, nullable=False, unique=True),
+    Column("state_hash", Hash, unique=True),
+    Column("status", String(32), nullable=False),
+    Column("ends_at", Moment),  # None once its end is kept
+    Column("version", Integer, nullable=False),
+    Column("document", Document, nullable=False),
+    Column("verifier", Sealed),
+    Column("pending_grant", Sealed),
+    Index(None, "ends_at"),
+)
+
+connections: Final = Table(
+    "connections",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), nullable=False),
+    Column("app_id", Id, ForeignKey("apps.id"), nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("environment", String(16), nullable=False),
+    Column("org_id", String(18), nullable=False),
+    Column("org_name", Text),
+    Column("instance_url", Text, nullable=False),
+    Column("login_url", Text, nullable=False),
+    Column("user_id", String(18), nullable=False),
+    Column("username", Text, nullable=False),
+    Column("email", Text),
+    Column("scopes", Document, nullable=False),
+    Column("renewal", String(16), nullable=False),
+    Column("keep_alive", Boolean, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("session_life", Duration, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("authorized_at", Moment, nullable=False),
+    Column("last_used_at", Moment),
+    Column("last_refreshed_at", Moment),
+    Column("problem", String(64)),
+    Column("ending", Boolean, nullable=False, server_default=false()),
+    Index(None, "workspace_id", "created_at", "id"),
+    Index(None, "workspace_id", "customer_id"),
+    Index(None, "app_id", "org_id"),
+)
+
+token_sets: Final = Table(
+    "token_sets",
+    metadata,
+    Column("connection_id", Id, ForeignKey("connections.id"), primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("access_token", Sealed, nullable=False),
+    Column("refresh_token", Sealed),
+    Column("received_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+)
+
+refresh_leases: Final = Table(
+    "refresh_leases",
+    metadata,
+    Column("connection_id", Id, primary_key=True),
+    Column("fence", BigInteger, nullable=False),
+    Column("owner", Id),
+    Column("ends_at", BigInteger, nullable=False),  # microseconds of the database's own clock
+    Index(None, "owner"),
+)
+
+attempts: Final = Table(
+    "attempts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), nullable=False),
+    Column("connection_id", Id, ForeignKey("connections.id"), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("token_hash", Hash, nullable=False),
+    Column("spool_id", Id, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("presented_again", Boolean, nullable=False),
+    Column("outcome", String(16)),
+    Column("spool_answered", Boolean, nullable=False),
+    Column("ended_at", Moment),
+    Index(None, "connection_id", "generation"),
+    Index(
+        "ix_attempts_open",
+        "spool_id",
+        postgresql_where=text("outcome IS NULL"),
+        sqlite_where=text("outcome IS NULL"),
+    ),
+)
+
+revocations: Final = Table(
+    "revocations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), nullable=False),
+    Column("connection_id", Id, nullable=False),  # empty for a grant that became no connection
+    Column("login_url", Text, nullable=False),
+    Column("reason", String(16), nullable=False),
+    Column("ends_connection", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Moment),  # None once it is done
+    Column("tokens", Sealed),
+    Column("problem", String(64)),
+    Index(None, "due_at"),
+)
+
+proxy_sessions: Final = Table(
+    "proxy_sessions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), nullable=False),
+    Column("connection_id", Id, ForeignKey("connections.id"), nullable=False),
+    Column("api_key_id", Id, ForeignKey("api_keys.id"), nullable=False),
+    Column("unsafe", Boolean, nullable=False),
+    Column("hash", Hash, nullable=False, unique=True),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Index(None, "expires_at"),
+    Index(None, "api_key_id"),
+)
+
+idempotency_keys: Final = Table(
+    "idempotency_keys",
+    metadata,
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("request_hash", Hash, nullable=False),
+    Column("status", Integer),
+    Column("body", Sealed),
+    Column("created_at", Moment, nullable=False),
+    Index(None, "created_at"),
+)
+
+audit_events: Final = Table(
+    "audit_events",
+    metadata,
+    Column("writer", Id, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("workspace_id", Id),
+    Column("connection_id", Id),
+    Column("type", String(64), nullable=False),
+    Column("actor", Id, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("detail", Document, nullable=False),
+    Column("previous", Hash, nullable=False),
+    Column("hash", Hash, nullable=False),
+    Index(None, "workspace_id", "at", "writer", "sequence"),
+    Index(None, "connection_id", "at"),
+)

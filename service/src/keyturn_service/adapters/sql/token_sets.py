@@ -1,0 +1,265 @@
+"""Token sets at rest, and the attempts to renew them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from keyturn_core.secrets import AccessToken, RefreshToken
+from keyturn_service.adapters.sql import places
+from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.rows import (
+    attempt_of,
+    attempt_values,
+    connection_of,
+    connection_values,
+)
+from keyturn_service.adapters.sql.tables import attempts, connections, refresh_leases, token_sets
+from keyturn_service.domain.attempt import Attempt, AttemptOutcome
+from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
+from keyturn_service.domain.ids import AttemptId, ConnectionId, SpoolId
+from keyturn_service.ports import StaleWrite
+from keyturn_service.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class SqlTokenStore:
+    """`ports.TokenStore`."""
+
+    database: Database
+    vault: Vault
+
+    async def load(self, connection_id: ConnectionId) -> tuple[Connection, TokenSet] | None:
+        """Return the connection with its token set, opened; None without a token set."""
+        async with self.database.read() as reading:
+            row = (await reading.execute(_loading.where(connections.c.id == connection_id))).first()
+        if row is None:
+            return None
+        return connection_of(row), await opened_tokens(self.vault, row.workspace_id, row)
+
+    async def begin_attempt(self, attempt: Attempt) -> None:
+        """Commit the intent.
+
+        Raises:
+            StaleWrite: the generation or the fence is not in force any more.
+        """
+        asked = select(connections.c.id).where(_in_force(attempt))
+        async with self.database.write() as writing:
+            await _hold_fence(writing, attempt)
+            if (await writing.execute(asked.with_for_update())).first() is None:
+                raise StaleWrite(attempt.id)
+            await writing.execute(insert(attempts).values(**attempt_values(attempt)))
+
+    async def attempt(self, attempt_id: AttemptId) -> Attempt | None:
+        """Return an attempt, ended or not."""
+        async with self.database.read() as reading:
+            asked = select(attempts).where(attempts.c.id == attempt_id)
+            row = (await reading.execute(asked)).first()
+        return None if row is None else attempt_of(row)
+
+    async def open_attempt(self, connection_id: ConnectionId) -> Attempt | None:
+        """Return the latest attempt at the generation in force whose outcome is open or unknown."""
+        asked = (
+            select(attempts)
+            .join(connections, connections.c.id == attempts.c.connection_id)
+            .where(
+                attempts.c.connection_id == connection_id,
+                attempts.c.generation == connections.c.generation,
+                or_(attempts.c.outcome.is_(None), attempts.c.outcome == AttemptOutcome.UNKNOWN),
+            )
+            .order_by(attempts.c.started_at.desc(), attempts.c.fence.desc())
+            .limit(1)
+        )
+        async with self.database.read() as reading:
+            row = (await reading.execute(asked)).first()
+        return None if row is None else attempt_of(row)
+
+    async def open_attempts_of(self, spool_id: SpoolId) -> Sequence[Attempt]:
+        """Return the attempts without an outcome that name a spool."""
+        asked = (
+            select(attempts)
+            .where(attempts.c.spool_id == spool_id, attempts.c.outcome.is_(None))
+            .order_by(attempts.c.started_at)
+        )
+        async with self.database.read() as reading:
+            rows = (await reading.execute(asked)).all()
+        return [attempt_of(row) for row in rows]
+
+    async def replace(self, connection: Connection, tokens: TokenSet, *, attempt: Attempt) -> bool:
+        """Put `tokens` in force where generation and fence of `attempt` still are.
+
+        What others may change meanwhile (use, keep-alive, where the org is) is left as it is.
+        """
+        sealed = await sealed_tokens(self.vault, connection, tokens)
+        values = connection_values(connection)
+        async with self.database.write() as writing:
+            if not await _hold_fence(writing, attempt):
+                return False
+            changed = await writing.execute(
+                update(connections)
+                .where(_in_force(attempt))
+                .values({name: values[name] for name in _RENEWED})
+            )
+            if not changed.rowcount:
+                return False
+            await writing.execute(
+                update(token_sets)
+                .where(token_sets.c.connection_id == connection.id)
+                .values(**sealed)
+            )
+            await writing.execute(
+                update(attempts)
+                .where(attempts.c.id == attempt.id)
+                .values(
+                    outcome=AttemptOutcome.STORED,
+                    spool_answered=True,
+                    ended_at=tokens.received_at,
+                )
+            )
+        return True
+
+    async def end_attempt(
+        self,
+        attempt: Attempt,
+        outcome: AttemptOutcome,
+        *,
+        at: datetime,
+        spool_answered: bool,
+        state: ConnectionState | None = None,
+        problem: str | None = None,
+    ) -> None:
+        """Keep how an attempt ended."""
+        async with self.database.write() as writing:
+            await writing.execute(
+                update(attempts)
+                .where(attempts.c.id == attempt.id)
+                .values(outcome=outcome, ended_at=at, spool_answered=spool_answered)
+            )
+            if state is not None:
+                await writing.execute(
+                    update(connections)
+                    .where(_serves(attempt.connection_id, attempt.generation))
+                    .values(state=state, problem=problem)
+                )
+
+    async def reject_access_token(
+        self, connection_id: ConnectionId, *, generation: int, session_life: timedelta
+    ) -> None:
+        """Note that Salesforce refused the access token of a generation, if it is in force."""
+        async with self.database.write() as writing:
+            rejected = await writing.execute(
+                update(token_sets)
+                .where(
+                    token_sets.c.connection_id == connection_id,
+                    token_sets.c.generation == generation,
+                )
+                .values(expires_at=None)
+            )
+            if rejected.rowcount:
+                await writing.execute(
+                    update(connections)
+                    .where(connections.c.id == connection_id)
+                    .values(session_life=session_life)
+                )
+
+    async def set_state(
+        self,
+        connection_id: ConnectionId,
+        *,
+        generation: int,
+        state: ConnectionState,
+        problem: str | None,
+    ) -> bool:
+        """Keep state and problem where the generation is in force; False where it is not."""
+        async with self.database.write() as writing:
+            changed = await writing.execute(
+                update(connections)
+                .where(_serves(connection_id, generation))
+                .values(state=state, problem=problem)
+            )
+        return bool(changed.rowcount)
+
+
+_RENEWED = ("state", "problem", "generation", "last_refreshed_at")
+_loading = select(
+    connections,
+    token_sets.c.generation.label("token_generation"),
+    token_sets.c.access_token,
+    token_sets.c.refresh_token,
+    token_sets.c.received_at,
+    token_sets.c.expires_at,
+).join(token_sets, token_sets.c.connection_id == connections.c.id)
+
+
+async def sealed_tokens(vault: Vault, connection: Connection, tokens: TokenSet) -> dict[str, Any]:
+    """Return the row of a token set, sealed for its generation."""
+    where = (connection.workspace_id, connection.id, tokens.generation)
+    access = tokens.access_token.reveal().encode()
+    refresh = None if tokens.refresh_token is None else tokens.refresh_token.reveal().encode()
+    return {
+        "connection_id": connection.id,
+        "generation": tokens.generation,
+        "access_token": await vault.seal(access, places.access_token(*where)),
+        "refresh_token": None
+        if refresh is None
+        else await vault.seal(refresh, places.refresh_token(*where)),
+        "received_at": tokens.received_at,
+        "expires_at": tokens.expires_at,
+    }
+
+
+async def opened_tokens(vault: Vault, workspace_id: str, row: Row[Any]) -> TokenSet:
+    """Return the token set of a row, opened.
+
+    The row is one of `token_sets`, or one of connections with the token set beside.
+    """
+    joined = hasattr(row, "token_generation")
+    generation = row.token_generation if joined else row.generation
+    where = (workspace_id, row.id if joined else row.connection_id, generation)
+    access = await vault.open(row.access_token, places.access_token(*where))
+    refresh = None
+    if row.refresh_token is not None:
+        refresh = await vault.open(row.refresh_token, places.refresh_token(*where))
+    return TokenSet(
+        generation=generation,
+        access_token=AccessToken(access.decode()),
+        refresh_token=None if refresh is None else RefreshToken(refresh.decode()),
+        received_at=row.received_at,
+        expires_at=row.expires_at,
+    )
+
+
+async def _hold_fence(writing: AsyncConnection, attempt: Attempt) -> bool:
+    """Tell whether the attempt's lease is the latest, and keep it so while this block runs."""
+    asked = select(refresh_leases.c.fence).where(
+        refresh_leases.c.connection_id == attempt.connection_id
+    )
+    fence = (await writing.execute(asked.with_for_update())).scalar()
+    return bool(fence == attempt.fence)
+
+
+def _in_force(attempt: Attempt) -> ColumnElement[bool]:
+    fence = (
+        select(func.max(refresh_leases.c.fence))
+        .where(refresh_leases.c.connection_id == attempt.connection_id)
+        .scalar_subquery()
+    )
+    return and_(
+        connections.c.id == attempt.connection_id,
+        connections.c.generation == attempt.generation,
+        fence == attempt.fence,
+    )
+
+
+def _serves(connection_id: ConnectionId, generation: int) -> ColumnElement[bool]:
+    """Match the connection where the generation is in force and it was not revoked."""
+    return and_(
+        connections.c.id == connection_id,
+        connections.c.generation == generation,
+        connections.c.state != ConnectionState.REVOKED,
+    )

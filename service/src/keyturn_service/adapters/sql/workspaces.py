@@ -1,0 +1,249 @@
+"""Workspaces, apps, API keys and data keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Table, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from keyturn_core.oauth.client import Client
+from keyturn_core.secrets import ConsumerSecret
+from keyturn_service.adapters.sql import places
+from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.rows import (
+    api_key_of,
+    api_key_values,
+    app_of,
+    app_values,
+    proxy_session_of,
+    proxy_session_values,
+)
+from keyturn_service.adapters.sql.tables import (
+    api_keys,
+    apps,
+    data_keys,
+    proxy_sessions,
+    workspaces,
+)
+from keyturn_service.domain.api_key import ApiKey
+from keyturn_service.domain.app import App, Workspace
+from keyturn_service.domain.ids import ApiKeyId, AppId, WorkspaceId
+from keyturn_service.ports import ProxySession
+from keyturn_service.vault.data_keys import DataKeyId, WrappedDataKey
+from keyturn_service.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class SqlDataKeys:
+    """`vault.data_keys.DataKeys`."""
+
+    database: Database
+
+    async def latest(self, workspace_id: str) -> WrappedDataKey | None:
+        """Return the newest data key of a workspace."""
+        asked = (
+            select(data_keys)
+            .where(data_keys.c.workspace_id == workspace_id)
+            .order_by(data_keys.c.created_at.desc(), data_keys.c.id)
+            .limit(1)
+        )
+        async with self.database.read() as connection:
+            row = (await connection.execute(asked)).mappings().first()
+        return None if row is None else WrappedDataKey(**row)
+
+    async def get(self, data_key_id: DataKeyId) -> WrappedDataKey | None:
+        """Return a data key."""
+        asked = select(data_keys).where(data_keys.c.id == data_key_id)
+        async with self.database.read() as connection:
+            row = (await connection.execute(asked)).mappings().first()
+        return None if row is None else WrappedDataKey(**row)
+
+    async def add(self, key: WrappedDataKey) -> WrappedDataKey:
+        """Keep a new data key; where its id is kept already, return the kept one."""
+        values = {
+            "id": key.id,
+            "workspace_id": key.workspace_id,
+            "key_id": key.key_id,
+            "wrapped": key.wrapped,
+            "created_at": key.created_at,
+        }
+        await _insert_once(self.database, data_keys, values)
+        return await self.get(key.id) or key
+
+
+@dataclass(frozen=True, slots=True)
+class SqlWorkspaces:
+    """`ports.Workspaces`."""
+
+    database: Database
+
+    async def ensure(self, workspace: Workspace) -> None:
+        """Keep the workspace if it is not kept yet."""
+        values = {
+            "id": workspace.id,
+            "name": workspace.name,
+            "created_at": workspace.created_at,
+        }
+        await _insert_once(self.database, workspaces, values)
+
+    async def all(self) -> Sequence[Workspace]:
+        """Return every workspace."""
+        asked = select(workspaces).order_by(workspaces.c.created_at, workspaces.c.id)
+        async with self.database.read() as connection:
+            rows = (await connection.execute(asked)).mappings().all()
+        return [Workspace(**row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class SqlApps:
+    """`ports.Apps`."""
+
+    database: Database
+    vault: Vault
+
+    async def add(self, app: App) -> None:
+        """Keep a new app."""
+        async with self.database.write() as connection:
+            await connection.execute(
+                insert(apps).values(**app_values(app), consumer_key=None, consumer_secret=None)
+            )
+
+    async def get(self, workspace_id: WorkspaceId, app_id: AppId) -> App | None:
+        """Return the app, if it is in that workspace."""
+        asked = select(apps).where(apps.c.id == app_id, apps.c.workspace_id == workspace_id)
+        async with self.database.read() as connection:
+            row = (await connection.execute(asked)).first()
+        return None if row is None else app_of(row)
+
+    async def list(self, workspace_id: WorkspaceId) -> Sequence[App]:
+        """Return the apps of a workspace, oldest first."""
+        asked = (
+            select(apps)
+            .where(apps.c.workspace_id == workspace_id)
+            .order_by(apps.c.created_at, apps.c.id)
+        )
+        async with self.database.read() as connection:
+            rows = (await connection.execute(asked)).all()
+        return [app_of(row) for row in rows]
+
+    async def replace(self, app: App) -> None:
+        """Keep the app as it stands now, its consumer credentials apart."""
+        async with self.database.write() as connection:
+            await connection.execute(
+                update(apps).where(apps.c.id == app.id).values(**app_values(app))
+            )
+
+    async def put_consumer_credentials(
+        self, app: App, *, consumer_key: str, consumer_secret: ConsumerSecret
+    ) -> None:
+        """Seal and keep the consumer credentials, in place of what was there."""
+        place = places.consumer_secret(app.workspace_id, app.id)
+        sealed = await self.vault.seal(consumer_secret.reveal().encode(), place)
+        async with self.database.write() as connection:
+            await connection.execute(
+                update(apps)
+                .where(apps.c.id == app.id)
+                .values(consumer_key=consumer_key, consumer_secret=sealed)
+            )
+
+    async def client(self, app_id: AppId) -> Client | None:
+        """Return the app as OAuth sees it, opened; None while no credentials were put."""
+        asked = select(apps.c.workspace_id, apps.c.consumer_key, apps.c.consumer_secret)
+        async with self.database.read() as connection:
+            row = (await connection.execute(asked.where(apps.c.id == app_id))).first()
+        if row is None or row.consumer_key is None or row.consumer_secret is None:
+            return None
+        place = places.consumer_secret(row.workspace_id, app_id)
+        secret = (await self.vault.open(row.consumer_secret, place)).decode()
+        return Client(consumer_key=row.consumer_key, consumer_secret=ConsumerSecret(secret))
+
+
+@dataclass(frozen=True, slots=True)
+class SqlApiKeys:
+    """`ports.ApiKeys`."""
+
+    database: Database
+
+    async def add(self, key: ApiKey) -> None:
+        """Keep a new key."""
+        async with self.database.write() as connection:
+            await connection.execute(insert(api_keys).values(**api_key_values(key)))
+
+    async def by_hash(self, key_hash: bytes) -> ApiKey | None:
+        """Return the key whose secret hashes to this; also one that is over."""
+        async with self.database.read() as connection:
+            asked = select(api_keys).where(api_keys.c.hash == key_hash)
+            row = (await connection.execute(asked)).first()
+        return None if row is None else api_key_of(row)
+
+    async def list(self, workspace_id: WorkspaceId) -> Sequence[ApiKey]:
+        """Return the keys of a workspace that were not deleted, oldest first."""
+        asked = (
+            select(api_keys)
+            .where(api_keys.c.workspace_id == workspace_id, api_keys.c.deleted_at.is_(None))
+            .order_by(api_keys.c.created_at, api_keys.c.id)
+        )
+        async with self.database.read() as connection:
+            rows = (await connection.execute(asked)).all()
+        return [api_key_of(row) for row in rows]
+
+    async def delete(self, workspace_id: WorkspaceId, key_id: ApiKeyId, *, at: datetime) -> bool:
+        """End a key and its proxy sessions; False where there is none."""
+        async with self.database.write() as connection:
+            ended = await connection.execute(
+                update(api_keys)
+                .where(
+                    api_keys.c.id == key_id,
+                    api_keys.c.workspace_id == workspace_id,
+                    api_keys.c.deleted_at.is_(None),
+                )
+                .values(deleted_at=at)
+            )
+            if ended.rowcount:
+                await connection.execute(
+                    proxy_sessions.delete().where(proxy_sessions.c.api_key_id == key_id)
+                )
+        return bool(ended.rowcount)
+
+
+@dataclass(frozen=True, slots=True)
+class SqlProxySessions:
+    """`ports.ProxySessions`."""
+
+    database: Database
+
+    async def add(self, session: ProxySession) -> None:
+        """Keep a new session."""
+        async with self.database.write() as connection:
+            await connection.execute(insert(proxy_sessions).values(**proxy_session_values(session)))
+
+    async def by_hash(self, session_hash: bytes) -> ProxySession | None:
+        """Return the session, if its API key still stands."""
+        asked = (
+            select(proxy_sessions)
+            .join(api_keys, api_keys.c.id == proxy_sessions.c.api_key_id)
+            .where(proxy_sessions.c.hash == session_hash, api_keys.c.deleted_at.is_(None))
+        )
+        async with self.database.read() as connection:
+            row = (await connection.execute(asked)).first()
+        return None if row is None else proxy_session_of(row)
+
+    async def purge(self, now: datetime) -> int:
+        """Forget the sessions that are over; return how many."""
+        async with self.database.write() as connection:
+            gone = await connection.execute(
+                proxy_sessions.delete().where(proxy_sessions.c.expires_at <= now)
+            )
+        return gone.rowcount
+
+
+async def _insert_once(database: Database, table: Table, values: dict[str, object]) -> None:
+    """Insert a row, if its key is not there yet."""
+    try:
+        async with database.write() as connection:
+            await connection.execute(insert(table).values(**values))
+    except IntegrityError:
+        return
