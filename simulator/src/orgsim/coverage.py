@@ -55,7 +55,7 @@ def _routes_part() -> str:
 
 def _rows(route: BaseRoute) -> Iterable[tuple[str, tuple[str, ...], str]]:
     if isinstance(route, Route):
-        methods = tuple(sorted(route.methods or ()))
+        methods = tuple(sorted((route.methods or set()) - {"HEAD"}))
         yield route.path, methods, _first_line(route.endpoint)
 
 

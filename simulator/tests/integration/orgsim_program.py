@@ -4,6 +4,8 @@ import contextlib
 import json
 import signal
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any, Self
 
 import httpx2
