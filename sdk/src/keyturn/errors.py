@@ -12,7 +12,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
     `code` is stable. `remedy` is one of `retry`, `reauthorize`, `ask_admin`, `reconfigure`,
     `report`; `who` can do it: `vendor`, `admin`, `user`, `salesforce`, `operator`. `type` is
-    the address of a page on it. `status` is that of the answer, 0 where none came.
+    the address of a page on it. `status` is that of the answer, 0 where none came. `where`
+    is the place where it is mended, `reason` a second code that says why more closely, and
+    `errors` name the parts of a request that are out of shape.
 
     Spec: RFC 9457.
     """
@@ -25,6 +27,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     who: str = "operator"
     retry_after: float | None = None  # seconds
     type: str = "about:blank"
+    where: str = ""
+    reason: str | None = None
+    errors: tuple[dict[str, str], ...] = ()
 
 
 class KeyturnError(Exception):
@@ -70,8 +75,9 @@ class KeyturnError(Exception):
         return self.problem.retry_after
 
     def __str__(self) -> str:
-        said = ": ".join(part for part in (self.title, self.detail) if part) or "refused"
-        return f"{said} [{self.code}; remedy: {self.remedy}, by: {self.who}]"
+        said = [": ".join(part for part in (self.title, self.detail) if part) or "refused"]
+        said += [f"{one.get('field')}: {one.get('message')}" for one in self.problem.errors]
+        return f"{'; '.join(said)} [{self.code}; remedy: {self.remedy}, by: {self.who}]"
 
 
 class TransportError(KeyturnError):

@@ -17,6 +17,7 @@ from keyturn.wire import Answer, Call, Conversation, refusal, retry_after
 T = TypeVar("T")
 
 _NOT_DONE: Final = frozenset({429, 503})  # as a refusal of the service: it did nothing
+_IN_USE: Final = "idempotency_key_in_use"  # the first one with this key is still at work
 _PASSING: Final = frozenset({429, 502, 503, 504})
 _KEY_BYTES: Final = 16
 
@@ -119,6 +120,8 @@ def _may_repeat(call: Call[Any], outcome: Outcome) -> bool:
     if isinstance(outcome, NoAnswer):
         return harmless or not outcome.sent
     if is_own_refusal(outcome) and outcome.status in _NOT_DONE:
+        return True
+    if call.keyed and outcome.headers.get("keyturn-problem") == _IN_USE:
         return True
     return harmless and outcome.status in _PASSING
 

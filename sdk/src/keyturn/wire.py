@@ -194,7 +194,7 @@ def decoded(answer: Answer, model: type[T]) -> T:
 def unexpected(answer: Answer) -> UnexpectedAnswer:
     """Return the error for an answer that cannot be read; it quotes nothing of the body."""
     problem = Problem(
-        code="unexpected_answer",
+        code="unreadable_answer",
         title="The answer is not one of the service",
         detail=f"HTTP {answer.status}, {answer.headers.get('content-type', 'no content type')}",
         status=answer.status,

@@ -1,0 +1,113 @@
+"""`keyturn connection`: customers' connections, through the service's REST API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+
+from keyturn.cli.outcome import Outcome, json_option
+from keyturn.client import Keyturn
+from keyturn.models import Connection
+
+_STATES: Final = ("pending", "active", "uncertain", "reauthorization_required", "revoked")
+
+
+def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which service, and by which API key."""
+    for option in (
+        click.option(
+            "--url", envvar="KEYTURN_URL", required=True, metavar="URL", help="The service's URL."
+        ),
+        click.option(
+            "--api-key-file",
+            envvar="KEYTURN_API_KEY_FILE",
+            type=click.File(),
+            default="-",
+            help="File that holds the API key; standard input where none is named.",
+        ),
+        json_option,
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def connection() -> None:
+    r"""See and end the connections of your customers.
+
+    \b
+    Example:
+      keyturn connection list --url http://127.0.0.1:8321 --api-key-file key.txt --state active
+    """
+
+
+@connection.command("list")
+@service_options
+@click.option("--customer", "customer_id", help="Your own id of the customer.")
+@click.option("--state", type=click.Choice(_STATES), help="Those in this state.")
+def list_connections(
+    *, url: str, api_key_file: Any, customer_id: str | None, state: str | None
+) -> Outcome:
+    r"""List connections, the filters' matches only.
+
+    \b
+    Example:
+      keyturn connection list --url http://127.0.0.1:8321 --api-key-file key.txt --json
+    """
+    with _client(url, api_key_file) as keyturn:
+        found = list(keyturn.connections.list(customer_id=customer_id, state=state))
+    lines = [_line(one) for one in found] or ["no connections"]
+    return Outcome(result=found, text="\n".join(lines))
+
+
+@connection.command()
+@service_options
+@click.argument("connection_id")
+def show(*, url: str, api_key_file: Any, connection_id: str) -> Outcome:
+    r"""Show a connection as it stands.
+
+    \b
+    Example:
+      keyturn connection show con_01 --url http://127.0.0.1:8321 --api-key-file key.txt
+    """
+    with _client(url, api_key_file) as keyturn:
+        found = keyturn.connections.get(connection_id)
+    return Outcome(result=found, text=_line(found))
+
+
+@connection.command()
+@service_options
+@click.argument("connection_id")
+def disconnect(*, url: str, api_key_file: Any, connection_id: str) -> Outcome:
+    r"""End a connection; Salesforce is told after the command has ended.
+
+    Ending it twice does no harm.
+
+    \b
+    Example:
+      keyturn connection disconnect con_01 --url http://127.0.0.1:8321 --api-key-file key.txt
+    """
+    with _client(url, api_key_file) as keyturn:
+        handle = keyturn.connection(connection_id)
+        handle.disconnect()
+        found = handle.get()
+    return Outcome(result=found, text=_line(found))
+
+
+def _client(url: str, api_key_file: Any) -> Keyturn:
+    """Return a client.
+
+    Raises:
+        click.UsageError: URL or API key cannot be used.
+    """
+    try:
+        return Keyturn(url, api_key=api_key_file.read().strip())
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _line(found: Connection) -> str:
+    where = found.org_name or found.org_id
+    return f"{found.id}  {found.customer_id}  {found.state}  {where} ({found.environment})"

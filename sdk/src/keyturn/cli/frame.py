@@ -1,0 +1,93 @@
+"""Finds the groups of the `keyturn` command, runs one, and turns errors into exit statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+import click
+
+from keyturn.cli.outcome import WRONG_USAGE, Outcome, failure, refused_usage, show
+from keyturn.errors import KeyturnError
+
+GROUP: Final = "keyturn.commands"
+_HELP: Final = r"""Connect your product to your customers' Salesforce orgs.
+
+\b
+Examples:
+  keyturn dev                        run everything on this machine, orgs included
+  keyturn serve --help               what a replica of the service needs
+  keyturn connection list --json     connections, as a program reads them
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 somebody else must act first.
+"""
+
+
+def installed() -> Mapping[str, EntryPoint]:
+    """Return the groups that installed distributions name, by their word."""
+    return {found.name: found for found in entry_points(group=GROUP)}
+
+
+class Groups(click.Group):
+    """The groups of all parts that are installed; one is loaded when it is asked for."""
+
+    def __init__(self, find: Callable[[], Mapping[str, EntryPoint]]) -> None:
+        super().__init__(name="keyturn", help=_HELP, context_settings={"max_content_width": 100})
+        self._find = find
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the words of all groups."""
+        del ctx
+        return sorted(self._find())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the group of a word; None where there is none."""
+        del ctx
+        found = self._find().get(cmd_name)
+        if found is None:
+            return None
+        try:
+            loaded = found.load()
+        except ImportError as error:
+            return _broken(cmd_name, error)
+        return loaded if isinstance(loaded, click.Command) else None
+
+
+def run(arguments: Sequence[str], find: Callable[[], Mapping[str, EntryPoint]] = installed) -> int:
+    """Run the command with its arguments and return the exit status."""
+    as_json = "--json" in arguments
+    try:
+        ended = Groups(find).main(args=list(arguments), prog_name="keyturn", standalone_mode=False)
+    except click.UsageError as error:
+        return _tell_usage(error, as_json=as_json)
+    except click.ClickException as error:
+        return show(failure("failed", error.format_message()), as_json=as_json)
+    except click.Abort:
+        return show(failure("interrupted", "Interrupted"), as_json=as_json)
+    except KeyturnError as error:
+        return show(Outcome.of_error(error), as_json=as_json)
+    if isinstance(ended, Outcome):
+        return show(ended, as_json=as_json)
+    return ended if isinstance(ended, int) else 0
+
+
+def _tell_usage(error: click.UsageError, *, as_json: bool) -> int:
+    if as_json:
+        return show(refused_usage(error.format_message()), as_json=True)
+    error.show()
+    return WRONG_USAGE
+
+
+def _broken(word: str, error: ImportError) -> click.Command:
+    """Return a command that says why it cannot be loaded, so that the others still work."""
+
+    def fail() -> None:
+        raise click.ClickException(f"{word} is installed in part only: {error}")
+
+    return click.Command(
+        word,
+        callback=fail,
+        short_help="(cannot be loaded)",
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
