@@ -1,0 +1,93 @@
+"""What stands around every request: its host is ours, and no answer shows what it should not."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Final
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from keyturn_service.web.faces import Faces
+from keyturn_service.web.health import PATHS as ANY_HOST
+from keyturn_service.web.problems import WebRefusal
+
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+}
+"""What an answer carries that does not say it itself; the pages say more."""
+_HSTS: Final = "max-age=31536000"
+_Answer = Callable[[Request, Exception], Awaitable[Response]]
+_log = structlog.get_logger()
+
+
+class Guard:
+    """ASGI middleware; it holds nothing back, so that answers stream."""
+
+    def __init__(self, app: ASGIApp, *, faces: Faces, answer: _Answer) -> None:
+        self._app = app
+        self._faces = faces
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse what came for another host; answer for whatever fails behind."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        face = self._faces.find(scope)
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                _add_headers(message, secure=face is not None and face.startswith("https://"))
+            await send(message)
+
+        if face is None and scope["path"] not in ANY_HOST:
+            response = await self._answer(Request(scope), WebRefusal("misdirected_request"))
+            await response(scope, receive, send_with_headers)
+            return
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text is not for the caller
+            note(error, scope)
+            if not started:
+                response = await self._answer(Request(scope), error)
+                await response(scope, receive, send_with_headers)
+
+
+def note(error: Exception, scope: Scope) -> None:
+    """Log an unexpected error by its type and place: its text may hold what was sent."""
+    route = scope.get("route")
+    _log.error(
+        "request_failed",
+        error=type(error).__name__,
+        handler=_place(error.__traceback__),
+        method=scope["method"],
+        route=getattr(route, "path", None),
+    )
+
+
+def _place(trace: TracebackType | None) -> str | None:
+    """Return module and line where an error was raised."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return None
+    return f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}"
+
+
+def _add_headers(message: Message, *, secure: bool) -> None:
+    headers = MutableHeaders(raw=message.setdefault("headers", []))
+    for name, value in _HEADERS.items():
+        headers.setdefault(name, value)
+    if secure:
+        headers.setdefault("Strict-Transport-Security", _HSTS)
