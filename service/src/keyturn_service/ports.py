@@ -473,8 +473,13 @@ class Revocations(Protocol):
         """Keep the job; where it ends a connection, that one serves no more from now on."""
         ...
 
-    async def due(self, now: datetime, *, limit: int) -> Sequence[RevocationId]:
-        """Return the jobs that are to be tried now."""
+    async def claim_due(
+        self, now: datetime, *, until: datetime, limit: int
+    ) -> Sequence[RevocationId]:
+        """Return the jobs that are to be tried now, and put them off for everybody else.
+
+        A job whose claimer dies is due again at `until`.
+        """
         ...
 
     async def open(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -124,7 +125,7 @@ def _told_to_stop(told: asyncio.Event, *, watch_stdin: bool) -> Iterator[None]:
         loop.add_signal_handler(number, told.set)
 
     def read() -> None:
-        if not sys.stdin.buffer.read1(1024):
+        if not os.read(sys.stdin.fileno(), 1024):
             loop.remove_reader(sys.stdin.fileno())
             told.set()
 

@@ -58,8 +58,10 @@ class SqlRevocations:
                     .values(ending=True)
                 )
 
-    async def due(self, now: datetime, *, limit: int) -> Sequence[RevocationId]:
-        """Return the jobs that are to be tried now."""
+    async def claim_due(
+        self, now: datetime, *, until: datetime, limit: int
+    ) -> Sequence[RevocationId]:
+        """Return the jobs that are to be tried now, and put them off for everybody else."""
         asked = (
             select(revocations.c.id)
             .where(revocations.c.due_at <= now)
@@ -67,7 +69,16 @@ class SqlRevocations:
             .limit(limit)
         )
         async with self.database.read() as reading:
-            return [RevocationId(id_) for id_ in (await reading.execute(asked)).scalars()]
+            if (await reading.execute(asked.limit(1))).first() is None:
+                return []  # nothing is due: nothing is written
+        claimed = (
+            update(revocations)
+            .where(revocations.c.id.in_(asked.with_for_update(skip_locked=True)))
+            .values(due_at=until)
+            .returning(revocations.c.id)
+        )
+        async with self.database.write() as writing:
+            return [RevocationId(id_) for id_ in (await writing.execute(claimed)).scalars()]
 
     async def open(
         self, revocation_id: RevocationId

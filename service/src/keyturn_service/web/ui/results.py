@@ -17,6 +17,7 @@ from keyturn_service.domain.errors import NotFound
 from keyturn_service.domain.ids import ConnectSessionId
 from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 from keyturn_service.use_cases.complete_authorization import AuthorizationFailed
+from keyturn_service.web.faces import face_of
 from keyturn_service.web.ui.cookies import browser_of
 from keyturn_service.web.ui.install import install_step
 from keyturn_service.web.ui.pages import Pages, send_to

@@ -1,0 +1,109 @@
+"""The rounds of one replica."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from keyturn_service.domain.ids import RevocationId
+from keyturn_service.ports import Clock, Revocations
+from keyturn_service.use_cases.clean_up import CleanUp
+from keyturn_service.use_cases.deliver_spool import DeliverSpool
+from keyturn_service.use_cases.revoke_grant import RevokeGrant
+
+_REVOKE_EVERY: Final = 1.0  # seconds
+_DELIVER_EVERY: Final = 2.0
+_CLEAN_EVERY: Final = 5.0
+_CLAIM: Final = timedelta(minutes=2)  # longer than one revocation's calls can take
+_AT_ONCE: Final = 16
+_log = structlog.get_logger()
+
+
+class Alarm:
+    """`ports.Background`: wakes the next round; the row is there already."""
+
+    def __init__(self) -> None:
+        self._woken = asyncio.Event()
+
+    async def revoke(self, revocation_id: RevocationId) -> None:
+        """Have the grant ended soon; a job that is lost here is found by its due time."""
+        del revocation_id
+        self._woken.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until somebody wakes us, or the time is over."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        self._woken.clear()
+
+
+class Rounds:
+    """Revocations, spool delivery and clean-up, each at its own pace."""
+
+    def __init__(
+        self,
+        *,
+        alarm: Alarm,
+        revocations: Revocations,
+        revoke_grant: RevokeGrant,
+        deliver_spool: DeliverSpool,
+        clean_up: CleanUp,
+        clock: Clock,
+    ) -> None:
+        self._alarm = alarm
+        self._revocations = revocations
+        self._revoke_grant = revoke_grant
+        self._deliver_spool = deliver_spool
+        self._clean_up = clean_up
+        self._clock = clock
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Go the rounds while the block runs."""
+        rounds = [
+            asyncio.create_task(_repeat("revoke", self.revoke_due, self._next_revoking)),
+            asyncio.create_task(_repeat("deliver", self._deliver_spool, _pause(_DELIVER_EVERY))),
+            asyncio.create_task(_repeat("clean_up", self._clean_up, _pause(_CLEAN_EVERY))),
+        ]
+        try:
+            yield
+        finally:
+            for task in rounds:
+                task.cancel()
+            await asyncio.gather(*rounds, return_exceptions=True)
+
+    async def revoke_due(self) -> None:
+        """End the grants that are due."""
+        while True:
+            now = self._clock.now()
+            due = await self._revocations.claim_due(now, until=now + _CLAIM, limit=_AT_ONCE)
+            if not due:
+                return
+            await asyncio.gather(*(self._revoke_grant(revocation_id) for revocation_id in due))
+
+    async def _next_revoking(self) -> None:
+        await self._alarm.wait(_REVOKE_EVERY)
+
+
+def _pause(seconds: float) -> Callable[[], Awaitable[None]]:
+    async def pause() -> None:
+        await asyncio.sleep(seconds)
+
+    return pause
+
+
+async def _repeat(
+    name: str, work: Callable[[], Awaitable[object]], pause: Callable[[], Awaitable[None]]
+) -> None:
+    """Do the work again and again; an error ends this round, not the next one."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next round may do better
+            _log.warning("round_failed", name=name, error=type(error).__name__)
+        await pause()

@@ -1,0 +1,448 @@
+"""The only place that joins it all: adapters to ports, ports to use cases, use cases to the web."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.types import ASGIApp
+
+from keyturn_service.adapters.background.rounds import Alarm, Rounds
+from keyturn_service.adapters.http.directory import HttpOrgDirectory
+from keyturn_service.adapters.http.egress import Egress
+from keyturn_service.adapters.http.one_shot import OneShot
+from keyturn_service.adapters.http.relay import HttpOrgRelay
+from keyturn_service.adapters.http.token_endpoint import HttpTokenEndpoint
+from keyturn_service.adapters.key_sources.file import KeyFile, KeyFileRefused
+from keyturn_service.adapters.spool.directory import DirectorySpool, SpoolRefused
+from keyturn_service.adapters.sql.audit import SqlAuditLog
+from keyturn_service.adapters.sql.database import Database, DatabaseRefused, read_database_url
+from keyturn_service.adapters.sql.schema import SchemaTooNew, migrate
+from keyturn_service.adapters.sql.stores import Stores, open_stores
+from keyturn_service.adapters.sql.workspaces import SqlDataKeys
+from keyturn_service.adapters.system import (
+    FollowedClock,
+    SystemClock,
+    SystemRandomness,
+    SystemWaiting,
+)
+from keyturn_service.domain.app import Workspace
+from keyturn_service.domain.ids import ID_BYTES, WorkspaceId, new_id
+from keyturn_service.ports import (
+    AuditLog,
+    AuditUnavailable,
+    Clock,
+    KeyedHash,
+    OrgDirectory,
+    OrgRelay,
+    Spool,
+    StoreUnavailable,
+    TokenEndpoint,
+)
+from keyturn_service.settings import Settings
+from keyturn_service.use_cases.authenticate import Authenticate
+from keyturn_service.use_cases.begin_authorization import BeginAuthorization
+from keyturn_service.use_cases.begin_connect_session import BeginConnectSession
+from keyturn_service.use_cases.change_app import ChangeApp
+from keyturn_service.use_cases.clean_up import CleanUp
+from keyturn_service.use_cases.complete_authorization import CompleteAuthorization
+from keyturn_service.use_cases.confirm_connection import ConfirmConnection
+from keyturn_service.use_cases.create_api_key import CreateApiKey
+from keyturn_service.use_cases.delete_api_key import DeleteApiKey
+from keyturn_service.use_cases.deliver_spool import DeliverSpool
+from keyturn_service.use_cases.disconnect import Disconnect
+from keyturn_service.use_cases.end_grant import EndGrant
+from keyturn_service.use_cases.find_connect_session import FindConnectSession
+from keyturn_service.use_cases.find_proxy_session import FindProxySession
+from keyturn_service.use_cases.get_access_token import GetAccessToken
+from keyturn_service.use_cases.open_link import OpenLink
+from keyturn_service.use_cases.open_proxy_session import OpenProxySession
+from keyturn_service.use_cases.proxy_call import ProxyCall
+from keyturn_service.use_cases.put_consumer_credentials import PutConsumerCredentials
+from keyturn_service.use_cases.refresh_tokens import RefreshTokens
+from keyturn_service.use_cases.register_app import RegisterApp
+from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
+from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
+from keyturn_service.use_cases.revoke_grant import RevokeGrant
+from keyturn_service.use_cases.set_keep_alive import SetKeepAlive
+from keyturn_service.use_cases.settle_attempt import SettleAttempt
+from keyturn_service.use_cases.token_for_proxy import TokenForProxy
+from keyturn_service.use_cases.verify_grant import VerifyGrant
+from keyturn_service.vault.envelope import Envelopes
+from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
+from keyturn_service.vault.hashes import keyed_hashes
+from keyturn_service.vault.vault import Vault
+from keyturn_service.web.app import create_app
+from keyturn_service.web.wiring import Wiring
+
+_RANDOMNESS: Final = SystemRandomness()
+
+
+class CannotStart(Exception):
+    """The service cannot start; the text says why, and who can mend it how."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The ports that stand in the way of a crash: what a test may put something between."""
+
+    stores: Stores
+    spool: Spool
+    audit: AuditLog
+    endpoint: TokenEndpoint
+    directory: OrgDirectory
+    relay: OrgRelay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """The service, put together."""
+
+    app: ASGIApp
+    wiring: Wiring
+    vault: Vault
+    randomness: SystemRandomness
+    clock: Clock
+
+    async def new_workspace(self, name: str) -> WorkspaceId:
+        """Make a workspace: one vendor product in one environment."""
+        workspace_id = WorkspaceId(new_id("ws", self.randomness.token_bytes(ID_BYTES)))
+        await self.wiring.workspaces.ensure(
+            Workspace(id=workspace_id, name=name, created_at=self.clock.now())
+        )
+        return workspace_id
+
+
+async def make_key_file(settings: Settings) -> None:
+    """Make the key file of a new installation; one that is there stays as it is.
+
+    Raises:
+        CannotStart: it cannot be made, or the one that is there cannot be used.
+    """
+    try:
+        await asyncio.to_thread(KeyFile.create, settings.keys, _RANDOMNESS)
+    except KeyFileRefused as error:
+        raise CannotStart(str(error)) from None
+
+
+@contextlib.asynccontextmanager
+async def open_house(
+    settings: Settings,
+    *,
+    background: bool = True,
+    between: Callable[[Parts], Parts] = lambda parts: parts,
+) -> AsyncIterator[House]:
+    """Put the service together, and take it apart afterwards.
+
+    Without `background` nothing goes on by itself and no spool is recovered: for a program
+    that looks after the service's data while no replica runs. `between` may put something
+    between use cases and adapters.
+
+    Raises:
+        CannotStart: a setting, the key file, the spool or the database is not as it has to be.
+    """
+    async with contextlib.AsyncExitStack() as to_close:
+        try:
+            house, parts = await _opened(settings, between, to_close, background=background)
+        except (KeyFileRefused, SpoolRefused, DatabaseRefused, SchemaTooNew) as error:
+            raise CannotStart(str(error)) from None
+        except (StoreUnavailable, AuditUnavailable) as error:
+            raise CannotStart(
+                f"the database does not answer ({error}): look at KEYTURN_DATABASE_URL, and"
+                " whether the server runs and lets this user in"
+            ) from None
+        except KeyMissing as error:
+            raise CannotStart(
+                f"{error}: this database was sealed with it. Bring back the key file"
+                " (KEYTURN_KEY_FILE) that belongs to it"
+            ) from None
+        except CannotOpen:
+            raise CannotStart("the hash key in the database was changed: restore it") from None
+        except KeySourceUnavailable as error:
+            raise CannotStart(f"the key source does not answer: {error}") from None
+        del parts
+        yield house
+
+
+async def _opened(
+    settings: Settings,
+    between: Callable[[Parts], Parts],
+    to_close: contextlib.AsyncExitStack,
+    *,
+    background: bool,
+) -> tuple[House, Parts]:
+    clock = await _clock(settings, to_close)
+    key_source = await asyncio.to_thread(KeyFile.load, settings.keys, _RANDOMNESS)
+    database = Database(read_database_url(settings.database))
+    to_close.push_async_callback(database.close)
+    await migrate(database)
+    data_keys = SqlDataKeys(database)
+    vault = Vault(key_source, data_keys, _RANDOMNESS, clock)
+    hashes = await keyed_hashes(key_source, data_keys, _RANDOMNESS, clock)
+    spool = await asyncio.to_thread(
+        DirectorySpool.open,
+        settings.spool,
+        await Envelopes.for_this_run(key_source, _RANDOMNESS),
+        _RANDOMNESS,
+        accepts_loss=settings.spool_accepts_loss,
+    )
+    to_close.callback(spool.close)
+    stores = await to_close.enter_async_context(
+        open_stores(database, vault, owner=spool.id, clock=clock)
+    )
+    writer = new_id("run", _RANDOMNESS.token_bytes(ID_BYTES))
+    audit = SqlAuditLog(database, writer, clock)
+    await audit.open()
+    to_close.push_async_callback(_close_audit, audit)
+    egress = Egress(
+        proxy_url=settings.egress_proxy_url, ca_file=settings.ca_file, loopback=settings.loopback
+    )
+    relay = HttpOrgRelay(egress)
+    to_close.push_async_callback(relay.close)
+    one_shot = OneShot(egress)
+    parts = between(
+        Parts(
+            stores=stores,
+            spool=spool,
+            audit=audit,
+            endpoint=HttpTokenEndpoint(one_shot=one_shot, clock=clock),
+            directory=HttpOrgDirectory(one_shot=one_shot),
+            relay=relay,
+        )
+    )
+    alarm = Alarm()
+    wiring, rounds, deliver = _wired(settings, parts, hashes, clock, alarm)
+    if background:
+        await deliver.recover()
+        await to_close.enter_async_context(rounds.running())
+        await to_close.enter_async_context(_task(stores.uses.keep_on()))
+        to_close.push_async_callback(stores.uses.keep)
+    house = House(
+        app=create_app(wiring), wiring=wiring, vault=vault, randomness=_RANDOMNESS, clock=clock
+    )
+    return house, parts
+
+
+async def _clock(settings: Settings, to_close: contextlib.AsyncExitStack) -> Clock:
+    if settings.dev_world is None:
+        return SystemClock()
+    clock = FollowedClock(f"{settings.dev_world.clock_url}/clock")
+    await clock.look_once()
+    await to_close.enter_async_context(_task(clock.follow()))
+    return clock
+
+
+async def _close_audit(audit: SqlAuditLog) -> None:
+    with contextlib.suppress(AuditUnavailable):  # an open chain says that its end is missing
+        await audit.close()
+
+
+@contextlib.asynccontextmanager
+async def _task(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _wired(
+    settings: Settings, parts: Parts, hashes: KeyedHash, clock: Clock, alarm: Alarm
+) -> tuple[Wiring, Rounds, DeliverSpool]:
+    """Join ports to use cases, from those that need nobody to those that need the most."""
+    stores, spool, audit = parts.stores, parts.spool, parts.audit
+    dev = settings.dev_world
+    waiting = SystemWaiting()
+    end_grant = EndGrant(
+        revocations=stores.revocations,
+        background=alarm,
+        audit=audit,
+        clock=clock,
+        randomness=_RANDOMNESS,
+    )
+    settle = SettleAttempt(
+        store=stores.tokens,
+        connections=stores.connections,
+        directory=parts.directory,
+        end_grant=end_grant,
+        spool=spool,
+        audit=audit,
+        clock=clock,
+        waiting=waiting,
+        loopback=settings.loopback,
+    )
+    resolve = ResolveUncertain(store=stores.tokens, spool=spool, audit=audit, clock=clock)
+    refresh = RefreshTokens(
+        store=stores.tokens,
+        leases=stores.leases,
+        apps=stores.apps,
+        endpoint=parts.endpoint,
+        spool=spool,
+        audit=audit,
+        hashes=hashes,
+        clock=clock,
+        randomness=_RANDOMNESS,
+        waiting=waiting,
+        settle=settle,
+        resolve=resolve,
+    )
+    renew_if_needed = RenewIfNeeded(store=stores.tokens, refresh=refresh, clock=clock)
+    deliver_spool = DeliverSpool(
+        store=stores.tokens,
+        sessions=stores.connect_sessions,
+        leases=stores.leases,
+        settle=settle,
+        resolve=resolve,
+        end_grant=end_grant,
+        spool=spool,
+        audit=audit,
+        clock=clock,
+    )
+    find_connect_session = FindConnectSession(sessions=stores.connect_sessions, clock=clock)
+    open_link = OpenLink(
+        sessions=stores.connect_sessions,
+        apps=stores.apps,
+        find=find_connect_session,
+        hashes=hashes,
+    )
+    wiring = Wiring(
+        authenticate=Authenticate(keys=stores.api_keys, hashes=hashes, clock=clock),
+        register_app=RegisterApp(
+            apps=stores.apps, audit=audit, clock=clock, randomness=_RANDOMNESS
+        ),
+        change_app=ChangeApp(apps=stores.apps, audit=audit, clock=clock),
+        put_consumer_credentials=PutConsumerCredentials(apps=stores.apps, audit=audit, clock=clock),
+        create_api_key=CreateApiKey(
+            keys=stores.api_keys,
+            audit=audit,
+            hashes=hashes,
+            clock=clock,
+            randomness=_RANDOMNESS,
+            prefix="kt_live_" if dev is None else f"kt_test_{dev.mark}_",
+        ),
+        delete_api_key=DeleteApiKey(keys=stores.api_keys, audit=audit, clock=clock),
+        begin_connect_session=BeginConnectSession(
+            sessions=stores.connect_sessions,
+            connections=stores.connections,
+            apps=stores.apps,
+            audit=audit,
+            hashes=hashes,
+            clock=clock,
+            randomness=_RANDOMNESS,
+            loopback=settings.loopback,
+        ),
+        find_connect_session=find_connect_session,
+        open_link=open_link,
+        begin_authorization=BeginAuthorization(
+            open_link=open_link,
+            sessions=stores.connect_sessions,
+            audit=audit,
+            hashes=hashes,
+            clock=clock,
+            randomness=_RANDOMNESS,
+            loopback=settings.loopback,
+            face_login_hosts={} if dev is None else dev.login_hosts,
+        ),
+        complete_authorization=CompleteAuthorization(
+            sessions=stores.connect_sessions,
+            apps=stores.apps,
+            endpoint=parts.endpoint,
+            spool=spool,
+            verify=VerifyGrant(
+                apps=stores.apps,
+                connections=stores.connections,
+                directory=parts.directory,
+                endpoint=parts.endpoint,
+                clock=clock,
+                loopback=settings.loopback,
+            ),
+            end_grant=end_grant,
+            audit=audit,
+            hashes=hashes,
+            clock=clock,
+            randomness=_RANDOMNESS,
+        ),
+        confirm_connection=ConfirmConnection(
+            sessions=stores.connect_sessions,
+            connections=stores.connections,
+            end_grant=end_grant,
+            audit=audit,
+            hashes=hashes,
+            clock=clock,
+        ),
+        set_keep_alive=SetKeepAlive(connections=stores.connections, audit=audit, clock=clock),
+        disconnect=Disconnect(
+            connections=stores.connections,
+            store=stores.tokens,
+            leases=stores.leases,
+            end_grant=end_grant,
+            audit=audit,
+            clock=clock,
+            waiting=waiting,
+        ),
+        get_access_token=GetAccessToken(
+            reads=stores.serving,
+            renew_if_needed=renew_if_needed,
+            audit=audit,
+            uses=stores.uses,
+            clock=clock,
+        ),
+        open_proxy_session=OpenProxySession(
+            connections=stores.connections,
+            sessions=stores.proxy_sessions,
+            audit=audit,
+            hashes=hashes,
+            clock=clock,
+            randomness=_RANDOMNESS,
+            mark="" if dev is None else dev.mark,
+        ),
+        find_proxy_session=FindProxySession(
+            sessions=stores.proxy_sessions, hashes=hashes, clock=clock
+        ),
+        proxy_call=ProxyCall(
+            token_for_proxy=TokenForProxy(
+                reads=stores.serving,
+                renew_if_needed=renew_if_needed,
+                uses=stores.uses,
+                clock=clock,
+            ),
+            relay=parts.relay,
+            audit=audit,
+            clock=clock,
+            randomness=_RANDOMNESS,
+        ),
+        workspaces=stores.workspaces,
+        apps=stores.apps,
+        api_keys=stores.api_keys,
+        connections=stores.connections,
+        audit_trail=stores.audit_trail,
+        idempotency_keys=stores.idempotency_keys,
+        hashes=hashes,
+        randomness=_RANDOMNESS,
+        clock=clock,
+        public_urls=settings.public_urls,
+    )
+    rounds = Rounds(
+        alarm=alarm,
+        revocations=stores.revocations,
+        revoke_grant=RevokeGrant(
+            revocations=stores.revocations, endpoint=parts.endpoint, audit=audit, clock=clock
+        ),
+        deliver_spool=deliver_spool,
+        clean_up=CleanUp(
+            sessions=stores.connect_sessions,
+            idempotency=stores.idempotency_keys,
+            proxy_sessions=stores.proxy_sessions,
+            spool=spool,
+            end_grant=end_grant,
+            audit=audit,
+            clock=clock,
+        ),
+        clock=clock,
+    )
+    return wiring, rounds, deliver_spool
