@@ -76,6 +76,7 @@ from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavai
 from keyturn_service.vault.hashes import keyed_hashes
 from keyturn_service.vault.vault import Vault
 from keyturn_service.web.app import create_app
+from keyturn_service.web.ui.routes import ui_routes
 from keyturn_service.web.wiring import Wiring
 
 _RANDOMNESS: Final = SystemRandomness()
@@ -221,7 +222,11 @@ async def _opened(
         await to_close.enter_async_context(_task(stores.uses.keep_on()))
         to_close.push_async_callback(stores.uses.keep)
     house = House(
-        app=create_app(wiring), wiring=wiring, vault=vault, randomness=_RANDOMNESS, clock=clock
+        app=create_app(wiring, pages=ui_routes(wiring)),
+        wiring=wiring,
+        vault=vault,
+        randomness=_RANDOMNESS,
+        clock=clock,
     )
     return house, parts
 

@@ -62,6 +62,7 @@ def create_app(wiring: Wiring, *, pages: Sequence[BaseRoute] = ()) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
         exception_handlers=dict.fromkeys(_EXPECTED, _refused),
     )
     parts = _parts(wiring)

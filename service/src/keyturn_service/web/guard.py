@@ -17,6 +17,7 @@ from keyturn_service.web.health import PATHS as ANY_HOST
 from keyturn_service.web.problems import WebRefusal
 
 _HEADERS: Final = {
+    "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",

@@ -15,7 +15,7 @@ from keyturn_service.web.idempotency import HEADER, PATTERN
 from keyturn_service.web.problems import MEDIA_TYPE, FieldError
 
 _Document = dict[str, Any]
-_SECURED: Final = [{"api_key": []}]
+_SECURED: Final[list[dict[str, list[str]]]] = [{"api_key": []}]
 _REF: Final = "#/components/schemas/"
 _PROBLEM: Final[_Document] = {
     "type": "object",
