@@ -32,9 +32,7 @@ _T = TypeVar("_T")
 class Keeper(Protocol):
     """Who takes the records: fills in what Salesforce fills in, and returns the new ID."""
 
-    def __call__(
-        self, kind: str, values: Mapping[str, Scalar], *, at: datetime, by: str
-    ) -> str:
+    def __call__(self, kind: str, values: Mapping[str, Scalar], *, at: datetime, by: str) -> str:
         """Add a record."""
         ...
 

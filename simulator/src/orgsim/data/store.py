@@ -108,6 +108,10 @@ class OrgData:
         """Run a query that the SOQL compiler wrote."""
         return self._rows.select(sql, parameters)
 
+    def new_id(self, *, prefix: str, serial: int) -> str:
+        """Make an ID as this org makes them."""
+        return make_id(prefix=prefix, pod=self._pod, serial=serial)
+
     # -- writing ----------------------------------------------------------------------------
 
     @contextmanager
@@ -120,7 +124,7 @@ class OrgData:
         """Add a record whose values were checked, and return its ID."""
         made = self.schema[kind]
         serial = self._rows.count(made) + 1
-        record_id = make_id(prefix=made.prefix, pod=self._pod, serial=serial)
+        record_id = self.new_id(prefix=made.prefix, serial=serial)
         row: Row = {field.name: field.default for field in made.fields}
         if made.field("OwnerId") is not None:
             row["OwnerId"] = by

@@ -1,6 +1,7 @@
 """WHERE and HAVING as SQL.
 
-Every literal is a parameter; every condition is true or false, never null. Salesforce knows two truth values: an empty field is unequal to everything but null.
+Every literal is a parameter. Every condition is true or false, never null: Salesforce knows two
+truth values, and an empty field is unequal to everything but null.
 
 Spec: SOQL and SOSL Reference, "Comparison Operators", "Logical Operators".
 """

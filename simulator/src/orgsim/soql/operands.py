@@ -96,7 +96,9 @@ def _aggregate(item: Function, scope: Scope) -> Expression:
             return Expression(sql=f"COUNT({distinct}{inner.comparable})", type="int", name="COUNT")
         case "AVG":
             return Expression(sql=f"AVG({inner.sql})", type="double", name="AVG")
+        case "SUM":
+            places = inner.field.scale if inner.field is not None else 0
+            return Expression(sql=f"ROUND(SUM({inner.sql}), {places})", type=inner.type, name="SUM")
         case _:
-            return Expression(
-                sql=f"{item.name}({inner.comparable})", type=inner.type, name=item.name
-            )
+            sql = f"{item.name}({inner.comparable})"
+            return Expression(sql=sql, type=inner.type, name=item.name)

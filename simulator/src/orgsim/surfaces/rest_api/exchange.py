@@ -1,0 +1,59 @@
+"""One call of the REST API and its answer, free of the web framework.
+
+Calls inside a composite request are such calls too.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orgsim.data import OrgData
+from orgsim.surfaces.rest_api.cursors import Cursors
+from orgsim.surfaces.session import ApiSession
+
+ROOT = "/services/data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What goes back; `body` is JSON, or nothing where `status` says so."""
+
+    status: int = 200
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the call did not do what it was to do."""
+        return self.status >= 400  # noqa: PLR2004 - RFC 9110 section 15.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A call. `path` are the decoded segments behind the version, `body` the bytes as read."""
+
+    method: str
+    version: int
+    path: tuple[str, ...]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    data: OrgData
+    session: ApiSession
+    cursors: Cursors
+    again: Callable[["Asked"], Answer]
+    """Answers another call, for those that carry calls inside."""
+
+    @property
+    def base(self) -> str:
+        """The start of every URL of this version."""
+        return f"{ROOT}/v{self.version}.0"
+
+    @property
+    def user_id(self) -> str:
+        """Who calls."""
+        return self.session.user_id
+
+    def flag(self, name: str) -> bool:
+        """Read a parameter that is `true` or not."""
+        return self.query.get(name, "").lower() == "true"
