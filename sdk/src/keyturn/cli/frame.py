@@ -34,6 +34,7 @@ class Groups(click.Group):
 
     def __init__(self, find: Callable[[], Mapping[str, EntryPoint]]) -> None:
         super().__init__(name="keyturn", help=_HELP, context_settings={"max_content_width": 100})
+        _keep_line_breaks(self)
         self._find = find
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -51,7 +52,10 @@ class Groups(click.Group):
             loaded = found.load()
         except ImportError as error:
             return _broken(cmd_name, error)
-        return loaded if isinstance(loaded, click.Command) else None
+        if not isinstance(loaded, click.Command):
+            return None
+        _keep_line_breaks(loaded)
+        return loaded
 
 
 def run(arguments: Sequence[str], find: Callable[[], Mapping[str, EntryPoint]] = installed) -> int:
@@ -70,6 +74,15 @@ def run(arguments: Sequence[str], find: Callable[[], Mapping[str, EntryPoint]] =
     if isinstance(ended, Outcome):
         return show(ended, as_json=as_json)
     return ended if isinstance(ended, int) else 0
+
+
+def _keep_line_breaks(command: click.Command) -> None:
+    r"""Let `\b` on a line of its own mean to click what it means in a raw docstring to people."""
+    if command.help is not None:
+        command.help = command.help.replace("\\b\n", "\b\n")
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _keep_line_breaks(inner)
 
 
 def _tell_usage(error: click.UsageError, *, as_json: bool) -> int:

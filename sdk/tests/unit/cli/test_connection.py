@@ -1,0 +1,130 @@
+"""`keyturn connection`, against a small service over real HTTP."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from keyturn.cli.frame import run
+
+CONNECTION = {
+    "id": "con_1",
+    "customer_id": "northwind",
+    "app_id": "app_1",
+    "state": "active",
+    "environment": "production",
+    "org_id": "00D000000000001EAA",
+    "org_name": "Northwind",
+}
+
+
+class Service(BaseHTTPRequestHandler):
+    """Knows one connection, and one API key."""
+
+    asked: list[str]
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+    def do_GET(self):
+        """Answer a question."""
+        self.asked.append(f"GET {self.path}")
+        if self.headers["Authorization"] != "Bearer kt_test_1":
+            self._say(401, {"code": "unauthorized", "title": "Unknown key", "who": "vendor"})
+        elif self.path.startswith("/v1/connections?"):
+            self._say(200, {"data": [CONNECTION] if "active" in self.path else []})
+        else:
+            self._say(200, {**CONNECTION, "state": "revoked"})
+
+    def do_DELETE(self):
+        """End the connection."""
+        self.asked.append(f"DELETE {self.path}")
+        self._say(202, CONNECTION)
+
+    def _say(self, status, body):
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        if status >= 400:
+            self.send_header("Keyturn-Problem", body["code"])
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def service(tmp_path):
+    """Return the arguments that lead to a service, and what it was asked."""
+    kind = type("OneService", (Service,), {"asked": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    key = tmp_path / "key.txt"
+    key.write_text("kt_test_1\n")
+    url = f"http://127.0.0.1:{server.server_port}"
+    yield ["--url", url, "--api-key-file", str(key)], kind.asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_connections_are_listed(service, capsys):
+    """One line each."""
+    where, asked = service
+
+    assert run(["connection", "list", *where, "--state", "active"]) == 0
+
+    assert capsys.readouterr().out == "con_1  northwind  active  Northwind (production)\n"
+    assert asked == ["GET /v1/connections?state=active"]
+
+
+def test_no_connections_are_said_to_be_none(service, capsys):
+    """An empty answer could be taken for a failure."""
+    where, _ = service
+
+    assert run(["connection", "list", *where, "--state", "revoked"]) == 0
+
+    assert capsys.readouterr().out == "no connections\n"
+
+
+def test_a_program_reads_a_connection(service, capsys):
+    """As the service told it."""
+    where, _ = service
+
+    assert run(["connection", "show", "con_1", *where, "--json"]) == 0
+
+    assert json.loads(capsys.readouterr().out)["result"]["org_name"] == "Northwind"
+
+
+def test_a_connection_is_ended(service, capsys):
+    """And shown as it stands then."""
+    where, asked = service
+
+    assert run(["connection", "disconnect", "con_1", *where]) == 0
+
+    assert asked == ["DELETE /v1/connections/con_1", "GET /v1/connections/con_1"]
+    assert "revoked" in capsys.readouterr().out
+
+
+def test_a_wrong_key_fails(service, tmp_path, capsys):
+    """With the code, and without the key."""
+    where, _ = service
+    (tmp_path / "key.txt").write_text("kt_test_wrong")
+
+    assert run(["connection", "show", "con_1", *where, "--json"]) == 1
+
+    said = capsys.readouterr()
+    assert json.loads(said.out)["problem"]["code"] == "unauthorized"
+    assert "kt_test_wrong" not in said.out + said.err
+
+
+def test_an_empty_key_is_wrong_usage(service, tmp_path):
+    """Nothing is sent."""
+    where, asked = service
+    (tmp_path / "key.txt").write_text("\n")
+
+    assert run(["connection", "list", *where]) == 2
+
+    assert asked == []
