@@ -12,7 +12,14 @@ from typing import Any, Final
 import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from keyturn_service.ports import StoreUnavailable
@@ -116,19 +123,18 @@ class Database:
 
 @contextlib.contextmanager
 def translated() -> Any:
-    """Turn a driver's errors into ours; broken constraints pass.
+    """Turn a driver's errors into ours; broken constraints and faulty statements pass.
 
     Raises:
         StoreUnavailable: the database does not answer.
     """
     try:
         yield
-    except IntegrityError:
+    except (IntegrityError, ProgrammingError, DataError):
         raise
     except (
         DBAPIError,
-        SQLAlchemyError,
-        OperationalError,
+        PoolTimeout,
         sqlite3.Error,
         asyncpg.PostgresError,
         asyncpg.InterfaceError,

@@ -208,7 +208,7 @@ def upgrade() -> None:
         sa.Column("last_used_at", sa.BigInteger(), nullable=True),
         sa.Column("last_refreshed_at", sa.BigInteger(), nullable=True),
         sa.Column("problem", sa.String(length=64), nullable=True),
-        sa.Column("ending", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("ending", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.ForeignKeyConstraint(["app_id"], ["apps.id"], name=op.f("fk_connections_app_id")),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], name=op.f("fk_connections_workspace_id")
