@@ -151,6 +151,7 @@ class AsyncConnections:
         self,
         *,
         customer_id: str | None = None,
+        app_id: str | None = None,
         state: str | None = None,
         environment: str | None = None,
         org_id: str | None = None,
@@ -161,6 +162,7 @@ class AsyncConnections:
         return self._carrier.items(
             calls.list_connections(
                 customer_id=customer_id,
+                app_id=app_id,
                 state=state,
                 environment=environment,
                 org_id=org_id,
@@ -194,10 +196,11 @@ class AsyncApps:
         name: str,
         callback_urls: Sequence[str],
         return_origins: Sequence[str],
-        scopes: Sequence[str] | None = None,
+        scopes: Sequence[str],
         namespace: str | None = None,
-        login_hosts: Any = None,
+        login_hosts: Mapping[str, str] | None = None,
         package: Mapping[str, Any] | None = None,
+        allow_same_org: bool | None = None,
     ) -> App:
         """Register an app."""
         return await self._carrier.call(
@@ -209,6 +212,7 @@ class AsyncApps:
                 namespace=namespace,
                 login_hosts=login_hosts,
                 package=package,
+                allow_same_org=allow_same_org,
             )
         )
 

@@ -81,6 +81,7 @@ def confirm_connect_session(
 def list_connections(
     *,
     customer_id: str | None,
+    app_id: str | None,
     state: str | None,
     environment: str | None,
     org_id: str | None,
@@ -93,6 +94,7 @@ def list_connections(
         Connection,
         {
             "customer_id": customer_id,
+            "app_id": app_id,
             "state": state,
             "environment": environment,
             "org_id": org_id,
@@ -160,10 +162,11 @@ def create_app(
     name: str,
     callback_urls: Sequence[str],
     return_origins: Sequence[str],
-    scopes: Sequence[str] | None,
+    scopes: Sequence[str],
     namespace: str | None,
-    login_hosts: Any,
+    login_hosts: Mapping[str, str] | None,
     package: Mapping[str, Any] | None,
+    allow_same_org: bool | None,
 ) -> Call[App]:
     """Register an External Client App with the service."""
     body = given(
@@ -171,9 +174,10 @@ def create_app(
         namespace=namespace,
         callback_urls=list(callback_urls),
         return_origins=list(return_origins),
-        scopes=None if scopes is None else list(scopes),
+        scopes=list(scopes),
         login_hosts=login_hosts,
         package=package,
+        allow_same_org=allow_same_org,
     )
     return write("POST", _APPS, reader_of(App), body=body)
 

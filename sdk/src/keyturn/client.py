@@ -150,6 +150,7 @@ class Connections:
         self,
         *,
         customer_id: str | None = None,
+        app_id: str | None = None,
         state: str | None = None,
         environment: str | None = None,
         org_id: str | None = None,
@@ -160,6 +161,7 @@ class Connections:
         return self._carrier.items(
             calls.list_connections(
                 customer_id=customer_id,
+                app_id=app_id,
                 state=state,
                 environment=environment,
                 org_id=org_id,
@@ -193,10 +195,11 @@ class Apps:
         name: str,
         callback_urls: Sequence[str],
         return_origins: Sequence[str],
-        scopes: Sequence[str] | None = None,
+        scopes: Sequence[str],
         namespace: str | None = None,
-        login_hosts: Any = None,
+        login_hosts: Mapping[str, str] | None = None,
         package: Mapping[str, Any] | None = None,
+        allow_same_org: bool | None = None,
     ) -> App:
         """Register an app."""
         return self._carrier.call(
@@ -208,6 +211,7 @@ class Apps:
                 namespace=namespace,
                 login_hosts=login_hosts,
                 package=package,
+                allow_same_org=allow_same_org,
             )
         )
 

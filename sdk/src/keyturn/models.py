@@ -70,6 +70,9 @@ class ConnectSession(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     url: str | None = None
     customer_id: str | None = None
+    app_id: str | None = None
+    delivery: str = "own"
+    created_at: datetime | None = None
     expires_at: datetime | None = None
     org: Org | None = None
     user: User | None = None
@@ -106,7 +109,10 @@ class ProxySession(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True):
-    """One External Client App, as the service knows it. Its consumer secret is never read back."""
+    """One External Client App, as the service knows it. Its consumer secret is never read back.
+
+    `login_hosts` are by environment. `allow_same_org` lets several customers connect one org.
+    """
 
     id: str
     name: str
@@ -114,8 +120,11 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     callback_urls: tuple[str, ...] = ()
     return_origins: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
-    login_hosts: tuple[str, ...] = ()
+    login_hosts: dict[str, str] = msgspec.field(default_factory=dict)
     package: Any = None
+    allow_same_org: bool = False
+    has_consumer_credentials: bool = False
+    created_at: datetime | None = None
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):

@@ -190,14 +190,15 @@ async def test_a_connection_is_let_go_and_ended(keyturn, service):
 
 async def test_apps_are_registered_changed_and_given_their_credentials(keyturn, service):
     """The consumer secret goes in the body, and the answer is empty."""
-    app = {"id": "app_1", "name": "Acme", "namespace": "acme"}
+    hosts = {"production": "https://login.salesforce.com"}
+    app = {"id": "app_1", "name": "Acme", "namespace": "acme", "login_hosts": hosts}
     service.answers(201, app)
     service.answers(200, {**app, "name": "Acme 2"})
     service.answers(204, b"")
     service.answers(200, {"data": [app], "next_cursor": None})
 
     made = await keyturn(
-        lambda it: it.apps.create(name="Acme", callback_urls=["https://c.example/cb"],
+        lambda it: it.apps.create(name="Acme", callback_urls=["https://c.example/cb"], scopes=["api"],
                                   return_origins=["https://a.example"])
     )  # fmt: skip
     changed = await keyturn(lambda it: it.apps.update("app_1", name="Acme 2"))
