@@ -198,8 +198,8 @@ async def test_apps_are_registered_changed_and_given_their_credentials(keyturn, 
     service.answers(200, {"data": [app], "next_cursor": None})
 
     made = await keyturn(
-        lambda it: it.apps.create(name="Acme", callback_urls=["https://c.example/cb"], scopes=["api"],
-                                  return_origins=["https://a.example"])
+        lambda it: it.apps.create(name="Acme", callback_urls=["https://c.example/cb"],
+                                  return_origins=["https://a.example"], scopes=["api"])
     )  # fmt: skip
     changed = await keyturn(lambda it: it.apps.update("app_1", name="Acme 2"))
     await keyturn(
