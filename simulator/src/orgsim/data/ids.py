@@ -4,11 +4,13 @@ Spec: Salesforce Object Reference, "ID Field Type".
 """
 
 import re
+import string
 
-from orgsim.randomness import ALPHANUMERIC, widen_id
+from orgsim.randomness import widen_id
 
 _SHORT = re.compile(r"[A-Za-z0-9]{15}", re.ASCII)
 _LONG = re.compile(r"[A-Za-z0-9]{18}", re.ASCII)
+_DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _SERIAL_LENGTH = 7
 _POD_LENGTH = 5
 LONG = 18
@@ -33,8 +35,8 @@ def base62(number: int, length: int) -> str:
     """Write a number in letters and digits, `length` of them, the lowest place last."""
     signs = ""
     for _ in range(length):
-        number, place = divmod(number, len(ALPHANUMERIC))
-        signs = ALPHANUMERIC[place] + signs
+        number, place = divmod(number, len(_DIGITS))
+        signs = _DIGITS[place] + signs
     return signs
 
 

@@ -8,8 +8,10 @@ Spec: REST API Developer Guide, "Describe Global", "sObject Describe", "sObject 
 from typing import Any
 
 from orgsim.data.fields import NUMBER_TYPES, TEXT_TYPES, Field
+from orgsim.data.incoming import read_moment
 from orgsim.data.schema import ChildRelationship, ObjectType
 from orgsim.soql import run_query
+from orgsim.surfaces.rest_api.errors import RestRefused
 from orgsim.surfaces.rest_api.exchange import Answer, Asked
 from orgsim.surfaces.rest_api.records import kind_of
 
@@ -82,7 +84,7 @@ def updated(asked: Asked) -> Answer:
     """List the IDs of records that were changed in a span of time."""
     kind = kind_of(asked, asked.path[1])
     rows = _span(asked, kind, "IsDeleted = false")
-    body = {"ids": [row["Id"] for row in rows], "latestDateCovered": _moment(asked, "end")}
+    body = {"ids": [row["Id"] for row in rows], "latestDateCovered": _covered(asked, "end")}
     return Answer(body=body)
 
 
@@ -92,14 +94,14 @@ def deleted(asked: Asked) -> Answer:
     rows = _span(asked, kind, "IsDeleted = true")
     body = {
         "deletedRecords": [{"id": row["Id"], "deletedDate": row["SystemModstamp"]} for row in rows],
-        "earliestDateAvailable": _moment(asked, "start"),
-        "latestDateCovered": _moment(asked, "end"),
+        "earliestDateAvailable": _covered(asked, "start"),
+        "latestDateCovered": _covered(asked, "end"),
     }
     return Answer(body=body)
 
 
 def _span(asked: Asked, kind: ObjectType, test: str) -> list[dict[str, Any]]:
-    start, end = asked.query.get("start", ""), asked.query.get("end", "")
+    start, end = _moment(asked, "start"), _moment(asked, "end")
     query = (
         f"SELECT Id, SystemModstamp FROM {kind.name} WHERE {test} "  # noqa: S608 - SOQL, parsed
         f"AND SystemModstamp >= {start} AND SystemModstamp < {end}"
@@ -108,7 +110,20 @@ def _span(asked: Asked, kind: ObjectType, test: str) -> list[dict[str, Any]]:
 
 
 def _moment(asked: Asked, name: str) -> str:
-    return asked.query[name].replace("Z", "+0000")
+    """Read one end of a span of time.
+
+    Raises:
+        RestRefused: it is not there, or no time.
+    """
+    # A plus sign that was not encoded arrives as a space.
+    moment = read_moment(asked.query.get(name, "").replace(" ", "+"))
+    if moment is None:
+        raise RestRefused("INVALID_REPLICATION_DATE", f"{name}: a date and time is required")
+    return moment
+
+
+def _covered(asked: Asked, name: str) -> str:
+    return _moment(asked, name).replace("Z", "+0000")
 
 
 def _url(asked: Asked, kind: ObjectType, rest: str) -> str:
