@@ -210,8 +210,7 @@ def an_app():
 @contextlib.asynccontextmanager
 async def open_house():
     """Serve a house with one app, one connection and one API key that has all rights."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    listening, url = a_port()
     memory, clock = fakes.Memory(), fakes.FakeClock()
     refreshing = Refreshing(memory)
     loopback = AnyLoopback()
@@ -225,6 +224,16 @@ async def open_house():
         house.add_connection()
         yield house
     await relay.close()
+
+
+def a_port():
+    """Return a listening socket and its origin.
+
+    The protocol is named: only then does asyncio send small answers without waiting.
+    """
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.bind(("127.0.0.1", 0))
+    return listening, f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
 class AnyLoopback(frozenset):
@@ -247,7 +256,7 @@ async def serving(app, listening):
     try:
         yield
     finally:
-        server.should_exit = True
+        server.ending.set()
         await task
 
 
@@ -257,10 +266,23 @@ class Server(uvicorn.Server):
     def __init__(self, config):
         super().__init__(config)
         self.told = asyncio.Event()
+        self.ending = asyncio.Event()
 
     async def startup(self, sockets=None):
         await super().startup(sockets=sockets)
         self.told.set()
+
+    async def main_loop(self):
+        await self.ending.wait()
+
+    async def shutdown(self, sockets=None):
+        """End at once: the server's own way waits in case somebody is still there."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for listening in sockets or []:
+            listening.close()
 
     @contextlib.contextmanager
     def capture_signals(self):
