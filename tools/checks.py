@@ -15,7 +15,7 @@ BIN = Path(".venv/bin").absolute()
 
 # Declared because a server or a web framework finds them by itself, not by an import of ours.
 FOUND_BY_NAME = {
-    "service": "httptools|uvloop|python-multipart|psycopg|aiosqlite|keyturn-example-acme|orgsim",
+    "service": "httptools|uvloop|python-multipart|keyturn-example-acme|orgsim",
     "simulator": "httptools|uvloop|python-multipart",
     "examples/acme": "httptools|python-multipart|itsdangerous",
 }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from starlette.types import ASGIApp
@@ -183,12 +185,15 @@ async def _opened(
     data_keys = SqlDataKeys(database)
     vault = Vault(key_source, data_keys, _RANDOMNESS, clock)
     hashes = await keyed_hashes(key_source, data_keys, _RANDOMNESS, clock)
+    folder = settings.spool
+    if not background:  # the replica's own spool is held by the replica
+        folder = Path(to_close.enter_context(tempfile.TemporaryDirectory(prefix="keyturn-")))
     spool = await asyncio.to_thread(
         DirectorySpool.open,
-        settings.spool,
+        folder,
         await Envelopes.for_this_run(key_source, _RANDOMNESS),
         _RANDOMNESS,
-        accepts_loss=settings.spool_accepts_loss,
+        accepts_loss=settings.spool_accepts_loss or not background,
     )
     to_close.callback(spool.close)
     stores = await to_close.enter_async_context(

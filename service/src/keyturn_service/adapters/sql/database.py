@@ -71,7 +71,9 @@ class Database:
         self._turn = asyncio.Lock()
         if self.is_sqlite:
             if url.database:
-                Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                path = Path(url.database)
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                path.touch(mode=0o600)  # nobody else's to read, whatever the umask
             self._reader = _sqlite_engine(url, pool_size=2, begin="BEGIN")
             self._writer = _sqlite_engine(url, pool_size=1, begin="BEGIN IMMEDIATE")
         else:
