@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from orgsim.orgs.policies import Switches, switches_from
 from orgsim.settings import Settings
 
 _CANARY = re.compile(r"[A-Za-z0-9]{8,40}")
@@ -44,7 +45,12 @@ def _read_switch(
     pairs = [value.partition("=") for value in values]
     if any(not sign for _, sign, _ in pairs):
         raise click.BadParameter("write it as name=value")
-    return tuple((name, value) for name, _, value in pairs)
+    switches = tuple((name, value) for name, _, value in pairs)
+    try:
+        switches_from(switches, Switches())
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    return switches
 
 
 def _read_canary(_context: object, _parameter: object, value: str | None) -> str | None:
@@ -104,7 +110,10 @@ def serve(  # noqa: PLR0917 - click hands over each option by name
     )
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="orgsim: %(message)s")
     _die_with_parent()
-    asyncio.run(_serve(settings, as_json=as_json, exit_with_stdin=exit_with_stdin))
+    try:
+        asyncio.run(_serve(settings, as_json=as_json, exit_with_stdin=exit_with_stdin))
+    except OSError as error:
+        raise click.ClickException(f"cannot serve: {error}") from error
 
 
 @main.command()

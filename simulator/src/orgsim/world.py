@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -29,9 +28,9 @@ from orgsim.orgs.first_world import (
 from orgsim.orgs.grants import GrantBook
 from orgsim.orgs.logins import LoginCounter
 from orgsim.orgs.org import Org, User
-from orgsim.orgs.policies import Installation, Switches
+from orgsim.orgs.policies import Installation, Switches, switches_from
 from orgsim.orgs.sessions import SessionBook
-from orgsim.orgs.store import NothingKept, SqliteStore, Store
+from orgsim.orgs.store import Store
 from orgsim.randomness import Mint, Seeded
 from orgsim.settings import DEFAULT_CALLBACK, DEFAULT_SEED, SCRATCH_CALLBACKS, Settings
 from orgsim.sites import LOGIN, LOGIN_HOSTS, SANDBOX_LOGIN
@@ -55,12 +54,13 @@ class World:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._folder = settings.data_dir
-        self.store: Store = NothingKept()
         seal_key = randomness.new_key()
+        kept = None
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             seal_key = load_or_make_key(self._folder / "seal.key")
-            self.store = SqliteStore(self._folder / "world.sqlite")
+            kept = self._folder / "world.sqlite"
+        self.store = Store(kept)
         self._seal = Seal(seal_key)
         self._data: dict[str, OrgData] = {}
         self.journal = Journal()
@@ -329,23 +329,3 @@ class World:
                 self.sessions.end_of_grant(grant.grant_id)
                 if with_grants:
                     self.grants.remove(grant.grant_id)
-
-
-def switches_from(pairs: Iterable[tuple[str, str]], base: Switches) -> Switches:
-    """Read `name=value` pairs into switches.
-
-    Raises:
-        ValueError: no such switch, or not one of its values.
-    """
-    fields: dict[str, Any] = asdict(base)
-    for name, value in pairs:
-        if name not in fields:
-            raise ValueError(f"there is no switch {name}")
-        fields[name] = value
-    return TypeAdapter(Switches).validate_python(fields)
-
-
-def data_folder(path: Path) -> Path:
-    """Return the folder of a kept world, for its owner only."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return path

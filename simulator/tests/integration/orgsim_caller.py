@@ -112,7 +112,11 @@ class Caller:
         decision: str = "allow",
         **changed: str | None,
     ) -> dict[str, str]:
-        """Walk login and consent; return what the callback, or the error page, is told."""
+        """Walk login and consent; return what the callback, or the error page, is told.
+
+        The browser is a fresh one: nobody is logged in yet.
+        """
+        self.http.cookies.clear()
         answer = self.authorize_answer(host, **changed)
         person = user or user_of(org)
         for _ in range(_MOST_STEPS):

@@ -20,6 +20,8 @@ class OrgsimProgram:
     def __init__(self, *arguments: str, seed: int = 7) -> None:
         self._arguments = (COMMAND, "serve", "--json", "--seed", str(seed), *arguments)
         self._seed = seed
+        self.status: int | None = None
+        self.stderr = ""
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
@@ -44,12 +46,12 @@ class OrgsimProgram:
         """Send a signal, unless it has ended, and return the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.ended()
+        return self.ended() if self.status is None else self.status
 
     def ended(self) -> int:
         """Wait for the end and return the exit status."""
         try:
-            status = self.process.wait(_ENDS_WITHIN)
+            self.status = self.process.wait(_ENDS_WITHIN)
         finally:
             self.process.kill()
             self.stderr = self.process.stderr.read() if self.process.stderr else ""
@@ -57,7 +59,7 @@ class OrgsimProgram:
                 if stream is not None:
                     with contextlib.suppress(BrokenPipeError):
                         stream.close()
-        return status
+        return self.status
 
     # -- the control port -------------------------------------------------------------------
 

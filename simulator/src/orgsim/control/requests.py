@@ -7,7 +7,7 @@ tests nothing.
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from orgsim.clock import parse_duration
 from orgsim.control.durations import Duration, SignedDuration
@@ -16,12 +16,20 @@ from orgsim.orgs.org import OrgState
 from orgsim.orgs.policies import PermittedUsers, RefreshPolicy, Switches
 
 _LARGEST_SEED = 2**53
+
+
+def _whole(value: object) -> object:
+    """Let 7.0 be 7: to JSON they are one number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_WHOLE = BeforeValidator(_whole)
 _TEXT = Annotated[str, Field(max_length=500)]
 _SCOPE = Annotated[str, Field(pattern=r"^[a-z_]{1,60}$")]
-_URL = Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]{1,30}:[!-~]{1,1900}$")]
+_URL = Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]{1,30}:[!-Z^-~]{1,1900}$")]
 _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _ADDRESS = Annotated[str, Field(pattern=rf"^{_OCTET}(\.{_OCTET}){{3}}(/(3[0-2]|[12]?[0-9]))?$")]
-_DAYS = Annotated[int, Field(ge=1, le=36_500)]
+_DAYS = Annotated[int, Field(ge=1, le=36_500), _WHOLE]
 
 
 class Asked(BaseModel):
@@ -39,7 +47,7 @@ class Advance(Asked):
 class Reset(Asked):
     """Make a fresh world; without a seed, from the same one."""
 
-    seed: Annotated[int, Field(ge=0, le=_LARGEST_SEED)] | None = None
+    seed: Annotated[int, Field(ge=0, le=_LARGEST_SEED), _WHOLE] | None = None
     hostile: bool = False
 
 
@@ -52,8 +60,8 @@ class JournalQuery(BaseModel):
     method: str | None = None
     org_id: str | None = None
     grant_type: str | None = None
-    since: Annotated[int, Field(ge=0)] = 0
-    limit: Annotated[int, Field(ge=1)] | None = None
+    since: Annotated[int, Field(ge=0), _WHOLE] = 0
+    limit: Annotated[int, Field(ge=1), _WHOLE] | None = None
 
 
 class ClockQuery(BaseModel):
@@ -87,7 +95,7 @@ class NoOptions(Asked):
 class TruncatedOptions(Asked):
     """How much of the body is sent."""
 
-    bytes: Annotated[int, Field(ge=0, le=10_000_000)] = 20
+    bytes: Annotated[int, Field(ge=0, le=10_000_000), _WHOLE] = 20
 
     def value(self) -> Options:
         """Return it as the fault book takes it."""
@@ -107,7 +115,7 @@ class SlowOptions(Asked):
 class StatusOptions(Asked):
     """Which status, and what kind of body under it."""
 
-    status: Annotated[int, Field(ge=200, le=599)] = 500
+    status: Annotated[int, Field(ge=200, le=599), _WHOLE] = 500
     body: Literal["json", "html"] = "json"
 
     def value(self) -> Options:
@@ -128,7 +136,7 @@ class SkewOptions(Asked):
 
 class _FaultAsked(Asked):
     match: MatchAsked = MatchAsked()
-    times: Annotated[int, Field(ge=0, le=1_000_000)] = 1
+    times: Annotated[int, Field(ge=0, le=1_000_000), _WHOLE] = 1
     """How many requests it meets; 0 lasts until deleted."""
 
 
@@ -188,7 +196,7 @@ class AppChange(Asked):
     secret_required_for_refresh: bool | None = None
     pkce_required: bool | None = None
     rotation: bool | None = None
-    idle_ttl_days: Annotated[int, Field(ge=0, le=36_500)] | None = None
+    idle_ttl_days: Annotated[int, Field(ge=0, le=36_500), _WHOLE] | None = None
     """0 switches the idle limit off."""
     refresh_ip_allowlist: list[_ADDRESS] | None = None
     access_token_format: Literal["opaque", "jwt"] | None = None
@@ -216,12 +224,12 @@ class InstallationChange(Asked):
     pre_authorized: list[_TEXT] | None = None
     refresh_policy: RefreshPolicy | None = None
     refresh_days: _DAYS | None = None
-    session_minutes: Annotated[int, Field(ge=1, le=1440)] | None = None
+    session_minutes: Annotated[int, Field(ge=1, le=1440), _WHOLE] | None = None
 
 
 def _switch(kind: Any) -> Any:
     """Return a switch's type as a member of a change; figures are no smaller than nothing."""
-    bounded = Annotated[int, Field(ge=0, le=1_000_000)] if kind is int else kind
+    bounded = Annotated[int, Field(ge=0, le=1_000_000), _WHOLE] if kind is int else kind
     return (bounded | None, None)
 
 

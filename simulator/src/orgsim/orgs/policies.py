@@ -1,7 +1,10 @@
 """The subscriber admin's half: policies of an installed app, and the world's open questions."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 PermittedUsers = Literal["all", "pre_authorized"]
 RefreshPolicy = Literal["infinite", "zero", "specific_inactivity", "specific_lifetime"]
@@ -67,3 +70,21 @@ class Switches:
     instance_url_mixed_case: bool = False
     identity_host: Literal["login", "my_domain"] = "login"
     jwt_bearer_honours_approval: bool = True
+
+
+def switches_from(pairs: Iterable[tuple[str, str]], base: Switches) -> Switches:
+    """Read `name=value` pairs into switches.
+
+    Raises:
+        ValueError: no such switch, or not one of its values.
+    """
+    fields: dict[str, Any] = asdict(base)
+    for name, value in pairs:
+        if name not in fields:
+            raise ValueError(f"there is no switch {name}")
+        fields[name] = value
+    try:
+        return TypeAdapter(Switches).validate_python(fields)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise ValueError(f"the switch {wrong['loc'][0]}: {wrong['msg']}") from error

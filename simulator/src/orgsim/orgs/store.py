@@ -7,53 +7,15 @@ has lost nothing. Secrets arrive here hashed or sealed, never as they are.
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 
-class Store(Protocol):
-    """Keeps texts by kind and key."""
+class Store:
+    """Keeps texts by kind and key; without a path, until the process ends."""
 
-    def put(self, kind: str, key: str, body: bytes) -> None:
-        """Keep a text, instead of the earlier one."""
-
-    def delete(self, kind: str, key: str) -> None:
-        """Forget a text; an unknown one is no error."""
-
-    def load(self, kind: str) -> Iterator[bytes]:
-        """Give all texts of a kind in the order in which they were first put."""
-
-    def clear(self) -> None:
-        """Forget everything."""
-
-    def close(self) -> None:
-        """Let go of the file."""
-
-
-class NothingKept:
-    """The store of a world that ends with its process."""
-
-    def put(self, kind: str, key: str, body: bytes) -> None:
-        """Keep nothing."""
-
-    def delete(self, kind: str, key: str) -> None:
-        """Have nothing to forget."""
-
-    def load(self, kind: str) -> Iterator[bytes]:  # noqa: ARG002 - the protocol's names
-        """Give nothing."""
-        return iter(())
-
-    def clear(self) -> None:
-        """Have nothing to forget."""
-
-    def close(self) -> None:
-        """Hold no file."""
-
-
-class SqliteStore:
-    """The store of a world in a folder."""
-
-    def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    def __init__(self, path: Path | None) -> None:
+        self._connection = sqlite3.connect(
+            path or ":memory:", isolation_level=None, check_same_thread=False
+        )
         self._connection.execute("pragma journal_mode = wal")
         self._connection.execute("pragma synchronous = normal")
         self._connection.execute(
