@@ -124,7 +124,7 @@ def _document_route(app: FastAPI, servers: Sequence[str]) -> Route:
 async def _refused(request: Request, error: Exception) -> Response:
     """Answer for what was refused or went wrong, in the words of the face that was called."""
     problem = problem_of(error)
-    if problem.status >= _FAULT:
+    if problem.status >= _FAULT and isinstance(error, _EXPECTED):  # others are noted by the guard
         _log.warning("request_refused", code=problem.code, error=type(error).__name__)
     if request.url.path.startswith(f"{compat.PREFIX}/"):
         return compat.answer_of(error)

@@ -218,6 +218,7 @@ async def test_what_could_hand_out_a_session_is_refused(house, admin, org, path)
     assert org.arrived == []
 
 
+@pytest.mark.filterwarnings("ignore:Sending a large body")  # aiohttp's advice for long bytes
 async def test_subrequests_are_looked_into(house, admin, org):
     """A composite body that names a refused path is not sent; a long one that does not is."""
     good = {"url": "/services/data/v68.0/sobjects/Account", "body": {"x": "y" * 2_000_000}}
@@ -232,7 +233,8 @@ async def test_subrequests_are_looked_into(house, admin, org):
     assert len(org.arrived) == 1
 
 
-async def test_anonymous_apex_needs_its_right(house, admin, org):
+@pytest.mark.usefixtures("org")
+async def test_anonymous_apex_needs_its_right(house, admin):
     """`proxy` alone does not run code."""
     key = house.add_key("kt_live_may-proxy-but-not-unsafe", "proxy")
     path = f"{PREFIX}/services/data/v68.0/tooling/executeAnonymous/?anonymousBody=x"
@@ -255,7 +257,8 @@ async def test_methods_that_no_api_has_are_refused(house, admin, org, method):
 @pytest.mark.parametrize(
     ("code", "status"), [("reauthorization_required", 409), ("org_unavailable", 503)]
 )
-async def test_a_connection_that_cannot_serve_says_so(house, admin, org, code, status):
+@pytest.mark.usefixtures("org")
+async def test_a_connection_that_cannot_serve_says_so(house, admin, code, status):
     """By a problem that no answer of Salesforce's is taken for."""
     house.cannot_serve(code)
 
@@ -317,7 +320,8 @@ async def test_a_proxy_session_is_for_one_connection(house, org, session_id):
     assert org.arrived == []
 
 
-async def test_a_proxy_session_ends_by_time_and_with_its_key(house, admin, org):
+@pytest.mark.usefixtures("org")
+async def test_a_proxy_session_ends_by_time_and_with_its_key(house, admin):
     """At most with its `ttl`, and at once with the API key that opened it."""
     own = house.headers(house.add_key("kt_live_opens-proxy-sessions", "proxy"))
     path = "/v1/connections/con_one/proxy-sessions"

@@ -273,6 +273,7 @@ class Server(uvicorn.Server):
         self.told.set()
 
     async def main_loop(self):
+        await self.on_tick(0)  # it writes the date that answers carry
         await self.ending.wait()
 
     async def shutdown(self, sockets=None):
