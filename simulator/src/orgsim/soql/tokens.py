@@ -24,6 +24,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", '"': '"', "'": "'", "\\": "\\"}
+_HALVES = range(0xD800, 0xE000)  # of signs that take two; alone they are no text
 _KEPT = "%_"  # LIKE gives `\%` and `\_` their meaning
 
 
@@ -55,7 +56,10 @@ def unescape(written: str) -> str:
         if sign in _KEPT:
             return found[0]
         if len(sign) > 1:
-            return chr(int(sign[1:], 16))
+            code = int(sign[1:], 16)
+            if code in _HALVES:
+                raise KeyError(sign)
+            return chr(code)
         return _ESCAPES.get(sign) or _ESCAPES[sign.lower()]
 
     return re.sub(r"\\(u[0-9A-Fa-f]{4}|.)", replace, written[1:-1], flags=re.DOTALL)
