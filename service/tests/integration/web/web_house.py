@@ -13,6 +13,7 @@ from datetime import timedelta
 import httpx2
 import uvicorn
 import web_fakes as fakes
+from fastapi import FastAPI
 
 from keyturn_core.salesforce.hosts import LOGIN_HOSTS, Environment, Origin
 from keyturn_core.salesforce.ids import OrgId, UserId
@@ -114,6 +115,7 @@ class House:
     clock: fakes.FakeClock
     refreshing: Refreshing
     http: httpx2.AsyncClient
+    app: FastAPI
     key: str = ALL_RIGHTS
 
     def headers(self, key):
@@ -218,7 +220,9 @@ async def open_house():
     wiring = wire(memory, clock, refreshing, relay, public_urls=(url, "https://keyturn.example"))
     app = create_app(wiring)
     async with serving(app, listening), httpx2.AsyncClient(base_url=url) as http:
-        house = House(url=url, memory=memory, clock=clock, refreshing=refreshing, http=http)
+        house = House(
+            url=url, memory=memory, clock=clock, refreshing=refreshing, http=http, app=app
+        )
         memory.apps[APP] = an_app()
         house.add_key(ALL_RIGHTS, *Right)
         house.add_connection()

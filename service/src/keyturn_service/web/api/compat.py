@@ -179,7 +179,8 @@ class Compat:
         count = self.parts.wiring.connections.count
         others = await count(key.workspace_id, uncertain)
         total = await count(key.workspace_id, active) + others
-        cursor, first = asked.cursor, Page[Connection](items=(), next_cursor=None)
+        cursor = asked.cursor
+        first: Page[Connection] = Page(items=(), next_cursor=None)
         if cursor is None or not cursor.startswith(_BEHIND_ACTIVE):
             first = await self._listed(key, active, limit=asked.limit, cursor=cursor)
             room = asked.limit - len(first.items)
