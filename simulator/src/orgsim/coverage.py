@@ -18,7 +18,6 @@ Written by `orgsim coverage` from the route tables; do not edit. Where an answer
 from Salesforce's, `DIVERGENCES.md` says how and why.
 """
 _REFUSING = {
-    "jwt_bearer": "refused: no app has a certificate",
     "saml_bearer": "refused: no org trusts an issuer",
     "my_domain_only": "refused: at a login host for the host, else as not enabled",
     "not_enabled": "refused: not enabled on any app",

@@ -149,6 +149,7 @@ def _config(app: Any, leaf: Leaf | None = None) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         timeout_keep_alive=60,
         ssl_certfile=None if leaf is None else str(leaf.cert_file),

@@ -156,7 +156,7 @@ def _fault_routes(world: World) -> APIRouter:
 def _setup_routes(world: World) -> APIRouter:
     router = APIRouter(tags=["settings and policies"], responses=_BODY | documented(404))
 
-    @router.patch("/apps/{consumer_key}")
+    @router.patch("/apps/{consumer_key}", responses=documented(409))
     async def change_app(consumer_key: str, asked: AppChange) -> views.AppSettingsView:
         """Change the developer's settings of an app, which may be given by its name."""
         return views.app_settings_view(changes.change_app(world, consumer_key, asked))

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from orgsim.control.problems import NotThere
+from cryptography import x509
+
+from orgsim.control.problems import Conflict, NotThere
 from orgsim.control.requests import (
     AppChange,
     InstallationChange,
@@ -39,7 +41,16 @@ def change_app(world: World, consumer_key: str, asked: AppChange) -> App:
     given: dict[str, Any] = asked.model_dump(exclude_none=True)
     if given.get("idle_ttl_days") == 0:
         given["idle_ttl_days"] = None
+    if "certificate_pem" in given:
+        _check_certificate(given["certificate_pem"])
     return world.change_app(app.consumer_key, given)
+
+
+def _check_certificate(pem: str) -> None:
+    try:
+        x509.load_pem_x509_certificate(pem.encode())
+    except ValueError as error:
+        raise Conflict("this is no X.509 certificate in PEM") from error
 
 
 def change_org(world: World, org_id: str, asked: OrgChange) -> Org:

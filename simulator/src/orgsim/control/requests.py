@@ -201,6 +201,8 @@ class AppChange(Asked):
     refresh_ip_allowlist: list[_ADDRESS] | None = None
     access_token_format: Literal["opaque", "jwt"] | None = None
     introspects_all_tokens: bool | None = None
+    certificate_pem: Annotated[str, Field(max_length=4096)] | None = None
+    """The X.509 certificate for assertions; Salesforce takes 4 KB at most."""
 
 
 class OrgChange(Asked):

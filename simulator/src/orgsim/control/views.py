@@ -80,6 +80,7 @@ class AppSettingsView(View):
     refresh_ip_allowlist: list[str]
     access_token_format: str
     introspects_all_tokens: bool
+    has_certificate: bool
 
 
 class InstallationView(View):
@@ -229,6 +230,7 @@ def app_settings_view(app: App) -> AppSettingsView:
         refresh_ip_allowlist=list(app.refresh_ip_allowlist),
         access_token_format=app.access_token_format,
         introspects_all_tokens=app.introspects_all_tokens,
+        has_certificate=app.certificate_pem is not None,
     )
 
 

@@ -63,13 +63,14 @@ class Switches:
     expired_by_policy_text: Literal["token validity expired", "expired access/refresh token"] = (
         "token validity expired"
     )
-    password_change_revokes: bool = True
     introspection_extends_session: bool = False
     revoke_error_format: Literal["json", "form"] = "json"
     instance_url_trailing_slash: bool = False
     instance_url_mixed_case: bool = False
     identity_host: Literal["login", "my_domain"] = "login"
     jwt_bearer_honours_approval: bool = True
+    assertion_lifetime: Literal["lenient", "strict"] = "lenient"
+    my_domain_is_audience: bool = False
 
 
 def switches_from(pairs: Iterable[tuple[str, str]], base: Switches) -> Switches:

@@ -39,7 +39,7 @@ def authenticate_client(
     if not form.get("client_id") or not form.get("client_secret"):
         basic_name, basic_secret = _basic(authorization)
     if form.get("client_assertion_type"):
-        raise Refused(errors.BAD_ASSERTION_TYPE)  # no app here has a certificate
+        raise Refused(errors.BAD_ASSERTION_TYPE)  # apps authenticate by secret here
     app = world.apps.get(form.get("client_id") or basic_name or "")
     if app is None:
         raise Refused(errors.UNKNOWN_CLIENT)

@@ -29,7 +29,6 @@ class Refused(Exception):
 UNKNOWN_CLIENT = OAuthError("invalid_client_id", "client identifier invalid")
 REDIRECT_MISMATCH = OAuthError("redirect_uri_mismatch", "redirect_uri must match configuration")
 RATE_LIMIT = OAuthError("rate_limit_exceeded", "login rate exceeded")  # wording varies
-BUSY_SERVICE = OAuthError("unknown_error", "retry your request")  # (reported)
 
 # Authorization endpoint
 REDIRECT_MISSING = OAuthError("redirect_uri_missing", "redirect_uri not provided")
@@ -39,7 +38,6 @@ CHALLENGE_INVALID = OAuthError("invalid_request", "invalid code challenge")
 CHALLENGE_METHOD = OAuthError("invalid_request", "unsupported code challenge method")
 MUST_GET = OAuthError("invalid_request", "must use HTTP GET")
 OUT_OF_BAND = OAuthError("invalid_request", "out-of-band not supported")
-HTTPS_REQUIRED = OAuthError("invalid_request", "HTTPS required")
 SCOPE = OAuthError("invalid_scope", "the requested scope is not allowed")
 IMMEDIATE = OAuthError("immediate_unsuccessful", "immediate unsuccessful")
 DENIED = OAuthError("access_denied", "end-user denied authorization")
@@ -57,7 +55,6 @@ CROSS_ORG = OAuthError(  # (reported)
 USER_INACTIVE = OAuthError("inactive_user", "user is inactive")
 ORG_INACTIVE = OAuthError("inactive_org", "org is locked, closed, or suspended")
 LOGINS_EXCEEDED = OAuthError("rate_limit_exceeded", "number of logins exceeded")
-IP_AT_LOGIN = OAuthError("invalid_grant", "IP restricted or invalid login hours")
 
 # Token endpoint
 MUST_POST = OAuthError("invalid_request", "must use HTTP POST")
@@ -74,6 +71,12 @@ APP_ACCESS = OAuthError("invalid_app_access", "user is not admin approved to acc
 AUTHENTICATION_FAILURE = OAuthError("invalid_grant", "authentication failure")
 WRONG_DOMAIN = OAuthError("invalid_grant", "request not supported on this domain")  # (reported)
 BAD_ASSERTION = OAuthError("invalid_grant", "invalid assertion")
+AUDIENCE = OAuthError("invalid_grant", "audience is invalid")  # (reported)
+NOT_APPROVED = OAuthError("invalid_grant", "user hasn't approved this consumer")
+REFRESH_SCOPE_NEEDED = OAuthError(  # (reported)
+    "invalid_request",
+    "refresh_token scope is required and the connected app should be installed and preauthorized",
+)
 
 # Revocation endpoint
 TOKEN_TYPE = OAuthError("unsupported_token_type", "this token type is not supported")

@@ -4,9 +4,6 @@ A grant that no app here has switched on answers as such an org would.
 """
 
 import asyncio
-import base64
-import binascii
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
@@ -15,15 +12,20 @@ from orgsim.orgs.grants import Grant
 from orgsim.orgs.org import Org, User
 from orgsim.sites import LOGIN_HOSTS
 from orgsim.surfaces.call import Call
-from orgsim.surfaces.oauth import errors, rules
+from orgsim.surfaces.oauth import assertions, errors, rules
 from orgsim.surfaces.oauth.clients import authenticate_client
 from orgsim.surfaces.oauth.errors import OAuthError, Refused
-from orgsim.surfaces.oauth.issuing import Party, approve, open_session, token_response
+from orgsim.surfaces.oauth.issuing import (
+    Party,
+    approve,
+    open_session,
+    scope_text,
+    token_response,
+)
 from orgsim.world import World
 
 Form = Mapping[str, str]
 Fields = dict[str, str]
-_JWT_PARTS = 3
 
 
 def count_login(world: World, user: User) -> None:
@@ -80,7 +82,7 @@ async def authorization_code(call: Call, form: Form, authorization: str | None) 
     return token_response(
         party,
         grant=grant,
-        access_token=open_session(party, grant=grant),
+        access_token=open_session(party, scopes=grant.scopes, grant_id=grant.grant_id),
         refresh_token=refresh_token,
         nonce=code.nonce,
     )
@@ -159,34 +161,60 @@ async def refresh_token(call: Call, form: Form, authorization: str | None) -> Fi
         grant = world.grants.rotate(grant, refresh_token=renewed, now=party.now)
     else:
         grant = world.grants.touch(grant, now=party.now)
-    access_token = open_session(party, grant=grant)
+    access_token = open_session(party, scopes=grant.scopes, grant_id=grant.grant_id)
     return token_response(party, grant=grant, access_token=access_token, refresh_token=renewed)
 
 
-def _claims_of(assertion: str) -> dict[str, object]:
-    parts = assertion.split(".")
-    if len(parts) != _JWT_PARTS:
-        raise Refused(errors.BAD_ASSERTION)
-    try:
-        body = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-        claims = json.loads(body)
-    except (binascii.Error, ValueError) as error:
-        raise Refused(errors.BAD_ASSERTION) from error
-    if not isinstance(claims, dict):
-        raise Refused(errors.BAD_ASSERTION)
-    return claims
+def _accepted_audiences(call: Call, org: Org) -> frozenset[str]:
+    """Return what `aud` may be: the login host's true name, or its address on this face."""
+    world = call.world
+    site = world.login_site(org)
+    accepted = {f"https://{LOGIN_HOSTS[site]}", call.face.origin(site)}
+    if world.switches.my_domain_is_audience:
+        accepted |= {f"https://{org.host}", call.face.origin(org.slot)}
+    return frozenset(accepted)
 
 
 async def jwt_bearer(call: Call, form: Form, authorization: str | None) -> Fields:  # noqa: ARG001
-    """Refuse an assertion: no app of this world has a certificate, so no signature verifies.
+    """Exchange an assertion that the app's certificate verifies; no refresh token comes of it.
 
-    Spec: Salesforce Help, "OAuth 2.0 JWT Bearer Flow for Server-to-Server Integration".
+    Spec: RFC 7523; Salesforce Help, "OAuth 2.0 JWT Bearer Flow for Server-to-Server Integration".
     """
-    issuer = _claims_of(form.get("assertion", "")).get("iss")
-    app = call.world.apps.get(issuer) if isinstance(issuer, str) else None
+    world = call.world
+    assertion = assertions.read_assertion(form.get("assertion", ""))
+    app = world.apps.get(assertion.issuer)
     if app is None:
         raise Refused(errors.UNKNOWN_CLIENT)
-    raise Refused(errors.BAD_SECRET)
+    assertions.check_signature(assertion, app)
+    assertions.check_times(assertion, switches=world.switches, now=world.clock.now())
+    people = world.people_at(call.site)
+    known = next(
+        (one for one in people if one[1].username.lower() == assertion.subject.lower()), None
+    )
+    if known is None:
+        raise Refused(errors.NOT_APPROVED)
+    org, user = known
+    assertions.check_audience(assertion, accepted=_accepted_audiences(call, org))
+    policy = world.installation(org.org_id, app.consumer_key)
+    if not policy.installed:
+        raise Refused(errors.NOT_APPROVED)
+    rules.check_user_at_token(org, user, policy, switches=world.switches)
+    approvals = world.grants.of(
+        org_id=org.org_id, user_id=user.user_id, consumer_key=app.consumer_key
+    )
+    scopes = assertions.scopes_for_assertion(
+        app, policy, user.user_id, approvals, switches=world.switches
+    )
+    count_login(world, user)
+    party = _party(call, app, org, user)
+    access_token = open_session(party, scopes=scopes, grant_id=None)
+    return {
+        "access_token": access_token,
+        "scope": scope_text(party, scopes),
+        "instance_url": party.instance_url,
+        "id": party.identity_url,
+        "token_type": "Bearer",
+    }
 
 
 async def my_domain_only(call: Call, form: Form, authorization: str | None) -> Fields:

@@ -110,23 +110,23 @@ def _jwt_access_token(party: Party, *, scopes: frozenset[str], ends_at: datetime
     return key.sign(claims, tty="sfdc-core-token", tnk=f"core/prod/{party.org.org_id}", ver="1.0")
 
 
-def open_session(party: Party, *, grant: Grant) -> str:
-    """Issue an access token."""
+def open_session(party: Party, *, scopes: frozenset[str], grant_id: str | None) -> str:
+    """Issue an access token; what came of an assertion belongs to no grant."""
     world, now, app = party.world, party.now, party.app
     policy = world.installation(party.org.org_id, app.consumer_key)
     fixed_end = None
     if app.access_token_format == "jwt":  # noqa: S105 - a format's name
         fixed_end = now + timedelta(minutes=app.jwt_access_token_minutes)
-        token = _jwt_access_token(party, scopes=grant.scopes, ends_at=fixed_end)
+        token = _jwt_access_token(party, scopes=scopes, ends_at=fixed_end)
     else:
         token = world.mint.access_token(party.org.org_id)
     session = Session(
         token_hash="",
-        grant_id=grant.grant_id,
+        grant_id=grant_id,
         org_id=party.org.org_id,
         user_id=party.user.user_id,
         consumer_key=app.consumer_key,
-        scopes=grant.scopes,
+        scopes=scopes,
         created_at=now,
         last_used_at=now,
         idle_minutes=policy.session_minutes,
@@ -156,6 +156,13 @@ def id_token(party: Party, *, access_token: str, nonce: str | None) -> str:
     return party.world.signing_keys[-1].sign(claims)
 
 
+def scope_text(party: Party, scopes: frozenset[str]) -> str:
+    """Write scopes in the order that the seed makes of them."""
+    words = sorted(scopes)
+    random.Random(party.world.seeded.scope_order).shuffle(words)  # noqa: S311 - no secret
+    return " ".join(words)
+
+
 def token_response(
     party: Party,
     *,
@@ -166,8 +173,6 @@ def token_response(
 ) -> dict[str, str]:
     """Return the fields of a token response; what is optional depends on the seed."""
     seeded = party.world.seeded
-    scopes = sorted(grant.scopes)
-    random.Random(seeded.scope_order).shuffle(scopes)  # noqa: S311 - an order, no secret
     issued_at = str(int(party.now.timestamp() * 1000))
     fields = {"access_token": access_token}
     if refresh_token is not None:
@@ -177,7 +182,7 @@ def token_response(
         identity_url=party.identity_url,
         issued_at=issued_at,
     )
-    fields["scope"] = " ".join(scopes)
+    fields["scope"] = scope_text(party, grant.scopes)
     if "openid" in grant.scopes:
         fields["id_token"] = id_token(party, access_token=access_token, nonce=nonce)
     fields |= {
