@@ -68,11 +68,14 @@ class Walker:
     """One browser: a cookie jar, and the page it is on.
 
     `http` may carry a proxy and a CA; redirects are followed here, so that each URL is seen.
+    One that starts with `stop_before` is not opened: it is kept in `stopped_at`.
     """
 
     def __init__(self, http: httpx2.Client) -> None:
         self.http = http
         self.seen: list[str] = []
+        self.stop_before: str | None = None
+        self.stopped_at: str | None = None
         self.response: httpx2.Response | None = None
 
     def __enter__(self) -> Self:
@@ -135,6 +138,9 @@ class Walker:
 
     def _follow(self, method: str, url: str, data: dict[str, str] | None) -> None:
         for _ in range(_MOST_REDIRECTS):
+            if self.stop_before is not None and url.startswith(self.stop_before):
+                self.stopped_at = url
+                return
             self.seen.append(url)
             self.response = self._send(method, url, data)
             if self.response.status_code not in _REDIRECTS:

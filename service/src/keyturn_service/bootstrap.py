@@ -239,7 +239,7 @@ async def _opened(
 async def _clock(settings: Settings, to_close: contextlib.AsyncExitStack) -> Clock:
     if settings.dev_world is None:
         return SystemClock()
-    clock = FollowedClock(f"{settings.dev_world.clock_url}/clock")
+    clock = FollowedClock(f"{settings.dev_world.clock_url}/clock?program=service")
     await clock.look_once()
     await to_close.enter_async_context(_task(clock.follow()))
     return clock

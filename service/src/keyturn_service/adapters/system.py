@@ -12,6 +12,7 @@ import aiohttp
 import structlog
 
 _POLL: Final = 0.2  # seconds; a moved clock is followed within one
+_JITTER: Final = timedelta(milliseconds=500)  # below that it is the question's own way
 _log = structlog.get_logger()
 
 
@@ -30,7 +31,8 @@ class SystemClock:
 class FollowedClock:
     """`ports.Clock` of a development world: as far ahead as the world's clock says.
 
-    It goes forwards only. Leases and time-outs stay on the machine's own clock.
+    The world's clock goes forwards only, but for a skew that is asked for as a fault. Leases and
+    time-outs stay on the machine's own clock.
     """
 
     def __init__(self, url: str) -> None:
@@ -65,7 +67,8 @@ class FollowedClock:
             _log.debug("world_clock_unreadable", error=type(error).__name__)
             return
         ahead = stated - datetime.now(UTC)  # noqa: TID251 - the one home of the clock
-        self._ahead = max(self._ahead, ahead)
+        if abs(ahead - self._ahead) > _JITTER:
+            self._ahead = ahead
 
 
 class SystemRandomness:

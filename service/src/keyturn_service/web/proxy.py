@@ -23,7 +23,7 @@ from keyturn_service.use_cases.proxied_answer import ProxiedAnswer, ProxyCaller
 from keyturn_service.use_cases.proxy_call import REPLAYABLE, ProxyCall
 from keyturn_service.use_cases.proxy_policy import holds_subrequests
 from keyturn_service.web.problems import WebRefusal
-from keyturn_service.web.security import Door, bearer, header_values
+from keyturn_service.web.security import Door, bearer, header_values, named_connection
 from keyturn_service.web.upload import CallerGone, Upload, unless_gone
 
 PATH: Final = "/v1/connections/{connection_id}/salesforce/{path:path}"
@@ -152,7 +152,7 @@ def _named(scope: Scope) -> tuple[ConnectionId, str]:
     parts = _raw_path(scope).split("/", _SEGMENTS_BEFORE)
     if parts[:_SEGMENTS_BEFORE] != ["", "v1", "connections", connection_id, "salesforce"]:
         raise NotFound("connection")
-    return ConnectionId(connection_id), _with_query(f"/{parts[_SEGMENTS_BEFORE]}", scope)
+    return named_connection(connection_id), _with_query(f"/{parts[_SEGMENTS_BEFORE]}", scope)
 
 
 def _raw_path(scope: Scope) -> str:

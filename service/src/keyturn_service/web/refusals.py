@@ -1,5 +1,8 @@
 """Refusals that only the web knows, beside those of the core's catalogue.
 
+Status 422 says that a request is out of shape by the OpenAPI document; where it is in shape and
+something else stands against it, the status is another.
+
 An entry is written to the person who has to act, like the catalogue's. `all_entries` is what
 the pages under `/docs/errors` list.
 """
@@ -36,8 +39,6 @@ _STATUS: Final[Mapping[str, HTTPStatus]] = {
     "sealed": HTTPStatus.SERVICE_UNAVAILABLE,
     "audit_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "salesforce_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
-    "return_url_refused": HTTPStatus.UNPROCESSABLE_ENTITY,
-    "host_refused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "unexpected_answer": HTTPStatus.BAD_GATEWAY,
 }
 
@@ -113,6 +114,13 @@ def _of_requests() -> Iterable[Entry]:
         where="the URL that is called; the operator's KEYTURN_PUBLIC_URLS",
     )
     yield _vendor(
+        "cursor_unknown",
+        HTTPStatus.CONFLICT,
+        "The cursor leads nowhere",
+        "The cursor is none of this list's, or what it pointed at is gone.",
+        where="parameter cursor: begin the list again without it",
+    )
+    yield _vendor(
         "app_required",
         HTTPStatus.CONFLICT,
         "The workspace has several apps",
@@ -121,7 +129,7 @@ def _of_requests() -> Iterable[Entry]:
     )
     yield _vendor(
         "idempotency_key_reused",
-        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.CONFLICT,
         "The idempotency key belongs to another request",
         "This key came within the last 24 hours with another method, address or body.",
         where="header Idempotency-Key: a fresh one for each thing that is to be done",

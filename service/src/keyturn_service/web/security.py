@@ -10,17 +10,30 @@ from typing import Final
 from starlette.types import Scope
 
 from keyturn_service.domain.api_key import ApiKey, Right
-from keyturn_service.domain.errors import Unauthorized
+from keyturn_service.domain.errors import NotFound, Unauthorized
+from keyturn_service.domain.ids import ConnectionId
 from keyturn_service.ports import Clock, KeyedHash, ProxySession
 from keyturn_service.use_cases.authenticate import Authenticate
 from keyturn_service.use_cases.find_proxy_session import FindProxySession
 from keyturn_service.web.problems import WebRefusal
 
 _API_KEY: Final = re.compile(r"kt_[A-Za-z0-9_.~-]{20,300}", re.ASCII)
+_ID: Final = re.compile(r"[A-Za-z0-9_]{1,80}", re.ASCII)
 _SCHEMES: Final = frozenset({"bearer", "oauth"})  # Salesforce takes both words
 _BURST: Final = 60.0  # wrong keys that an address may show at once
 _PER_SECOND: Final = 1.0
 _REMEMBERED: Final = 10_000  # addresses, and hashes of secrets that opened something
+
+
+def named_connection(text: str) -> ConnectionId:
+    """Return the connection id that a path or header names.
+
+    Raises:
+        NotFound: it is out of shape, so that no connection can have it.
+    """
+    if not _ID.fullmatch(text):
+        raise NotFound("connection")
+    return ConnectionId(text)
 
 
 def bearer(scope: Scope) -> str | None:

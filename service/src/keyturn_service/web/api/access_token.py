@@ -11,11 +11,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from keyturn_service.domain.errors import Unauthorized
-from keyturn_service.domain.ids import ConnectionId
 from keyturn_service.use_cases.get_access_token import GetAccessToken, Served
 from keyturn_service.web.api.route import bounded_receive
 from keyturn_service.web.problems import InvalidRequest
-from keyturn_service.web.security import Door
+from keyturn_service.web.security import Door, named_connection
 
 PATH: Final = "/v1/connections/{connection_id}/access-token"
 _LONGEST_BODY: Final = 4096  # bytes
@@ -60,7 +59,7 @@ class AccessTokenRoute:
         rejected = _rejected_generation(await Request(scope, bounded).body())
         try:
             served = await self._get_access_token(
-                ConnectionId(scope["path_params"]["connection_id"]),
+                named_connection(scope["path_params"]["connection_id"]),
                 key_hash=shown,
                 rejected_generation=rejected,
             )

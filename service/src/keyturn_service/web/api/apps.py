@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Response
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, WithJsonSchema
 
 from keyturn_core.salesforce.hosts import Environment, HostRefused, Origin, read_my_domain
 from keyturn_core.salesforce.scopes import METADATA_NAMES, Scope
 from keyturn_core.secrets import ConsumerSecret
 from keyturn_service.domain.app import App, origin_of
-from keyturn_service.domain.errors import NotFound
+from keyturn_service.domain.errors import ConnectRefused, NotFound
 from keyturn_service.domain.ids import AppId
 from keyturn_service.web.api.route import Admin, ApiRoute, Wired
 from keyturn_service.web.api.wire import (
@@ -29,23 +28,13 @@ from keyturn_service.web.api.wire import (
     WebUrl,
     cut,
 )
-from keyturn_service.web.problems import InvalidRequest
 
 router: Final = APIRouter(route_class=ApiRoute, tags=["apps"])
 
 
-def _callback_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.username or parts.password or parts.fragment or "\\" in url:
-        raise ValueError("no user name, no fragment, no backslash")
-    return url
-
-
-def _return_origin(text: str) -> str:
-    origin = origin_of(text)
-    if text.lower() != origin:
-        raise ValueError("not an origin such as https://app.acme.example, nothing behind the host")
-    return origin
+def _plain_origin(text: str) -> str:
+    """Return the origin as browsers write it: lower case, a port only where it says something."""
+    return origin_of(text) or text
 
 
 def _scope(text: str) -> str:
@@ -54,14 +43,17 @@ def _scope(text: str) -> str:
     return text
 
 
-CallbackUrl = Annotated[WebUrl, AfterValidator(_callback_url)]
-ReturnOrigin = Annotated[WebUrl, AfterValidator(_return_origin)]
-ScopeIn = Annotated[Text, AfterValidator(_scope)]
+ReturnOrigin = Annotated[WebOrigin, AfterValidator(_plain_origin)]
+ScopeIn = Annotated[
+    str,
+    AfterValidator(_scope),
+    WithJsonSchema({"type": "string", "enum": sorted(METADATA_NAMES)}),
+]
 Namespace = Annotated[
     str, Field(max_length=15, pattern="^[A-Za-z]([A-Za-z0-9]|_[A-Za-z0-9])*$", examples=["acme"])
 ]
 CallbackUrls = Annotated[
-    list[CallbackUrl],
+    list[WebUrl],
     Field(min_length=1, max_length=50, examples=[["https://connect.acme.example/oauth/callback"]]),
 ]
 ReturnOrigins = Annotated[
@@ -211,33 +203,31 @@ def _login_hosts(
     if asked is None:
         return None
     named = {Environment.PRODUCTION: asked.production, Environment.SANDBOX: asked.sandbox}
-    given = {environment: url for environment, url in named.items() if url is not None}
-    return _of_salesforce(
-        given, "body.login_hosts", lambda url: read_my_domain(url, loopback=loopback)
-    )
+    return {
+        environment: _of_salesforce(url, loopback)
+        for environment, url in named.items()
+        if url is not None
+    }
 
 
 def _install_urls(
     asked: Mapping[Environment, str] | None, loopback: frozenset[Origin]
 ) -> dict[Environment, str] | None:
-    def check(url: str) -> str:
-        read_my_domain(origin_of(url) or "", loopback=loopback)
-        return url
-
-    return None if asked is None else _of_salesforce(asked, "body.package.install_urls", check)
+    for url in (asked or {}).values():
+        _of_salesforce(origin_of(url) or "", loopback)
+    return None if asked is None else dict(asked)
 
 
-def _of_salesforce(
-    urls: Mapping[Environment, str], field: str, read: Callable[[str], Any]
-) -> dict[Environment, Any]:
-    """Read each URL; admins are sent there, so all of them are Salesforce's."""
-    found = {}
-    for environment, url in urls.items():
-        try:
-            found[environment] = read(url)
-        except HostRefused:
-            raise InvalidRequest(f"{field}.{environment}", "not a host of Salesforce's") from None
-    return found
+def _of_salesforce(url: str, loopback: frozenset[Origin]) -> Origin:
+    """Return the login host that a URL names: admins are sent there, so it is Salesforce's.
+
+    Raises:
+        ConnectRefused: `host_refused`.
+    """
+    try:
+        return read_my_domain(url, loopback=loopback)
+    except HostRefused as error:
+        raise ConnectRefused("host_refused") from error
 
 
 def _out(app: App) -> AppOut:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 
 from keyturn_service.domain.audit import AuditRecord
 from keyturn_service.domain.ids import ConnectionId
 from keyturn_service.web.api.route import ApiRoute, Reader, Wired
-from keyturn_service.web.api.wire import Cursor, Limit, Out, Page, Text, Time
-from keyturn_service.web.problems import InvalidRequest
+from keyturn_service.web.api.wire import Cursor, Limit, Out, Page, Text, Time, TimeIn
+from keyturn_service.web.problems import WebRefusal
 
 router: Final = APIRouter(route_class=ApiRoute, tags=["audit"])
 
@@ -38,7 +37,7 @@ async def list_audit_events(
     wired: Wired,
     connection_id: Annotated[Text | None, Query()] = None,
     type: Annotated[Text | None, Query(examples=["token.presented"])] = None,
-    since: Annotated[AwareDatetime | None, Query()] = None,
+    since: Annotated[TimeIn | None, Query()] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[AuditEventOut]:
@@ -53,7 +52,7 @@ async def list_audit_events(
             cursor=cursor,
         )
     except ValueError:
-        raise InvalidRequest("query.cursor", "not one of ours") from None
+        raise WebRefusal("cursor_unknown") from None
     return Page(data=[_out(record) for record in page.items], next_cursor=page.next_cursor)
 
 

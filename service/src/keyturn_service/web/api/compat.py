@@ -27,7 +27,8 @@ from keyturn_service.use_cases.get_access_token import Served
 from keyturn_service.use_cases.proxied_answer import ProxyCaller
 from keyturn_service.use_cases.proxy_call import BufferedAnswer
 from keyturn_service.web.api.route import Parts, bounded_receive
-from keyturn_service.web.problems import InvalidRequest, Problem, problem_of
+from keyturn_service.web.problems import InvalidRequest, Problem, WebRefusal, problem_of
+from keyturn_service.web.security import named_connection
 
 PREFIX: Final = "/api/v1"
 _PAGE: Final = 20
@@ -36,6 +37,7 @@ _LONGEST_BODY: Final = 8 * 1024 * 1024  # bytes of a call that is proxied as JSO
 _CONNECTED: Final = "connected"
 _REGION: Final = "global"  # the client wants a text; connections have no region here
 _BEHIND_ACTIVE: Final = "u:"  # marks cursors into the uncertain ones, which come last
+_PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
@@ -44,7 +46,7 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     environment: Environment | None = None
     status: str | None = None
-    search: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    search: Annotated[str, msgspec.Meta(max_length=200, pattern=_PRINTABLE)] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=_LONGEST_PAGE)] = _PAGE
     cursor: Annotated[str, msgspec.Meta(max_length=500)] | None = None
 
@@ -94,7 +96,7 @@ class Compat:
         try:
             page, total = await self._page(key, asked, wanted)
         except ValueError:
-            raise InvalidRequest("query.cursor", "not one of ours") from None
+            raise WebRefusal("cursor_unknown") from None
         now = self.parts.wiring.clock.now()
         said: dict[str, object] = {
             "connections": [_listed(connection, now) for connection in page.items],
@@ -106,7 +108,10 @@ class Compat:
 
     async def credentials(self, request: Request) -> Response:
         """Hand out an access token that serves."""
-        door, connection_id = self.parts.door, ConnectionId(request.path_params["connection_id"])
+        door, connection_id = (
+            self.parts.door,
+            named_connection(request.path_params["connection_id"]),
+        )
         if _app_id(request) is not None:
             key = await door.api_key(request.scope, Right.TOKENS_READ)
             await self._of_the_app(request, key, connection_id)
@@ -123,7 +128,7 @@ class Compat:
         """Make a call for an org and return its answer as JSON, whatever it was."""
         key = await self.parts.door.api_key(request.scope, Right.PROXY)
         asked = await _read_call(request)
-        connection_id = ConnectionId(request.headers.get("x-connection-id", ""))
+        connection_id = named_connection(request.headers.get("x-connection-id", ""))
         await self._of_the_app(request, key, connection_id)
         caller = ProxyCaller(
             workspace_id=key.workspace_id,

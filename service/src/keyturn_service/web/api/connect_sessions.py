@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from keyturn_core.salesforce.hosts import Environment
+from keyturn_service.domain.app import origin_of
 from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
+from keyturn_service.domain.errors import ConnectRefused
 from keyturn_service.domain.ids import AppId, ConnectionId, ConnectSessionId, CustomerId
 from keyturn_service.web.api.connections import ConnectionOut, connection_out
 from keyturn_service.web.api.route import ApiRoute, Face, Reader, Wired, Writer
@@ -20,8 +22,8 @@ from keyturn_service.web.api.wire import (
     Out,
     Text,
     Time,
+    Url,
     UserOut,
-    WebUrl,
     problem_out,
     user_out,
 )
@@ -33,7 +35,7 @@ class ConnectSessionIn(In):
     """A new connect session. With `connection_id` the customer reauthorizes that connection."""
 
     customer_id: Text
-    return_url: WebUrl
+    return_url: Url
     app_id: Text | None = None
     environment: Environment | None = None
     my_domain: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
@@ -41,17 +43,16 @@ class ConnectSessionIn(In):
     connection_id: Text | None = None
 
 
-class ConfirmationIn(In):
-    """What came with the browser to the return URL; for `delivery: "shared"` the org instead."""
+class ConfirmationByCode(In):
+    """The code that came with the browser to the return URL."""
 
-    confirmation_code: Text | None = None
-    org_id: OrgIdIn | None = None
+    confirmation_code: Text
 
-    @model_validator(mode="after")
-    def _see_that_one_is_given(self) -> Self:
-        if (self.confirmation_code is None) == (self.org_id is None):
-            raise ValueError("one of confirmation_code and org_id, not both")
-        return self
+
+class ConfirmationByOrg(In):
+    """For `delivery: "shared"`: the org, as shown to and confirmed by your own user."""
+
+    org_id: OrgIdIn
 
 
 class ConnectSessionOut(Out):
@@ -79,6 +80,8 @@ async def begin_connect_session(
     asked: ConnectSessionIn, caller: Writer, wired: Wired, face: Face
 ) -> ConnectSessionOut:
     """Begin a connect session: send the customer's browser to its `url`."""
+    if origin_of(asked.return_url) is None:
+        raise ConnectRefused("return_url_refused")
     session, link = await wired.begin_connect_session(
         caller.workspace_id,
         caller.id,
@@ -105,15 +108,21 @@ async def follow_connect_session(
 
 @router.post("/v1/connect-sessions/{session_id}/confirm")
 async def confirm_connection(
-    session_id: IdIn, asked: ConfirmationIn, caller: Writer, wired: Wired, face: Face
+    session_id: IdIn,
+    asked: ConfirmationByCode | ConfirmationByOrg,
+    caller: Writer,
+    wired: Wired,
+    face: Face,
 ) -> ConnectionOut:
     """Confirm the connection inside your own user's session; it is active from now on."""
+    by_code = asked.confirmation_code if isinstance(asked, ConfirmationByCode) else None
+    by_org = asked.org_id if isinstance(asked, ConfirmationByOrg) else None
     connection = await wired.confirm_connection(
         caller.workspace_id,
         ConnectSessionId(session_id),
         caller.id,
-        confirmation_code=asked.confirmation_code,
-        org_id=asked.org_id,
+        confirmation_code=by_code,
+        org_id=by_org,
     )
     return connection_out(connection, face=face)
 

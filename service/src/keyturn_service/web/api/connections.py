@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, WithJsonSchema
 
 from keyturn_core.salesforce.hosts import Environment
 from keyturn_core.salesforce.ids import OrgId
@@ -29,23 +30,23 @@ from keyturn_service.web.api.wire import (
     problem_out,
     user_out,
 )
-from keyturn_service.web.problems import InvalidRequest
+from keyturn_service.web.problems import WebRefusal
 
 router: Final = APIRouter(route_class=ApiRoute, tags=["connections"])
-_SHORTEST: Final = timedelta(seconds=1)
-_LONGEST: Final = timedelta(days=1)
+_HMS: Final = "([0-9]{1,5}H([0-9]{1,5}M)?([0-9]{1,5}S)?|[0-9]{1,5}M([0-9]{1,5}S)?|[0-9]{1,5}S)"
+_ISO_8601: Final = f"P([0-9]{{1,3}}D|([0-9]{{1,3}}D)?T{_HMS})"
 
 
 def _as_iso_8601(value: object) -> object:
-    if not isinstance(value, str) or not value.startswith("P"):
-        raise ValueError("not an ISO 8601 duration such as PT2H")
+    if not isinstance(value, str) or not re.fullmatch(_ISO_8601, value):
+        raise ValueError("not an ISO 8601 duration of days or less, such as PT2H")
     return value
 
 
 Duration = Annotated[
     timedelta,
-    BeforeValidator(_as_iso_8601, json_schema_input_type=str),
-    Field(ge=_SHORTEST, le=_LONGEST, examples=["PT2H"]),
+    BeforeValidator(_as_iso_8601),
+    WithJsonSchema({"type": "string", "pattern": f"^{_ISO_8601}$", "examples": ["PT2H"]}),
 ]
 
 
@@ -82,7 +83,7 @@ class ConnectionChange(In):
 
 
 class ProxySessionIn(In):
-    """How long the proxy session is to live: 2 hours unless said, 12 at most."""
+    """How long the proxy session is to live: 2 hours unless said; more than 12 is cut to 12."""
 
     ttl: Duration | None = None
 
@@ -124,7 +125,7 @@ async def list_connections(
     try:
         page = await wired.connections.list(caller.workspace_id, asked, limit=limit, cursor=cursor)
     except ValueError:
-        raise InvalidRequest("query.cursor", "not one of ours") from None
+        raise WebRefusal("cursor_unknown") from None
     data = [connection_out(connection, face=face) for connection in page.items]
     return Page(data=data, next_cursor=page.next_cursor)
 
