@@ -15,7 +15,13 @@ from orgsim.data.schema import ObjectType, Schema
 
 Row = dict[str, Scalar]
 COLLATION = "SALESFORCE"
-_TYPES = {"boolean": "INTEGER", "int": "INTEGER", "double": "REAL", "currency": "REAL", "percent": "REAL"}
+_TYPES = {
+    "boolean": "INTEGER",
+    "int": "INTEGER",
+    "double": "REAL",
+    "currency": "REAL",
+    "percent": "REAL",
+}
 _SETTINGS = "settings"
 
 
