@@ -25,7 +25,6 @@ from acme.sessions import Sessions
 from acme.web import Acme, page_templates
 
 _DRAIN_SECONDS: Final = 3
-_GLANCE: Final = 0.01  # seconds
 
 
 class CannotServe(Exception):
@@ -87,8 +86,8 @@ async def _run(
         ]
         stopping = asyncio.create_task(told.wait())
         try:
-            while not all(server.started for server, _ in servers):
-                await asyncio.sleep(_GLANCE)
+            for server, _ in servers:
+                await server.answers.wait()
             ready()
             await asyncio.wait({stopping, *serving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -110,7 +109,7 @@ def _configs(app: Starlette, ports: Ports) -> Iterator[uvicorn.Config]:
     }
     configs = [uvicorn.Config(app, port=ports.plain, **common)]
     if ports.tls is not None:
-        secure = {"ssl_certfile": ports.cert, "ssl_keyfile": ports.key}
+        secure: dict[str, Any] = {"ssl_certfile": ports.cert, "ssl_keyfile": ports.key}
         configs.append(uvicorn.Config(app, port=ports.tls, **common, **secure))
     for config in configs:
         try:
@@ -138,6 +137,15 @@ def _listen(port: int) -> socket.socket:
 
 class _Server(uvicorn.Server):
     """A server whose end is decided by us: two of them share one process and its signals."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answers = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        self.answers.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -38,8 +38,7 @@ async def show_settings(visit: UserVisit) -> Response:
     try:
         connection = await connection_of(visit)
     except KeyturnError as error:
-        problem = notice_of(error)
-        return _settings(visit, None, status=_BAD_GATEWAY, notice=problem)
+        return _settings(visit, None, status=_BAD_GATEWAY, notice=notice_of(error))
     return _settings(visit, connection)
 
 
@@ -125,6 +124,7 @@ def _settings(
         status=status,
         notice=notice,
         connection=shown,
+        known=notice is None,
         usable=is_usable(shown),
         customer_id=visit.user.customer_id,
     )

@@ -181,5 +181,4 @@ def _of_user(visit: Visit) -> UserVisit | None:
 
 
 def _to_login(visit: Visit) -> Response:
-    notice = Notice(text="Log in first.", code="login_required")
-    return visit.go("/login", notice=notice)
+    return visit.go("/login", notice=Notice(text="Log in to go on."))
