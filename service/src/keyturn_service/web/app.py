@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -35,7 +36,7 @@ from keyturn_service.web.guard import Guard
 from keyturn_service.web.health import health_routes
 from keyturn_service.web.idempotency import Idempotency
 from keyturn_service.web.problems import InvalidRequest, problem_of, response_to
-from keyturn_service.web.proxy import proxy_routes
+from keyturn_service.web.proxy import PROXIED_METHODS, proxy_routes
 from keyturn_service.web.security import Door, Strangers
 from keyturn_service.web.wiring import Wiring
 
@@ -88,6 +89,10 @@ def create_app(wiring: Wiring, *, pages: Sequence[BaseRoute] = ()) -> FastAPI:
             *pages,
         ]
     )
+    app.state.routes = [
+        *(route for route in app.router.routes if isinstance(route, Route)),
+        *(route for resource in _RESOURCES for route in resource.router.routes),
+    ]
     app.add_middleware(Guard, faces=parts.faces, answer=_refused)
     return app
 
@@ -124,9 +129,23 @@ def _document_route(app: FastAPI, servers: Sequence[str]) -> Route:
 async def _refused(request: Request, error: Exception) -> Response:
     """Answer for what was refused or went wrong, in the words of the face that was called."""
     problem = problem_of(error)
+    if problem.code == "method_not_allowed":
+        problem = replace(problem, headers={"Allow": _allowed(request)})
     if problem.status >= _FAULT and isinstance(error, _EXPECTED):  # others are noted by the guard
         _log.warning("request_refused", code=problem.code, error=type(error).__name__)
     if request.url.path.startswith(f"{compat.PREFIX}/"):
         return compat.answer_of(error)
     parts: Parts = request.app.state.parts
     return response_to(problem, face=parts.faces.of(request.scope))
+
+
+def _allowed(request: Request) -> str:
+    """Return all methods that an address takes; each route of it knows only its own.
+
+    Spec: RFC 9110 section 15.5.6.
+    """
+    methods: set[str] = set()
+    for route in request.app.state.routes:
+        if route.path_regex.match(request.url.path):
+            methods |= route.methods or PROXIED_METHODS
+    return ", ".join(sorted(methods))

@@ -48,17 +48,7 @@ class InvalidRequest(Exception):
 
 
 class WebRefusal(ServiceError):
-    """The web refuses before any use case is asked. `headers` go with the answer."""
-
-    def __init__(
-        self,
-        code: str,
-        *,
-        retry_after: int | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        self.headers = headers or {}
-        super().__init__(code, retry_after=retry_after)
+    """The web refuses before any use case is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +150,6 @@ def _of_service(error: ServiceError) -> Problem:
         status=entry.status,
         retry_after=error.retry_after or because.retry_after or _patience(entry),
         reason=error.reason,
-        headers=error.headers if isinstance(error, WebRefusal) else None,
     )
 
 

@@ -30,7 +30,7 @@ PATH: Final = "/v1/connections/{connection_id}/salesforce/{path:path}"
 _COMPOSITE: Final = 16 * 1024 * 1024  # bytes of a body that is looked into, so held as a whole
 _SEGMENTS_BEFORE: Final = 5  # of the raw path: '', v1, connections, the id, salesforce
 _SESSION_MARK: Final = "!"  # stands in every session id and in no API key
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+PROXIED_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _EMPTY: Final = frozenset({204, 304})  # such answers have no body, whatever they say
 _Handle = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log = structlog.get_logger()
@@ -53,9 +53,8 @@ class _App:
         self._handle = handle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] not in _METHODS:
-            allowed = {"Allow": ", ".join(sorted(_METHODS))}
-            raise WebRefusal("method_not_allowed", headers=allowed)
+        if scope["method"] not in PROXIED_METHODS:
+            raise WebRefusal("method_not_allowed")
         await self._handle(scope, receive, send)
 
 

@@ -119,7 +119,22 @@ async def test_an_unknown_address_is_a_problem(house):
 
     assert nowhere.json()["code"] == "not_found"
     assert elsewise.json()["code"] == "method_not_allowed"
-    assert elsewise.headers["allow"]
+    assert elsewise.headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/apps", "GET, POST"),
+        ("/v1/connections/con_one", "DELETE, GET, PATCH"),
+        ("/v1/connections/con_one/access-token", "POST"),
+    ],
+)
+async def test_what_an_address_takes_is_said_in_full(house, path, methods):
+    """Also where several routes share it."""
+    answer = await house.http.request("OPTIONS", path)
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, methods)
 
 
 async def test_each_problem_s_type_leads_to_a_page(house):

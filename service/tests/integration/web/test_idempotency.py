@@ -48,6 +48,7 @@ async def test_a_key_is_for_one_request(house, admin):
         house, admin, "one", path="/v1/connections/con_one/proxy-sessions", body={"ttl": "PT1H"}
     )
 
+    assert other_body.status_code == other_path.status_code == 409
     assert other_body.json()["code"] == other_path.json()["code"] == "idempotency_key_reused"
     assert len(house.memory.keys) == 2
 

@@ -245,6 +245,14 @@ async def test_anonymous_apex_needs_its_right(house, admin):
     assert (weak.status_code, strong.status_code) == (403, 200)
 
 
+async def test_a_connection_s_id_has_a_shape(house, admin):
+    """What cannot be an id is not looked for."""
+    answer = await house.http.get("/v1/connections/con%00one/salesforce/x", headers=admin)
+
+    assert answer.status_code == 404
+    assert house.memory.lookups == 0
+
+
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND"])
 async def test_methods_that_no_api_has_are_refused(house, admin, org, method):
     """TRACE would show the token to who asks for an echo."""
@@ -341,9 +349,18 @@ async def test_a_proxy_session_ends_by_time_and_with_its_key(house, admin):
     assert (before, after) == ((200, 200), (401, 401))
 
 
-@pytest.mark.parametrize("ttl", ["PT0S", "PT25H", "2 hours", 7200, "P"])
+async def test_a_long_ttl_is_cut(house, admin):
+    """Twelve hours are the most."""
+    path = "/v1/connections/con_one/proxy-sessions"
+
+    session = await house.http.post(path, headers=admin, json={"ttl": "P1DT2H30M"})
+
+    assert session.json()["expires_at"] == "2026-11-25T00:00:00Z"
+
+
+@pytest.mark.parametrize("ttl", ["PT", "2 hours", 7200, "P", "-PT2H", "PT1.5H", "P1M"])
 async def test_a_ttl_is_an_iso_8601_duration(house, admin, ttl):
-    """Up to a day, of which twelve hours are given at most."""
+    """Numbers, and months of unknown length, are none."""
     answer = await house.http.post(
         "/v1/connections/con_one/proxy-sessions", headers=admin, json={"ttl": ttl}
     )

@@ -52,7 +52,7 @@ def told(error):
         (ConnectionCannotServe("sealed"), 503, "sealed"),
         (AuditUnavailable(), 503, "audit_unavailable"),
         (StoreUnavailable(), 503, "store_unavailable"),
-        (ConnectRefused("return_url_refused"), 422, "return_url_refused"),
+        (ConnectRefused("return_url_refused"), 409, "return_url_refused"),
         (ConnectRefused("confirmation_invalid"), 409, "confirmation_invalid"),
         (ServiceError("proxy_path_refused"), 403, "proxy_path_refused"),
         (ServiceError("unexpected_answer"), 502, "unexpected_answer"),

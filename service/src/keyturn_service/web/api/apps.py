@@ -25,6 +25,7 @@ from keyturn_service.web.api.wire import (
     Text,
     Time,
     Url,
+    WebOrigin,
     WebUrl,
     cut,
 )
