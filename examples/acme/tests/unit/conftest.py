@@ -80,34 +80,29 @@ class FakeKeyturn:
                 )
         if "/salesforce/" in path:
             return self._org(request, path.partition("/salesforce")[2], body)
-        return self._service(request, path, body)
+        return self._service(request, path)
 
-    def _service(self, request: httpx2.Request, path: str, body: Any) -> httpx2.Response:
-        match request.method, path:
-            case "GET", "/v1/connections":
-                listed = [self.connection] if self.connection else []
-                return httpx2.Response(200, json={"data": listed, "next_cursor": None})
-            case "GET", "/v1/connections/con_1":
-                return httpx2.Response(200, json=self.connection)
-            case "GET", "/v1/apps/app_1":
-                return httpx2.Response(
-                    200, json={"id": "app_1", "name": "Acme", "namespace": "acme"}
-                )
-            case "POST", "/v1/connect-sessions":
-                link = f"{request.url.scheme}://{request.url.netloc.decode()}/connect/secret"
-                return httpx2.Response(201, json={"id": "cs_1", "status": "open", "url": link})
-            case "GET", "/v1/connect-sessions/cs_1":
-                problem = {"code": "access_denied", "title": "Access was denied"}
-                return httpx2.Response(
-                    200, json={"id": "cs_1", "status": "failed", "problem": problem}
-                )
-            case "POST", "/v1/connect-sessions/cs_1/confirm":
-                self.connect()
-                return httpx2.Response(200, json=self.connection)
-            case "DELETE", "/v1/connections/con_1":
-                self.connect(state="revoked")
-                return httpx2.Response(202, json=self.connection)
-        raise AssertionError(f"not expected: {request.method} {path} {body}")
+    def _service(self, request: httpx2.Request, path: str) -> httpx2.Response:
+        if request.method == "DELETE":
+            self.connect(state="revoked")
+        if path.endswith("/confirm"):
+            self.connect()
+        listed = [self.connection] if self.connection else []
+        link = f"{request.url.scheme}://{request.url.netloc.decode()}/connect/secret"
+        denied = {"code": "access_denied", "title": "Access was denied"}
+        status, answer = {
+            "GET /v1/connections": (200, {"data": listed, "next_cursor": None}),
+            "GET /v1/connections/con_1": (200, self.connection),
+            "GET /v1/apps/app_1": (200, {"id": "app_1", "name": "Acme", "namespace": "acme"}),
+            "POST /v1/connect-sessions": (201, {"id": "cs_1", "status": "open", "url": link}),
+            "GET /v1/connect-sessions/cs_1": (
+                200,
+                {"id": "cs_1", "status": "failed", "problem": denied},
+            ),
+            "POST /v1/connect-sessions/cs_1/confirm": (200, self.connection),
+            "DELETE /v1/connections/con_1": (202, self.connection),
+        }[f"{request.method} {path}"]
+        return httpx2.Response(status, json=answer)
 
     def _org(self, request: httpx2.Request, path: str, body: Any) -> httpx2.Response:
         headers = {"Keyturn-Request-Id": "req_1"}

@@ -33,7 +33,7 @@ async def test_a_page_needs_no_script_and_no_inline_style(ann, keyturn, path):
 
     assert "<script" not in source
     assert "style=" not in source
-    assert " on" not in re.sub(r">[^<]*<", "><", source).replace(" on>", "")
+    assert not re.search(r"<[^>]+\son[a-z]+=", source)
 
 
 @pytest.mark.parametrize("path", ["/login", "/settings", "/salesforce", "/nowhere"])
@@ -45,7 +45,7 @@ async def test_a_page_says_what_it_is(ann, keyturn, path):
 
     assert source.count("<h1>") == source.count("<main ") == 1
     assert '<html lang="en">' in source
-    assert re.search(r"<title>.+ – Acme</title>", source)
+    assert re.search(r"<title>.+ \S Acme</title>", source)
     typed = re.findall(r'<(?:input id|select id)="([^"]+)"', source)
     assert all(f'<label for="{name}">' in source for name in typed)
     ids = re.findall(r' id="([^"]+)"', source)
