@@ -103,7 +103,7 @@ class ApiRoute(APIRoute):
 
     def _right(self) -> Right:
         """Return the right that the type of `caller` names."""
-        for dependency in self.dependant.dependencies:
+        for dependency in self.dependant.dependencies:  # codespell:ignore dependant
             if isinstance(dependency.call, May):
                 return dependency.call.right
         raise TypeError(f"{self.path} names no right")
