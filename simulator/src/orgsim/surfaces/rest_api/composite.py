@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from orgsim.surfaces.rest_api.errors import RestRefused
-from orgsim.surfaces.rest_api.exchange import ROOT, Answer, Asked
+from orgsim.surfaces.rest_api.errors import RestRefused, not_found
+from orgsim.surfaces.rest_api.exchange import ROOT, Answer, Asked, read_path
 from orgsim.surfaces.rest_api.json_bodies import read_object, too_many
 
 _MOST = 25
@@ -50,15 +50,14 @@ def _inner(asked: Asked, *, method: str, url: str, body: Any, headers: Mapping[s
         RestRefused: its URL is none of the REST API's.
     """
     parts = urlsplit(url if url.startswith("/") else f"{ROOT}/{url}")
-    segments = tuple(unquote(part) for part in parts.path.split("/") if part)
-    found = re.fullmatch(r"v([0-9]{1,3})\.0", segments[2]) if len(segments) > 2 else None  # noqa: PLR2004 - services, data, version
-    if segments[:2] != ("services", "data") or found is None:
-        raise RestRefused("NOT_FOUND", "The requested resource does not exist")
+    found = read_path(parts.path)
+    if found is None:
+        raise not_found()
     return replace(
         asked,
         method=method.upper(),
-        version=int(found[1]),
-        path=segments[3:],
+        version=found[0],
+        path=found[1],
         query=dict(parse_qsl(parts.query, keep_blank_values=True)),
         headers={**headers, "content-type": "application/json"},
         body=b"" if body is None else json.dumps(body).encode(),

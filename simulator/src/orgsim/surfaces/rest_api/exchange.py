@@ -3,15 +3,21 @@
 Calls inside a composite request are such calls too.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote, unquote_plus
 
 from orgsim.data import OrgData
 from orgsim.surfaces.rest_api.cursors import Cursors
 from orgsim.surfaces.session import ApiSession
 
 ROOT = "/services/data"
+_PATH = re.compile(
+    r"/services/data/v(?P<version>[0-9]{1,3})\.0(?P<rest>/.*)?", re.ASCII | re.DOTALL
+)
+_VALUE_AT = 3  # where `sobjects/X/Field/value` has the value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,3 +63,20 @@ class Asked:
     def flag(self, name: str) -> bool:
         """Read a parameter that is `true` or not."""
         return self.query.get(name, "").lower() == "true"
+
+
+def read_path(encoded: str) -> tuple[int, tuple[str, ...]] | None:
+    """Return version and decoded segments of a path as it was sent; None where it has no version.
+
+    It is cut before it is decoded, so that an external ID may hold a slash; in that ID a plus sign
+    stands for a space, as some clients write it.
+    """
+    found = _PATH.fullmatch(encoded)
+    if found is None:
+        return None
+    segments = [part for part in (found["rest"] or "").split("/") if part]
+    valued = len(segments) > _VALUE_AT and segments[0] == "sobjects"
+    return int(found["version"]), tuple(
+        unquote_plus(part) if valued and at == _VALUE_AT else unquote(part)
+        for at, part in enumerate(segments)
+    )

@@ -5,7 +5,6 @@ External ID".
 """
 
 from typing import Any
-from urllib.parse import unquote_plus
 
 from orgsim.data import saving
 from orgsim.data.fields import Field
@@ -156,7 +155,7 @@ def found_by(asked: Asked, kind: ObjectType, field: Field, value: Any) -> list[R
 def _by_external(asked: Asked) -> tuple[ObjectType, Field, str, list[Row]]:
     kind = kind_of(asked, asked.path[1])
     field = external_field(kind, asked.path[2])
-    value = unquote_plus(asked.path[3])
+    value = asked.path[3]
     return kind, field, value, found_by(asked, kind, field, value)
 
 

@@ -1,16 +1,13 @@
 """HTTP in and out: `/services/data`, and Apex REST, of which these orgs have no classes.
 
-The path is cut before it is decoded, so that an external ID may hold a slash.
-
 Spec: REST API Developer Guide, "Headers" and "Compression".
 """
 
-import re
 import zlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
 from starlette.requests import Request
@@ -22,13 +19,12 @@ from orgsim.json_text import compact_json
 from orgsim.surfaces.call import read_pairs
 from orgsim.surfaces.rest_api.cursors import Cursors
 from orgsim.surfaces.rest_api.errors import RestRefused, not_found, unreadable_json
-from orgsim.surfaces.rest_api.exchange import ROOT, Answer, Asked
+from orgsim.surfaces.rest_api.exchange import ROOT, Answer, Asked, read_path
 from orgsim.surfaces.rest_api.org_wide import DAILY_CALLS, versions
 from orgsim.surfaces.rest_api.printing import compressed, pretty_json
 from orgsim.surfaces.rest_api.resources import RESOURCES, Handler, answer_to
 from orgsim.surfaces.session import ApiSession
 
-_VERSION = re.compile(r"v([0-9]{1,3})\.0", re.ASCII)
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _JSON = "application/json;charset=UTF-8"
 _HEADERS = {
@@ -98,18 +94,16 @@ class _RestApi:
 
 
 def _path_of(request: Request) -> tuple[int, tuple[str, ...]]:
-    """Return version and segments of the path, empty ones left out.
+    """Return version and segments of the path.
 
     Raises:
         RestRefused: it names no version.
     """
-    raw = request.scope.get("raw_path") or request.scope["path"].encode()
-    text = raw.decode("ascii", errors="replace").split("?")[0]
-    segments = [unquote(part) for part in text.split("/") if part]
-    found = _VERSION.fullmatch(segments[2]) if len(segments) > 2 else None  # noqa: PLR2004 - services, data, version
+    raw = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    found = read_path(raw.decode("ascii", errors="replace").split("?")[0])
     if found is None:
         raise not_found()
-    return int(found[1]), tuple(segments[3:])
+    return found
 
 
 async def _body_of(request: Request) -> bytes:
