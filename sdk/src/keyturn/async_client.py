@@ -432,7 +432,8 @@ class AsyncKeyturn:
     """A Keyturn service, for programs that run on asyncio.
 
     `timeout` is in seconds, for each call. A `transport` that is handed in is closed with the
-    client.
+    client. `namespace` is what bare custom names get, empty for none; where it is left out, the
+    service is asked for that of the connection's app, which takes an API key that may read apps.
 
     Raises:
         ValueError: URL or API key cannot be used.
@@ -446,6 +447,7 @@ class AsyncKeyturn:
         timeout: float = 60.0,
         retries: Retries | None = None,
         api_version: str = API_VERSION,
+        namespace: str | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
         allow_plain_http: bool = False,
     ) -> None:
@@ -454,7 +456,7 @@ class AsyncKeyturn:
         http = httpx2.AsyncClient(transport=transport, **given)
         self._carrier = _Carrier(http, base, retries or Retries())
         self._api_version = api_version
-        self._namespaces = Namespaces()
+        self._namespaces = Namespaces(namespace)
         self.connect_sessions = AsyncConnectSessions(self._carrier)
         self.connections = AsyncConnections(self._carrier)
         self.apps = AsyncApps(self._carrier)

@@ -431,7 +431,8 @@ class Keyturn:
     """A Keyturn service.
 
     `timeout` is in seconds, for each call. A `transport` that is handed in is closed with the
-    client.
+    client. `namespace` is what bare custom names get, empty for none; where it is left out, the
+    service is asked for that of the connection's app, which takes an API key that may read apps.
 
     Raises:
         ValueError: URL or API key cannot be used.
@@ -445,6 +446,7 @@ class Keyturn:
         timeout: float = 60.0,
         retries: Retries | None = None,
         api_version: str = API_VERSION,
+        namespace: str | None = None,
         transport: httpx2.BaseTransport | None = None,
         allow_plain_http: bool = False,
     ) -> None:
@@ -453,7 +455,7 @@ class Keyturn:
         http = httpx2.Client(transport=transport, **given)
         self._carrier = _Carrier(http, base, retries or Retries())
         self._api_version = api_version
-        self._namespaces = Namespaces()
+        self._namespaces = Namespaces(namespace)
         self.connect_sessions = ConnectSessions(self._carrier)
         self.connections = Connections(self._carrier)
         self.apps = Apps(self._carrier)

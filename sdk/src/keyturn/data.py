@@ -49,16 +49,19 @@ class _FlowRun(msgspec.Struct, rename={"success": "isSuccess", "outputs": "outpu
 
 
 class Namespaces:
-    """The namespace of each connection's app, asked for once.
+    """The namespace of each connection's app: the one that was given, or asked for once.
 
     A namespace never changes at Salesforce, so what is known stays known.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, given: str | None = None) -> None:
+        self._given = given
         self._known: dict[str, str | None] = {}
 
     def of(self, connection_id: str) -> Conversation[str | None]:
-        """Return the namespace of a connection's app, None where it has none."""
+        """Return the namespace of a connection's app; none is None, or empty where given so."""
+        if self._given is not None:
+            return self._given
         if connection_id not in self._known:
             connection = yield from ask(calls.get_connection(connection_id))
             app = yield from ask(calls.get_app(connection.app_id))

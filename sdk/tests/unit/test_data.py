@@ -277,6 +277,20 @@ async def test_the_namespace_is_known_from_then_on(keyturn, service):
     assert len(service.requests) == 4
 
 
+@pytest.mark.parametrize(("namespace", "whole"), [("acme", "acme__F"), ("", "F")])
+def test_a_namespace_that_is_given_is_not_asked_for(service, namespace, whole):
+    """A vendor knows its own; an API key then needs no right to read apps."""
+    service.relays(200, [{"isSuccess": True, "outputValues": {}}])
+    transport = httpx2.MockTransport(service.handle)
+
+    with sdk.Keyturn(
+        "https://a.example", api_key="kt_x", namespace=namespace, transport=transport
+    ) as keyturn:
+        keyturn.connection("con_1").trigger.flow("F")
+
+    assert service.asked == [f"POST {ROOT}/actions/custom/flow/{whole}"]
+
+
 async def test_an_empty_name_is_refused(keyturn, service):
     """It would name another resource."""
     with pytest.raises(ValueError, match="empty"):

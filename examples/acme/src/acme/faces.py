@@ -15,6 +15,7 @@ from acme.config import Config
 from keyturn import AsyncKeyturn
 
 MakeTransport = Callable[[str], httpx2.AsyncBaseTransport]
+NAMESPACE: Final = "acme"  # of Acme's managed package
 _STANDARD_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
@@ -53,7 +54,9 @@ def open_faces(config: Config, make_transport: MakeTransport | None = None) -> F
     transport = make_transport or _transports(config)
     faces = {}
     for origin, url in config.service_urls.items():
-        client = AsyncKeyturn(url, api_key=config.api_key, transport=transport(url))
+        client = AsyncKeyturn(
+            url, api_key=config.api_key, namespace=NAMESPACE, transport=transport(url)
+        )
         parts = urlsplit(url)
         faces[origin] = Face(
             origin=origin,

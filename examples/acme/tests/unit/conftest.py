@@ -92,8 +92,6 @@ class FakeKeyturn:
         denied = {"code": "access_denied", "title": "Access was denied"}
         status, answer = {
             "GET /v1/connections": (200, {"data": listed, "next_cursor": None}),
-            "GET /v1/connections/con_1": (200, self.connection),
-            "GET /v1/apps/app_1": (200, {"id": "app_1", "name": "Acme", "namespace": "acme"}),
             "POST /v1/connect-sessions": (201, {"id": "cs_1", "status": "open", "url": link}),
             "GET /v1/connect-sessions/cs_1": (
                 200,
