@@ -14,7 +14,7 @@ from keyturn_core.secrets import ConsumerSecret
 from keyturn_service.domain.app import App, origin_of
 from keyturn_service.domain.errors import ConnectRefused, NotFound
 from keyturn_service.domain.ids import AppId
-from keyturn_service.web.api.route import Admin, ApiRoute, Wired
+from keyturn_service.web.api.route import Admin, ApiRoute, Reader, Wired
 from keyturn_service.web.api.wire import (
     Cursor,
     IdIn,
@@ -143,7 +143,7 @@ async def register_app(asked: AppIn, caller: Admin, wired: Wired) -> AppOut:
 
 @router.get("/v1/apps")
 async def list_apps(
-    caller: Admin, wired: Wired, limit: Limit = 50, cursor: Cursor = None
+    caller: Reader, wired: Wired, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[AppOut]:
     """List the apps of the workspace, oldest first."""
     apps = await wired.apps.list(caller.workspace_id)
@@ -152,7 +152,7 @@ async def list_apps(
 
 
 @router.get("/v1/apps/{app_id}")
-async def get_app(app_id: IdIn, caller: Admin, wired: Wired) -> AppOut:
+async def get_app(app_id: IdIn, caller: Reader, wired: Wired) -> AppOut:
     """Read an app."""
     app = await wired.apps.get(caller.workspace_id, AppId(app_id))
     if app is None:
