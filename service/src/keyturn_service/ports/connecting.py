@@ -1,0 +1,129 @@
+"""What is kept while a customer connects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from keyturn_core.salesforce.hosts import Environment, Origin
+from keyturn_core.salesforce.ids import OrgId
+from keyturn_core.salesforce.scopes import Scope
+from keyturn_core.secrets import (
+    AccessToken,
+    CodeVerifier,
+    RefreshToken,
+)
+from keyturn_service.domain.connect_session import ConnectSession
+from keyturn_service.domain.connection import (
+    ConnectedUser,
+    Connection,
+    TokenSet,
+)
+from keyturn_service.domain.ids import (
+    AppId,
+    ConnectionId,
+    ConnectSessionId,
+    WorkspaceId,
+)
+
+
+class StaleWrite(Exception):
+    """What was about to be replaced is not there any more: another replica was first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingGrant:
+    """What a token response for an authorization code brought, unusable until confirmed."""
+
+    session_id: ConnectSessionId
+    connection_id: ConnectionId
+    workspace_id: WorkspaceId
+    app_id: AppId
+    access_token: AccessToken
+    refresh_token: RefreshToken | None
+    instance_url: Origin
+    login_url: Origin
+    environment: Environment
+    org_id: OrgId
+    org_name: str | None
+    user: ConnectedUser
+    scopes: frozenset[Scope]
+    received_at: datetime
+    session_life: timedelta
+    expires_at: datetime
+
+
+class ConnectSessions(Protocol):
+    """Connect sessions, their sealed code verifiers and pending grants."""
+
+    async def add(self, session: ConnectSession) -> None:
+        """Keep a new session."""
+        ...
+
+    async def get(
+        self, workspace_id: WorkspaceId, session_id: ConnectSessionId
+    ) -> ConnectSession | None:
+        """Return the session, if it is in that workspace."""
+        ...
+
+    async def by_link(self, link_hash: bytes) -> ConnectSession | None:
+        """Return the session that a link names."""
+        ...
+
+    async def by_state(self, state_hash: bytes) -> ConnectSession | None:
+        """Return the session that went to Salesforce with this `state`."""
+        ...
+
+    async def replace(
+        self, session: ConnectSession, *, verifier: CodeVerifier | None = None
+    ) -> bool:
+        """Keep the session as `session.version + 1` if the kept one is `session.version`.
+
+        `verifier`, where given, is sealed and kept with it. False: someone was first, and
+        nothing changed.
+        """
+        ...
+
+    async def take_verifier(self, session_id: ConnectSessionId) -> CodeVerifier | None:
+        """Return the session's code verifier and forget it."""
+        ...
+
+    async def await_confirmation(
+        self, session: ConnectSession, grant: PendingGrant, *, new_connection: Connection | None
+    ) -> bool:
+        """Keep the sealed grant and the session (as `replace` does), all or nothing.
+
+        Where the grant is for a new connection, that one is kept as `pending` with them.
+        """
+        ...
+
+    async def confirm(
+        self, session: ConnectSession, connection: Connection, tokens: TokenSet
+    ) -> TokenSet | None:
+        """Put the pending grant in force as `connection` with `tokens`: all or nothing.
+
+        The session is kept as `replace` does and the pending grant forgotten. Returns the token
+        set that was in force before (to be revoked), or None.
+
+        Raises:
+            StaleWrite: the session or the connection changed meanwhile.
+        """
+        ...
+
+    async def pending_grant(self, session_id: ConnectSessionId) -> PendingGrant | None:
+        """Return the session's pending grant, opened."""
+        ...
+
+    async def drop_pending(self, session: ConnectSession) -> PendingGrant | None:
+        """Keep the session as `replace` does, forget its pending grant and return it.
+
+        A connection that was pending on it becomes `revoked`. None where somebody was first or
+        there was no grant.
+        """
+        ...
+
+    async def overdue(self, now: datetime, *, limit: int) -> Sequence[ConnectSession]:
+        """Return sessions whose time is over and whose end is not kept yet."""
+        ...

@@ -1,0 +1,290 @@
+"""Connections, their token sets, and the claims to renew or end them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from keyturn_core.salesforce.hosts import Environment, Origin
+from keyturn_core.salesforce.ids import OrgId
+from keyturn_core.secrets import (
+    AccessToken,
+    RefreshToken,
+)
+from keyturn_service.domain.api_key import ApiKey
+from keyturn_service.domain.attempt import Attempt, AttemptOutcome
+from keyturn_service.domain.connection import (
+    Connection,
+    ConnectionState,
+    TokenSet,
+)
+from keyturn_service.domain.ids import (
+    AppId,
+    AttemptId,
+    ConnectionId,
+    CustomerId,
+    RevocationId,
+    SpoolId,
+    WorkspaceId,
+)
+from keyturn_service.ports.vendors import Page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionFilter:
+    """Which connections are asked for; None asks for all."""
+
+    customer_id: CustomerId | None = None
+    state: ConnectionState | None = None
+    environment: Environment | None = None
+    org_id: OrgId | None = None
+    app_id: AppId | None = None
+    search: str | None = None
+
+
+class Connections(Protocol):
+    """Connections, without their tokens."""
+
+    async def get(
+        self, workspace_id: WorkspaceId, connection_id: ConnectionId
+    ) -> Connection | None:
+        """Return the connection, if it is in that workspace."""
+        ...
+
+    async def list(
+        self,
+        workspace_id: WorkspaceId,
+        asked: ConnectionFilter,
+        *,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[Connection]:
+        """Return connections, oldest first.
+
+        `asked.search` matches part of customer id, org name, username or e-mail, any case.
+
+        Raises:
+            ValueError: the cursor is not one of ours.
+        """
+        ...
+
+    async def count(self, workspace_id: WorkspaceId, asked: ConnectionFilter) -> int:
+        """Count what `list` would return over all pages."""
+        ...
+
+    async def of_org(self, app_id: AppId, org_id: OrgId) -> Sequence[Connection]:
+        """Return the app's connections to an org that are not revoked, pending ones included."""
+        ...
+
+    async def set_instance_url(self, connection_id: ConnectionId, instance_url: Origin) -> None:
+        """Keep the org's new API origin, after that host was seen to be the org's."""
+        ...
+
+    async def set_keep_alive(self, connection_id: ConnectionId, *, keep_alive: bool) -> None:
+        """Say whether the idle guardian keeps the connection alive."""
+        ...
+
+    async def touch_used(self, used: Mapping[ConnectionId, datetime]) -> None:
+        """Note when connections were last used, where that is later than noted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A claim to refresh one connection, until `deadline` of the machine's monotonic clock.
+
+    `fence` grows with every lease of the connection; a write under an older one changes nothing.
+    """
+
+    connection_id: ConnectionId
+    fence: int
+    deadline: float
+
+
+class RefreshLeases(Protocol):
+    """Leases shared by replicas, ended by the database's own clock."""
+
+    async def acquire(self, connection_id: ConnectionId, *, ttl: timedelta) -> Lease | None:
+        """Take the lease, or return None where somebody holds it.
+
+        The holder's deadline is measured from before the database was asked.
+        """
+        ...
+
+    async def release_earlier_runs(self) -> int:
+        """End the leases that earlier runs of this replica held; return how many.
+
+        Called once at start-up: the owner of a lease is the replica's spool, which only one
+        process holds at a time, so whoever held them is dead.
+        """
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Give the lease back; nothing happens where it is not ours any more."""
+        ...
+
+
+class TokenStore(Protocol):
+    """Token sets at rest, and the attempts to renew them."""
+
+    async def load(self, connection_id: ConnectionId) -> tuple[Connection, TokenSet] | None:
+        """Return the connection with its token set, opened; None without a token set."""
+        ...
+
+    async def begin_attempt(self, attempt: Attempt) -> None:
+        """Commit the intent.
+
+        Raises:
+            StaleWrite: the generation or the fence is not in force any more.
+        """
+        ...
+
+    async def attempt(self, attempt_id: AttemptId) -> Attempt | None:
+        """Return an attempt, ended or not."""
+        ...
+
+    async def open_attempt(self, connection_id: ConnectionId) -> Attempt | None:
+        """Return the latest attempt at the generation in force whose outcome is open or unknown."""
+        ...
+
+    async def open_attempts_of(self, spool_id: SpoolId) -> Sequence[Attempt]:
+        """Return the attempts without an outcome that name a spool."""
+        ...
+
+    async def replace(self, connection: Connection, tokens: TokenSet, *, attempt: Attempt) -> bool:
+        """Put `tokens` in force where generation and fence of `attempt` still are.
+
+        `connection` is kept as it stands beside, and the attempt ends as `stored`: all or
+        nothing. False: another replica was first, and nothing changed.
+        """
+        ...
+
+    async def end_attempt(
+        self,
+        attempt: Attempt,
+        outcome: AttemptOutcome,
+        *,
+        at: datetime,
+        spool_answered: bool,
+        state: ConnectionState | None = None,
+        problem: str | None = None,
+    ) -> None:
+        """Keep how an attempt ended.
+
+        `state` and `problem`, where a state is given, are kept on the connection if the
+        attempt's generation is still in force.
+        """
+        ...
+
+    async def reject_access_token(
+        self, connection_id: ConnectionId, *, generation: int, session_life: timedelta
+    ) -> None:
+        """Note that Salesforce refused the access token of a generation, if it is in force."""
+        ...
+
+    async def set_state(
+        self,
+        connection_id: ConnectionId,
+        *,
+        generation: int,
+        state: ConnectionState,
+        problem: str | None,
+    ) -> bool:
+        """Keep state and problem where the generation is in force; False where it is not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """All that a hot read needs, in one look at the database."""
+
+    api_key: ApiKey | None
+    connection: Connection | None
+    tokens: TokenSet | None
+    ending: bool
+
+
+class ServingReads(Protocol):
+    """The hot read. An adapter may gather several into one query; it keeps no copies."""
+
+    async def read(self, connection_id: ConnectionId, *, key_hash: bytes) -> Serving:
+        """Return the key with that hash and the connection with its tokens, each if kept."""
+        ...
+
+
+class RevocationReason(StrEnum):
+    """Why a grant is ended at Salesforce."""
+
+    DISCONNECTED = "disconnected"
+    SUPERSEDED = "superseded"
+    UNCONFIRMED = "unconfirmed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """A grant that is to be ended at Salesforce: a job that is retried until it is done.
+
+    `ends` is the connection that becomes `revoked` when it is done.
+    """
+
+    id: RevocationId
+    workspace_id: WorkspaceId
+    connection_id: ConnectionId
+    login_url: Origin
+    reason: RevocationReason
+    ends_connection: bool
+    attempts: int
+    due_at: datetime
+
+
+class Revocations(Protocol):
+    """Grants to end, with their sealed tokens."""
+
+    async def add(
+        self, revocation: Revocation, tokens: Sequence[AccessToken | RefreshToken]
+    ) -> None:
+        """Keep the job; where it ends a connection, that one serves no more from now on."""
+        ...
+
+    async def claim_due(
+        self, now: datetime, *, until: datetime, limit: int
+    ) -> Sequence[RevocationId]:
+        """Return the jobs that are to be tried now, and put them off for everybody else.
+
+        A job whose claimer dies is due again at `until`.
+        """
+        ...
+
+    async def open(
+        self, revocation_id: RevocationId
+    ) -> tuple[Revocation, Sequence[AccessToken | RefreshToken]] | None:
+        """Return the job with its tokens, opened; None where it is done."""
+        ...
+
+    async def done(self, revocation: Revocation, *, problem: str | None) -> None:
+        """Forget the tokens and, where the job ends a connection, keep it as `revoked`."""
+        ...
+
+    async def postpone(self, revocation: Revocation, *, due_at: datetime) -> None:
+        """Keep that the job was tried and when it is to be tried again."""
+        ...
+
+
+class Background(Protocol):
+    """Work that goes on by itself and outlives this process."""
+
+    async def revoke(self, revocation_id: RevocationId) -> None:
+        """Have the grant ended soon; a job that is lost here is found by its due time."""
+        ...
+
+
+class Uses(Protocol):
+    """Where uses of connections are noted without waiting for a write."""
+
+    def note(self, connection_id: ConnectionId, at: datetime) -> None:
+        """Note a use; it is kept within seconds."""
+        ...

@@ -1,0 +1,79 @@
+"""What must not be lost: the audit trail and the spool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from keyturn_service.domain.attempt import SpooledAnswer
+from keyturn_service.domain.audit import AuditEvent, AuditRecord
+from keyturn_service.domain.ids import (
+    AttemptId,
+    ConnectionId,
+    SpoolId,
+    WorkspaceId,
+)
+from keyturn_service.ports.vendors import Page
+
+
+class AuditUnavailable(Exception):
+    """The event could not be made durable: whatever waits for it must not happen."""
+
+
+class AuditLog(Protocol):
+    """The audit trail of this replica's run."""
+
+    async def record(self, event: AuditEvent) -> None:
+        """Return once the event is durable.
+
+        Raises:
+            AuditUnavailable: it could not be written.
+        """
+        ...
+
+
+class AuditTrail(Protocol):
+    """What was recorded, by all writers."""
+
+    async def list(
+        self,
+        workspace_id: WorkspaceId,
+        *,
+        connection_id: ConnectionId | None,
+        type: str | None,
+        since: datetime | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[AuditRecord]:
+        """Return events of a workspace in order of time."""
+        ...
+
+
+class Spool(Protocol):
+    """The journal of raw answers on a disk that outlives the process."""
+
+    @property
+    def id(self) -> SpoolId:
+        """The spool's own name; it stays with the disk."""
+        ...
+
+    async def put(self, answer: SpooledAnswer) -> None:
+        """Seal and keep the answer; return once it would survive a crash."""
+        ...
+
+    async def get(self, attempt_id: AttemptId) -> SpooledAnswer | None:
+        """Return what is kept for an attempt, delivered or not."""
+        ...
+
+    async def delivered(self, attempt_id: AttemptId) -> None:
+        """Note that the database knows the answer; it stays in the journal."""
+        ...
+
+    async def undelivered(self) -> Sequence[AttemptId]:
+        """Return the attempts whose answers the database may not know, oldest first."""
+        ...
+
+    async def purge(self, before: datetime) -> int:
+        """Remove delivered answers received before that; return how many."""
+        ...
