@@ -87,7 +87,7 @@ def existing(data: OrgData, kind: ObjectType, record_id: str) -> Row:
         SaveRefused: `NOT_FOUND`, or it is deleted.
     """
     known = read_id(record_id)
-    found = None if known is None else data.read(kind, known)
+    found = data.read(kind, known) if known is not None and kind.queryable else None
     if found is None:
         raise refusals.refused("NOT_FOUND", "The requested resource does not exist")
     if found.get("IsDeleted"):

@@ -39,7 +39,7 @@ class OrgData:
         self._pod = zlib.crc32(org.org_id.encode()) % _POD_SPACE
         self._events: deque[PublishedEvent] = deque(maxlen=_EVENTS_KEPT)
         self._published = 0
-        self._calls: deque[datetime] = deque()
+        self._calls: dict[datetime, int] = {}
         self._recent: dict[str, list[str]] = {}
         self.org = org
         self.schema = schema
@@ -180,8 +180,9 @@ class OrgData:
         return tuple(self._events)
 
     def count_call(self) -> None:
-        """Count an API call of the last 24 hours."""
-        self._calls.append(self.now())
+        """Count an API call of the last 24 hours, by the minute."""
+        minute = self.now().replace(second=0, microsecond=0)
+        self._calls[minute] = self._calls.get(minute, 0) + 1
 
     def calls_today(self) -> int:
         """Return how many API calls there were within 24 hours.
@@ -189,9 +190,8 @@ class OrgData:
         Spec: Salesforce Developer Limits and Allocations, "API Request Limits" (rolling).
         """
         oldest = self.now() - _A_DAY
-        while self._calls and self._calls[0] < oldest:
-            self._calls.popleft()
-        return len(self._calls)
+        self._calls = {at: calls for at, calls in self._calls.items() if at >= oldest}
+        return sum(self._calls.values())
 
     def look_at(self, record_id: str, *, by: str) -> None:
         """Note that a user had a record before their eyes."""

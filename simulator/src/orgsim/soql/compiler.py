@@ -97,7 +97,7 @@ class Compiler:
         if relation is None or relation.name is None:
             raise errors.no_such_child(query.source, at=query.at)
         found = Children(relation=relation, name=relation.name, query=query)
-        self.compile_from(relation.child, query)  # so that what is wrong in it shows without rows
+        self.compile_from(relation.child, query)
         return found
 
     def semi_join(
@@ -216,8 +216,12 @@ class _Statement:
         return tuple(outputs), tuple(children)
 
     def _children(self, query: Query) -> Children:
-        if self._grouped:
-            raise errors.malformed("Grouped query cannot use child aggregate", at=query.at)
+        """Compile a subquery once, so that what is wrong in it shows even where no row asks."""
+        aggregated = query.group_by or any(
+            isinstance(inner.item, Function) and is_aggregate(inner.item) for inner in query.select
+        )
+        if self._grouped or aggregated:
+            raise errors.malformed("Only root queries support aggregate expressions", at=query.at)
         return self._compiler.child_of(self._scope.kind, query)
 
     def _group(self, group: FieldGroup) -> list[Output]:

@@ -67,6 +67,18 @@ def test_a_record_is_created_read_changed_and_deleted(api):
                 "Provided external ID field does not exist or is not accessible: Namez",
             ),
         ),
+        (
+            "GET",
+            "sobjects/Contact/{contact}?fields=COUNT()",
+            None,
+            (400, "INVALID_FIELD", "No such column 'COUNT()' on sobject of type Contact"),
+        ),
+        (
+            "DELETE",
+            f"sobjects/acme__Renewal_Alert__e/{ABSENT}",
+            None,
+            (404, "NOT_FOUND", "The requested resource does not exist"),
+        ),
         ("PATCH", "sobjects/Account/zzz", {}, (400, "MALFORMED_ID", "malformed id zzz")),
         (
             "PATCH",
@@ -116,7 +128,8 @@ def test_a_record_is_created_read_changed_and_deleted(api):
 )
 def test_errors_have_salesforces_status_code_and_words(api, method, path, body, said):
     """An array with message and code."""
-    answer = api.send(method, path, body)
+    contact = api.query("SELECT Id FROM Contact LIMIT 1")["records"][0]["Id"]
+    answer = api.send(method, path.replace("{contact}", contact), body)
     (error,) = answer.json()
     assert (answer.status_code, error["errorCode"], error["message"]) == said
 

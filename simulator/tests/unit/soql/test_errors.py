@@ -143,6 +143,11 @@ def test_the_row_counts_lines(data):
             "MALFORMED_QUERY",
             "field Name does not support aggregate operator SUM",
         ),
+        (
+            "SELECT Id, (SELECT COUNT() FROM Contacts) FROM Account",
+            "MALFORMED_QUERY",
+            "Only root queries support aggregate expressions",
+        ),
         ("SELECT Id, Id FROM Account", "INVALID_FIELD", "duplicate field selected: Id"),
         (
             "SELECT Name n FROM Account",

@@ -4,12 +4,13 @@ Spec: REST API Developer Guide, "sObject Basic Information", "sObject Rows" and 
 External ID".
 """
 
+import re
 from typing import Any
 
 from orgsim.data import saving
 from orgsim.data.fields import Field
 from orgsim.data.ids import read_id
-from orgsim.data.refusals import not_in_body
+from orgsim.data.refusals import no_such_column, not_in_body
 from orgsim.data.rows import Row
 from orgsim.data.schema import ObjectType
 from orgsim.data.wire import on_wire
@@ -19,6 +20,7 @@ from orgsim.surfaces.rest_api.errors import malformed_id, not_an_external_id, no
 from orgsim.surfaces.rest_api.exchange import Answer, Asked
 from orgsim.surfaces.rest_api.json_bodies import read_object
 
+_FIELD = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*", re.ASCII)
 _CREATED_SINCE = 46  # the version from which an upsert says whether it created
 
 
@@ -93,8 +95,12 @@ def _shown(asked: Asked, kind: ObjectType, row: Row) -> Answer:
     wanted = asked.query.get("fields")
     if not wanted:
         return Answer(body=whole_record(asked, kind, row))
-    names = ", ".join(name.strip() for name in wanted.split(",") if name.strip())
-    query = f"SELECT {names} FROM {kind.name} WHERE Id = '{record_id}'"  # noqa: S608 - SOQL, parsed
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
+    for name in names:
+        if not _FIELD.fullmatch(name):
+            raise no_such_column(kind, name)
+    listed = ", ".join(names) or "Id"
+    query = f"SELECT {listed} FROM {kind.name} WHERE Id = '{record_id}'"  # noqa: S608 - SOQL, parsed
     found = run_query(asked.data, query, base=asked.base)
     return Answer(body=found.records[0])
 
