@@ -7,7 +7,8 @@ import pytest
 from keyturn_service.domain.api_key import Right
 
 CALLS = [
-    ("GET", "/v1/apps", Right.ADMIN),
+    ("GET", "/v1/apps", Right.CONNECTIONS_READ),
+    ("GET", "/v1/apps/app_one", Right.CONNECTIONS_READ),
     ("POST", "/v1/apps", Right.ADMIN),
     ("PATCH", "/v1/apps/app_one", Right.ADMIN),
     ("PUT", "/v1/apps/app_one/consumer-credentials", Right.ADMIN),
