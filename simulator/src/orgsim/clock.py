@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 _DURATION = re.compile(
     r"(?P<sign>[+-])?P(?=[0-9T])(?:(?P<weeks>[0-9]{1,6})W)?(?:(?P<days>[0-9]{1,6})D)?"
     r"(?:T(?=[0-9])(?:(?P<hours>[0-9]{1,9})H)?(?:(?P<minutes>[0-9]{1,9})M)?"
-    r"(?:(?P<seconds>[0-9]{1,9}(?:\.[0-9]{1,6})?)S)?)?",
+    r"(?:(?P<seconds>[0-9]{1,10}(?:\.[0-9]{1,6})?)S)?)?",
     re.ASCII,
 )
 LONGEST = timedelta(days=36_500)

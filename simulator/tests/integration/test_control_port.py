@@ -219,7 +219,7 @@ def test_broken_json_is_a_problem(sim):
     """As is a query that does not exist."""
     answer = sim.control.post("/clock", content=b"{", headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["status"]) == (422, 422)
-    assert sim.control.get("/journal", params={"limti": "1"}).status_code == 422
+    assert sim.control.get("/journal", params={"limits": "1"}).status_code == 422
 
 
 def test_only_the_two_lists_hold_secrets(sim, caller):

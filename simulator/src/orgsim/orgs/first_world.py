@@ -57,7 +57,7 @@ PLANS = (
 _PEOPLE: tuple[tuple[Role, str, str], ...] = (
     ("admin", "Ada", "Winter"),
     ("standard", "Sam", "Summer"),
-    ("integration", "Ines", "Autumn"),
+    ("integration", "Iris", "Autumn"),
 )
 
 
