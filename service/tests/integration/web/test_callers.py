@@ -120,3 +120,21 @@ async def test_another_workspace_s_things_are_not_there(house):
 
     listed = await house.http.get("/v1/connections", headers=headers)
     assert listed.json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "key"),
+    [
+        ("POST", "/v1/connections/con_one/access-token", "kt_live_nobody-was-ever-given-this"),
+        ("GET", "/api/v1/connections/con_one/credentials", "kt_live_nobody-was-ever-given-this"),
+        ("GET", "/services/data", f"00D5g000004bLxZ!{'x' * 43}"),
+    ],
+)
+async def test_every_door_counts_wrong_secrets(house, method, path, key):
+    """Those beside the framework's, and proxy sessions too."""
+    answers = [
+        await house.http.request(method, path, headers=house.headers(key)) for _ in range(61)
+    ]
+
+    assert [answer.status_code for answer in answers] == [401] * 60 + [429]
+    assert int(answers[-1].headers["retry-after"]) > 0

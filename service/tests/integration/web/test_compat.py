@@ -198,3 +198,39 @@ async def test_what_is_not_there_is_said_in_its_words(house, path):
 
     assert answer.headers["content-type"] == "application/json"
     assert set(answer.json()) == {"error", "message"}
+
+
+@pytest.mark.parametrize("cursor", ["made-up", "u:made-up"])
+async def test_a_cursor_is_one_of_ours(house, client, cursor):
+    """Whichever list it pretends to be of."""
+    house.add_connection("con_two", state=ConnectionState.UNCERTAIN)
+
+    with pytest.raises(AppnigmaAPIError) as refused:
+        await client.list_connections(status="connected", cursor=cursor)
+
+    assert refused.value.error == "cursor_unknown"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b"[]", 422),
+        (b'{"method": "TRACE", "path": "/services/data"}', 422),
+        (b'{"method": "GET"}', 422),
+    ],
+)
+async def test_a_call_out_of_shape_is_refused(house, admin, body, status):
+    """Before any connection is looked for."""
+    answer = await house.http.post("/api/v1/proxy/salesforce", headers=admin, content=body)
+
+    assert (answer.status_code, answer.json()["error"]) == (status, "invalid_request")
+
+
+async def test_values_of_its_query_are_written_as_texts(client, org):
+    """Numbers and booleans as Salesforce writes them; null is left out."""
+    call = {**QUERY, "query": {"n": 5, "all": True, "none": None}}
+
+    await client.proxy_salesforce_request("con_one", call)
+
+    assert org.arrived[0].target.endswith("?n=5&all=true")

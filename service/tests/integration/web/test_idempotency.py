@@ -122,3 +122,22 @@ async def test_what_is_kept_does_not_name_the_key(house, admin):
 
     ((_, kept_under),) = house.memory.answers
     assert "ada" not in kept_under
+
+
+async def test_what_was_done_is_answered_though_it_cannot_be_kept(house, admin):
+    """The write stays done; its caller must hear so."""
+    house.memory.answers_down = True
+
+    answer = await posted(house, admin, "one")
+
+    assert answer.status_code == 201
+    assert len(house.memory.keys) == 2
+
+
+async def test_a_refusal_is_told_though_its_key_cannot_be_given_back(house, admin):
+    """The refusal goes first."""
+    house.memory.answers_down = True
+
+    answer = await posted(house, admin, "one", body={"name": "x"})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")

@@ -73,6 +73,7 @@ class Memory:
     lookups: int = 0
     down: bool = False
     audit_down: bool = False
+    answers_down: bool = False
 
     def look(self):
         self.lookups += 1
@@ -246,11 +247,17 @@ class FakeIdempotencyKeys:
         return kept
 
     async def end(self, workspace_id, key, *, status, body):
+        self._look()
         claim = self.memory.answers[workspace_id, key]
         self.memory.answers[workspace_id, key] = replace(claim, status=status, body=body)
 
     async def drop(self, workspace_id, key):
+        self._look()
         del self.memory.answers[workspace_id, key]
+
+    def _look(self):
+        if self.memory.answers_down:
+            raise StoreUnavailable
 
 
 class FakeAudit:
