@@ -43,7 +43,7 @@ class Field:
     scale: int = 0
     required: bool = False
     nillable: bool = True
-    createable: bool = True
+    creatable: bool = True
     updateable: bool = True
     unique: bool = False
     external_id: bool = False
@@ -148,6 +148,6 @@ def read_only(field_type: FieldType, name: str, label: str, *, nillable: bool = 
         type=field_type,
         length=18 if field_type == "reference" else 0,
         nillable=nillable,
-        createable=False,
+        creatable=False,
         updateable=False,
     )

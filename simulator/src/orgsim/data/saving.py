@@ -31,7 +31,7 @@ def _read_fields(kind: ObjectType, values: Mapping[str, Any], *, creating: bool)
             raise refusals.no_such_column(kind, name)
         fields.append((field, value))
     read = {field.name: read_value(field, value) for field, value in fields}
-    closed = [f.name for f, _ in fields if not (f.createable if creating else f.updateable)]
+    closed = [f.name for f, _ in fields if not (f.creatable if creating else f.updateable)]
     if closed:
         raise refusals.not_writable(closed)
     return read

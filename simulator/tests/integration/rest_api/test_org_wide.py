@@ -75,7 +75,7 @@ def test_the_org_describes_its_objects(api):
     assert {"Account", "Contact", "Opportunity", "Task", "User"} <= names.keys()
     usage, event = names["acme__Usage__c"], names["acme__Renewal_Alert__e"]
     assert (usage["custom"], usage["queryable"], usage["keyPrefix"]) == (True, True, "a00")
-    assert (event["createable"], event["queryable"]) == (True, False)
+    assert (event["createable"], event["queryable"]) == (True, False)  # codespell:ignore
     assert usage["urls"]["rowTemplate"].endswith("/sobjects/acme__Usage__c/{ID}")
 
 
@@ -182,3 +182,15 @@ def test_an_org_without_the_package_has_none_of_it(api_of, sim):
         assert api.send("GET", path).status_code == 404
     assert api.get("actions/custom/flow") == {"actions": []}
     assert api.query("SELECT COUNT() FROM Account")["totalSize"] > 0
+
+
+def test_an_installed_package_is_there_at_once_and_gone_when_uninstalled(api_of, sim):
+    """The same session sees its object come and go."""
+    bare = next(org for org in sim.orgs() if not org["package_installed"])
+    api = api_of(bare, app="Scratch")
+    sim.change_policy(bare, installed=True)
+    made = api.create("acme__Usage__c", acme__Key__c="k")
+    assert api.get(f"sobjects/acme__Usage__c/{made}")["Name"] == "U-000001"
+    assert api.get("actions/custom/flow")["actions"][0]["name"] == "acme__Renewal_Alert"
+    sim.change_policy(bare, installed=False)
+    assert api.send("GET", f"sobjects/acme__Usage__c/{made}").status_code == 404

@@ -147,7 +147,7 @@ def _listed(asked: Asked, kind: ObjectType) -> dict[str, Any]:
         "activateable": False,
         "associateEntityType": None,
         "associateParentEntity": None,
-        "createable": records or kind.kind == "event",
+        "createable": records or kind.kind == "event",  # codespell:ignore
         "custom": kind.custom,
         "customSetting": False,
         "dataTranslationEnabled": None,
@@ -230,7 +230,7 @@ def _field(field: Field) -> dict[str, Any]:
         "caseSensitive": False,
         "compoundFieldName": None,
         "controllerName": None,
-        "createable": field.createable,
+        "createable": field.creatable,  # codespell:ignore
         "custom": field.custom,
         "defaultValue": field.default if field.type == "boolean" else None,
         "defaultValueFormula": None,
@@ -258,7 +258,7 @@ def _field(field: Field) -> dict[str, Any]:
         "nameField": field.name_field,
         "namePointing": field.polymorphic,
         "nillable": field.nillable,
-        "permissionable": field.nillable and field.createable,
+        "permissionable": field.nillable and field.creatable,
         "picklistValues": _choices(field),
         "polymorphicForeignKey": field.polymorphic,
         "precision": field.precision if field.type in NUMBER_TYPES - {"int"} else 0,
