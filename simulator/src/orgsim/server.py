@@ -172,11 +172,19 @@ def _finder(world: World, ports: Ports, settings: Settings) -> Any:
     return find
 
 
+def _tls_folder(settings: Settings, stack: contextlib.ExitStack) -> Path:
+    """Return where certificates lie; a temporary folder only where nothing is to be kept."""
+    if settings.tls_dir is not None:
+        return settings.tls_dir
+    if settings.data_dir is not None:
+        return settings.data_dir / "tls"
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orgsim-")))
+
+
 @contextlib.asynccontextmanager
 async def running_world(settings: Settings) -> AsyncIterator[Running]:
     """Start a world, and stop it at the end of the block."""
     with contextlib.ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orgsim-")))
         world = World(settings)
         stack.callback(world.close)
         sites = (LOGIN, SANDBOX_LOGIN, *(org.slot for org in world.orgs))
@@ -185,8 +193,7 @@ async def running_world(settings: Settings) -> AsyncIterator[Running]:
         file = _ports_file(settings)
         if file is not None:
             file.write_text(json.dumps(listeners.numbers), "utf-8")
-        own = None if settings.data_dir is None else settings.data_dir / "tls"
-        authority = Authority(settings.tls_dir or own or scratch)
+        authority = Authority(_tls_folder(settings, stack))
         leaf = authority.issue("salesforce", SALESFORCE_NAMES)
         leaves = {name: authority.issue(label_of(name), (name,)) for name in settings.issue}
         directory = Directory(ports=listeners.ports, hosts=world.hosts)
