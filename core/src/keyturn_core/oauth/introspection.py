@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from keyturn_core.oauth.client import Client
+from keyturn_core.oauth.jwt_access_token import LATEST
 from keyturn_core.oauth.token_answer import OK, TokenAnswer, UnexpectedAnswer, json_object
 from keyturn_core.salesforce.scopes import Scope, read_scopes
 from keyturn_core.secrets import AccessToken
@@ -47,13 +48,18 @@ def read_introspection_answer(answer: TokenAnswer) -> Introspection:
     Spec: RFC 7662 section 2.2.
     """
     members = json_object(answer.body)
-    active, expires_at = members.get("active"), members.get("exp")
+    active = members.get("active")
     if answer.status != OK or not isinstance(active, bool):
         raise UnexpectedAnswer(f"HTTP {answer.status}")
     scope, username = members.get("scope"), members.get("username")
     return Introspection(
         active=active,
-        expires_at=expires_at if type(expires_at) is int else None,
+        expires_at=_seconds(members.get("exp")),
         scopes=read_scopes(scope) if isinstance(scope, str) else frozenset(),
         username=username if isinstance(username, str) else None,
     )
+
+
+def _seconds(value: object) -> int | None:
+    """Return seconds since 1970 that are a date: a clock cannot take any number."""
+    return value if type(value) is int and 0 < value <= LATEST else None

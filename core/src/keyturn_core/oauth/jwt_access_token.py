@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from keyturn_core.secrets import AccessToken
 
-_LATEST: Final = 253402300799  # seconds since 1970: the end of the year 9999
+LATEST: Final = 253402300799  # seconds since 1970: the end of the year 9999
 _PARTS: Final = 3
 
 
@@ -28,7 +28,7 @@ def expiry_of_jwt(token: AccessToken) -> int | None:
     except (ValueError, binascii.Error, RecursionError):
         return None
     match payload:
-        case {"exp": int(seconds)} if 0 < seconds <= _LATEST and seconds is not True:
+        case {"exp": int(seconds)} if 0 < seconds <= LATEST and seconds is not True:
             return seconds
         case _:
             return None

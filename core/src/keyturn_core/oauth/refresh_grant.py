@@ -19,9 +19,11 @@ from keyturn_core.oauth.token_answer import (
     TokenResponse,
     json_object,
     read_token_response,
+    token_response,
+    token_text,
 )
 from keyturn_core.salesforce.refusals import token_refusal
-from keyturn_core.secrets import RefreshToken
+from keyturn_core.secrets import AccessToken, RefreshToken
 
 _MEMBER: Final = re.compile(rb'"([a-z_]{1,40})"\s*:\s*("(?:[^"\\\x00-\x1f]|\\.){0,20000}")')
 
@@ -87,15 +89,11 @@ def _salvage(body: bytes) -> TokenResponse | None:
             members.setdefault(match[1].decode("ascii"), json.loads(match[2]))
         except ValueError:
             continue
-    if not members.get("refresh_token"):
+    if token_text(members.get("refresh_token")) is None:
         return None
-    lost = not members.get("access_token")
-    if lost:
-        members["access_token"] = _LOST
-    response = read_token_response(members)
-    if response is None:
-        return None
-    return replace(response, salvaged=True, access_token_lost=lost)
+    access = token_text(members.get("access_token"))
+    response = token_response(AccessToken(access or _LOST), members)
+    return replace(response, salvaged=True, access_token_lost=access is None)
 
 
 _LOST: Final = "lost"  # serves nobody: `access_token_lost` says so

@@ -42,7 +42,7 @@ def read_revocation_answer(answer: TokenAnswer) -> None:
     if answer.status == OK:
         return
     error = json_object(answer.body).get("error")
-    if error is None:
+    if not isinstance(error, str):
         form = parse_qs(answer.body.decode("utf-8", "replace"))
         error = form.get("error", [""])[0]
     if error not in _GONE:

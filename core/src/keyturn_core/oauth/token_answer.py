@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +14,9 @@ from keyturn_core.secrets import AccessToken, IdToken, RefreshToken
 
 OK: Final = 200
 NOT_PROCESSED_STATUSES: Final = frozenset({429, 503})
+
+_TOKEN: Final = re.compile(r"[\x20-\x7e]+")
+_HALF: Final = re.compile(r"[\ud800-\udfff]")
 
 
 class TokenRequestRefused(CoreError):
@@ -93,23 +97,36 @@ def read_token_response(members: dict[str, Any]) -> TokenResponse | None:
 
     Spec: RFC 6749 section 5.1; Salesforce's values are all strings, `issued_at` too.
     """
-    access = _text(members.get("access_token"))
-    if not access:
-        return None
-    refresh, id_token = _text(members.get("refresh_token")), _text(members.get("id_token"))
+    access = token_text(members.get("access_token"))
+    return None if access is None else token_response(AccessToken(access), members)
+
+
+def token_response(access_token: AccessToken, members: dict[str, Any]) -> TokenResponse:
+    """Return the token response of an access token and the members that came with it."""
+    refresh = token_text(members.get("refresh_token"))
+    id_token = token_text(members.get("id_token"))
     scope = _text(members.get("scope"))
     return TokenResponse(
-        access_token=AccessToken(access),
-        refresh_token=RefreshToken(refresh) if refresh else None,
+        access_token=access_token,
+        refresh_token=None if refresh is None else RefreshToken(refresh),
         instance_url=_text(members.get("instance_url")),
         identity_url=_text(members.get("id")),
         scopes=None if scope is None else read_scopes(scope),
         issued_at=_text(members.get("issued_at")),
         signature=_text(members.get("signature")),
-        id_token=IdToken(id_token) if id_token else None,
+        id_token=None if id_token is None else IdToken(id_token),
         token_type=_text(members.get("token_type")) or "Bearer",
     )
 
 
+def token_text(value: object) -> str | None:
+    """Return the value if a token may look like it: what is not could be neither sent nor kept.
+
+    Spec: RFC 6749 appendices A.12 and A.17.
+    """
+    return value if isinstance(value, str) and _TOKEN.fullmatch(value) else None
+
+
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    """Return the value if it is text that UTF-8 can write: JSON can spell half a character."""
+    return value if isinstance(value, str) and not _HALF.search(value) else None

@@ -21,6 +21,7 @@ _BY_DESCRIPTION: Final[Mapping[str, str]] = {
     "expired access/refresh token": "grant_revoked",
     "token validity expired": "grant_expired",
     _BUSY: "refresh_busy",
+    "client identifier invalid": "client_unknown",
     "inactive user": "user_inactive",
     "user is inactive": "user_inactive",
     "inactive organization": "org_inactive",
