@@ -258,9 +258,8 @@ def test_any_bytes_end_in_one_of_the_documented_ways(status, body, complete):
 
 
 @given(
-    tokens=st.tuples(
-        *[st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1)] * 2
-    ),
+    refresh=visible,
+    access=visible,
     cut=st.integers(0, 200),
     ascii_only=st.booleans(),
 )
