@@ -186,11 +186,11 @@ class Journey:
             lambda: str(self.keyturn.connection(self.connection_id).get().state) == "revoked",
             "the connection is not revoked",
         )
-        answer = httpx2.get(
-            f"{token.instance_url}/services/data/v68.0/limits",
-            headers={"Authorization": f"Bearer {token.value.reveal()}"},
-            trust_env=False,
-        )
+        with self.face.new_client() as http:
+            answer = http.get(
+                f"{token.instance_url}/services/data/v68.0/limits",
+                headers={"Authorization": f"Bearer {token.value.reveal()}"},
+            )
         _hold(answer.status_code == _UNAUTHORIZED, f"the org still answers {answer.status_code}")
         return "revoked; the org answers 401"
 

@@ -57,12 +57,9 @@ SUITES = {
 EVERYTHING = (
     "architecture",
     "unit",
-    "docs",
     "integration",
     "acceptance",
     "real-clients",
-    "browser",
-    "fault",
 )
 
 

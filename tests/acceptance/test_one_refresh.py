@@ -34,7 +34,7 @@ def test_two_hundred_readers_of_an_expired_token_make_one_token_request(vendor: 
 
 
 def test_rejected_generation_is_renewed_once_and_compared(vendor: Vendor) -> None:
-    """ "Salesforce refused generation 7" renews it once; said again it gets what is in force."""
+    """Told that Salesforce refused a generation, it renews once; told again it compares."""
     connection = vendor.world.line["connections"][1]["id"]
     held = vendor.token(connection).json()
     since = vendor.next_entry()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -105,10 +106,14 @@ class Vendor:
 
     def events(self, connection_id: str) -> list[str]:
         """Return the types of a connection's audit events, in order."""
-        found = self.api.get(
-            "/v1/audit-events", params={"connection_id": connection_id, "limit": 200}
-        )
-        return [event["type"] for event in found.raise_for_status().json()["data"]]
+        types: list[str] = []
+        asked: dict[str, Any] = {"connection_id": connection_id, "limit": 200}
+        while True:
+            page = self.api.get("/v1/audit-events", params=asked).raise_for_status().json()
+            types += [event["type"] for event in page["data"]]
+            if page["next_cursor"] is None:
+                return types
+            asked["cursor"] = page["next_cursor"]
 
     def journal(self, **asked: Any) -> list[dict[str, Any]]:
         """Return entries of the simulator's journal."""
@@ -137,6 +142,18 @@ class Vendor:
         """Ask for sessions until one was made after that moment by the service's own clock."""
         while self.begin("clock")["created_at"] < wanted.replace("Z", ""):
             continue
+
+    @staticmethod
+    def until(holds: Callable[[], object], *, seconds: float = 30) -> None:
+        """Ask again and again until it holds.
+
+        Raises:
+            TimeoutError: it did not come about.
+        """
+        give_up = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > give_up:
+                raise TimeoutError("it did not come about")
 
     @staticmethod
     def user(org: Mapping[str, Any], role: str) -> Mapping[str, Any]:

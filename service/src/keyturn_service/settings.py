@@ -41,7 +41,7 @@ class Settings(BaseSettings):
 
     public_urls: Annotated[tuple[Origin, ...], NoDecode] = Field(
         description="Origins by which browsers and programs reach this service, separated by"
-        " commas; the first one is taken where a request names none of them."
+        " commas; a request for another host is refused."
     )
     data_dir: Path = Field(
         default=Path("keyturn-data"),

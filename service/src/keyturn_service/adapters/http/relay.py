@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from io import BytesIO
 from typing import Final
 
 import aiohttp
@@ -58,7 +59,7 @@ class HttpOrgRelay:
                 call.method,
                 URL(f"{instance_url}{call.target}", encoded=True),
                 headers=_headers(call, token),
-                data=call.body or None,
+                data=_sendable(call.body),
                 allow_redirects=False,
                 proxy=self._egress.proxy_url if road is Road.TUNNEL else None,
             )
@@ -102,6 +103,13 @@ class HttpOrgRelay:
         # broke; what is repeated here is decided where the call is understood.
         session._retry_connection = False  # noqa: SLF001
         return session
+
+
+def _sendable(body: bytes | AsyncIterable[bytes]) -> BytesIO | AsyncIterable[bytes] | None:
+    """Return a body as the client takes it; one in memory as a file, which may be large."""
+    if isinstance(body, bytes):
+        return BytesIO(body) if body else None
+    return body
 
 
 class HttpOrgAnswer:

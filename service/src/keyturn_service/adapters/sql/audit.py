@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.tables import audit_events
-from keyturn_service.adapters.sql.types import from_micros, to_micros
+from keyturn_service.adapters.sql.types import as_of, from_micros, to_micros
 from keyturn_service.domain.audit import CHAIN_START, AuditEvent, AuditRecord, chained
 from keyturn_service.domain.ids import ConnectionId, WorkspaceId
 from keyturn_service.ports import AuditUnavailable, Clock, Page, StoreUnavailable
@@ -146,7 +146,7 @@ class SqlAuditTrail:
         if since is not None:
             asked = asked.where(columns.at >= since)
         if cursor is not None:
-            asked = asked.where(tuple_(*order) > tuple_(*_read_cursor(cursor)))
+            asked = asked.where(tuple_(*order) > as_of(order, _read_cursor(cursor)))
         async with self.database.read() as reading:
             rows = (await reading.execute(asked.order_by(*order).limit(limit + 1))).all()
         records = [_record_of(row) for row in rows[:limit]]

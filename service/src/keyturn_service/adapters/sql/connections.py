@@ -15,7 +15,7 @@ from keyturn_core.salesforce.ids import OrgId
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.rows import connection_of
 from keyturn_service.adapters.sql.tables import connections
-from keyturn_service.adapters.sql.types import from_micros, to_micros
+from keyturn_service.adapters.sql.types import as_of, from_micros, to_micros
 from keyturn_service.domain.connection import Connection, ConnectionState
 from keyturn_service.domain.ids import AppId, ConnectionId, WorkspaceId
 from keyturn_service.ports import ConnectionFilter, Page
@@ -59,7 +59,7 @@ class SqlConnections:
             .limit(limit + 1)
         )
         if cursor is not None:
-            statement = statement.where(tuple_(*order) > tuple_(*_read_cursor(cursor)))
+            statement = statement.where(tuple_(*order) > as_of(order, _read_cursor(cursor)))
         async with self.database.read() as reading:
             rows = (await reading.execute(statement)).all()
         items = [connection_of(row) for row in rows[:limit]]

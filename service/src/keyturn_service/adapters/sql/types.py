@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, LargeBinary, String, Text, TypeDecorator
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    LargeBinary,
+    String,
+    Text,
+    TypeDecorator,
+    literal,
+    tuple_,
+)
 from sqlalchemy.engine import Dialect
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -72,6 +82,12 @@ class Document(TypeDecorator[Any]):
         """Return what was kept."""
         del dialect
         return None if value is None else json.loads(value)
+
+
+def as_of(columns: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[Any]:
+    """Return values as a row that compares with these columns, each kept as its column is."""
+    kept = (literal(value, column.type) for column, value in zip(columns, values, strict=True))
+    return tuple_(*kept)
 
 
 Id = String(64)

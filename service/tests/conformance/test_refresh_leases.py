@@ -1,0 +1,157 @@
+"""`ports.RefreshLeases`: one holder at a time, by the database's own clock."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from service.tests.support.databases import Base
+from service.tests.support.fakes import FakeClock
+from service.tests.support.values import CONNECTION
+
+from keyturn_service.domain.ids import ConnectionId
+from keyturn_service.ports import StoreUnavailable
+
+LONG = timedelta(minutes=1)
+OVER = timedelta(0)
+
+
+async def test_a_lease_that_somebody_holds_is_not_given_again(base: Base) -> None:
+    """Neither the holder's own replica nor another one gets it a second time."""
+    async with base.replica("spool_two") as other:
+        held = await base.stores.leases.acquire(CONNECTION, ttl=LONG)
+
+        assert held is not None
+        assert await base.stores.leases.acquire(CONNECTION, ttl=LONG) is None
+        assert await other.leases.acquire(CONNECTION, ttl=LONG) is None
+
+
+async def test_leases_of_two_connections_do_not_meet(base: Base) -> None:
+    """A lease claims one connection and no other."""
+    assert await base.stores.leases.acquire(CONNECTION, ttl=LONG) is not None
+
+    assert await base.stores.leases.acquire(ConnectionId("con_two"), ttl=LONG) is not None
+
+
+async def test_of_many_that_ask_at_once_one_gets_the_lease(base: Base) -> None:
+    """However many replicas ask at the same moment, one holds it."""
+    async with base.replica("spool_two") as other:
+        asked = [
+            stores.leases.acquire(CONNECTION, ttl=LONG)
+            for stores in (base.stores, other)
+            for _ in range(8)
+        ]
+        given = [lease for lease in await asyncio.gather(*asked) if lease is not None]
+
+    assert [lease.fence for lease in given] == [1]
+
+
+async def test_the_fence_grows_with_every_lease(base: Base) -> None:
+    """Given back or ended by time, the next lease has a greater number."""
+    leases = base.stores.leases
+    first = await leases.acquire(CONNECTION, ttl=OVER)
+    second = await leases.acquire(CONNECTION, ttl=LONG)
+    assert first is not None
+    assert second is not None
+    await leases.release(second)
+    third = await leases.acquire(CONNECTION, ttl=LONG)
+
+    assert third is not None
+    assert [first.fence, second.fence, third.fence] == [1, 2, 3]
+
+
+async def test_a_lease_ends_by_the_databases_clock(base: Base) -> None:
+    """Moving our own clock by years ends nothing."""
+    assert isinstance(base.clock, FakeClock)
+    assert await base.stores.leases.acquire(CONNECTION, ttl=LONG) is not None
+
+    base.clock.advance(days=1000)
+
+    assert await base.stores.leases.acquire(CONNECTION, ttl=LONG) is None
+
+
+async def test_the_database_says_how_long_a_lease_lasts(base: Base) -> None:
+    """The end lies the asked time behind the database's now, not behind ours."""
+    assert isinstance(base.clock, FakeClock)
+    base.clock.advance(days=-1000)
+    await base.stores.leases.acquire(CONNECTION, ttl=LONG)
+    now = (
+        "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+        if base.database.is_sqlite
+        else "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
+    )
+
+    [(left,)] = await base.rows(f"SELECT ends_at - {now} FROM refresh_leases")  # noqa: S608 - ours
+
+    assert timedelta(seconds=30) < timedelta(microseconds=left) <= LONG
+
+
+async def test_the_deadline_counts_from_before_the_database_was_asked(base: Base) -> None:
+    """A database that answers late costs the holder time, never the others."""
+    asked_at = base.clock.monotonic()
+
+    lease = await base.stores.leases.acquire(CONNECTION, ttl=LONG)
+
+    assert lease is not None
+    assert lease.deadline == asked_at + LONG.total_seconds()
+
+
+async def test_a_lease_given_back_is_free(base: Base) -> None:
+    """Whoever asks next has it."""
+    lease = await base.stores.leases.acquire(CONNECTION, ttl=LONG)
+    assert lease is not None
+
+    await base.stores.leases.release(lease)
+
+    async with base.replica("spool_two") as other:
+        assert await other.leases.acquire(CONNECTION, ttl=LONG) is not None
+
+
+async def test_a_lease_that_is_not_ours_any_more_is_left_alone(base: Base) -> None:
+    """A late release does not free the next holder's lease."""
+    late = await base.stores.leases.acquire(CONNECTION, ttl=OVER)
+    assert late is not None
+    async with base.replica("spool_two") as other:
+        assert await other.leases.acquire(CONNECTION, ttl=LONG) is not None
+
+        await base.stores.leases.release(late)
+
+        assert await base.stores.leases.acquire(CONNECTION, ttl=LONG) is None
+
+
+async def test_the_leases_of_earlier_runs_are_ended_once(base: Base) -> None:
+    """A replica that starts ends its own dead leases, and nobody else's."""
+    async with base.replica("spool_two") as other:
+        await base.stores.leases.acquire(CONNECTION, ttl=LONG)
+        await base.stores.leases.acquire(ConnectionId("con_two"), ttl=LONG)
+        await other.leases.acquire(ConnectionId("con_three"), ttl=LONG)
+
+        assert await base.stores.leases.release_earlier_runs() == 2
+        assert await base.stores.leases.release_earlier_runs() == 0
+
+        assert await other.leases.acquire(CONNECTION, ttl=LONG) is not None
+        assert await base.stores.leases.acquire(ConnectionId("con_three"), ttl=LONG) is None
+
+
+async def test_a_fence_is_not_lost_when_earlier_runs_are_ended(base: Base) -> None:
+    """What an earlier run still writes is older than any new lease."""
+    first = await base.stores.leases.acquire(CONNECTION, ttl=LONG)
+    await base.stores.leases.release_earlier_runs()
+
+    second = await base.stores.leases.acquire(CONNECTION, ttl=LONG)
+
+    assert first is not None
+    assert second is not None
+    assert second.fence > first.fence
+
+
+async def test_without_a_database_there_is_no_lease(base: Base) -> None:
+    """Asking fails, and says so; nobody goes on without a lease."""
+    await base.break_it()
+
+    with pytest.raises(StoreUnavailable):
+        await base.stores.leases.acquire(CONNECTION, ttl=LONG)
+
+    await base.mend_it()
+    assert await base.stores.leases.acquire(CONNECTION, ttl=LONG) is not None

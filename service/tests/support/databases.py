@@ -1,0 +1,251 @@
+"""Databases for tests: opened with a vault, broken and mended, looked through for secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from keyturn_service.adapters.key_sources.file import KeyFile
+from keyturn_service.adapters.sql.audit import SqlAuditLog
+from keyturn_service.adapters.sql.database import Database, read_database_url
+from keyturn_service.adapters.sql.schema import migrate
+from keyturn_service.adapters.sql.stores import Stores, open_stores
+from keyturn_service.adapters.sql.tables import metadata
+from keyturn_service.adapters.sql.workspaces import SqlDataKeys
+from keyturn_service.adapters.system import SystemRandomness
+from keyturn_service.domain.connect_session import SessionStatus
+from keyturn_service.domain.ids import ConnectSessionId, SpoolId
+from keyturn_service.ports import Clock, StoreUnavailable
+from keyturn_service.vault.vault import Vault
+from service.tests.support import values
+from service.tests.support.fakes import FakeClock
+
+_KEY: Final = bytes(range(32))
+
+
+class ForgetfulDatabase(Database):
+    """A database whose answer to a write may be lost, on either side of the commit."""
+
+    lose_before_commit = 0
+    lose_after_commit = 0
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Give a transaction, and forget to say how it ended where a test asked for it."""
+        async with super().write() as connection:
+            yield connection
+            if self.lose_before_commit:
+                self.lose_before_commit -= 1
+                raise StoreUnavailable("before the commit")
+        if self.lose_after_commit:
+            self.lose_after_commit -= 1
+            raise StoreUnavailable("after the commit")
+
+
+@dataclass(kw_only=True)
+class Base:
+    """One database, with stores over it, as one replica has them."""
+
+    database: ForgetfulDatabase
+    vault: Vault
+    stores: Stores
+    clock: Clock
+    break_it: Callable[[], Coroutine[Any, Any, None]]
+    mend_it: Callable[[], Coroutine[Any, Any, None]]
+    dump: Callable[[], Coroutine[Any, Any, bytes]]
+
+    def audit_log(self, writer: str = "run_one") -> SqlAuditLog:
+        """Return the log of one run."""
+        return SqlAuditLog(self.database, writer, self.clock)
+
+    @contextlib.asynccontextmanager
+    async def replica(self, owner: str) -> AsyncIterator[Stores]:
+        """Give the stores of another replica: its own connections, vault and spool."""
+        database = Database(self.database.url)
+        try:
+            vault = a_vault(database, self.clock)
+            async with open_stores(
+                database, vault, owner=SpoolId(owner), clock=self.clock
+            ) as stores:
+                yield stores
+        finally:
+            await database.close()
+
+    async def execute(self, statement: str, **parameters: Any) -> None:
+        """Change the database behind the stores' back."""
+        async with self.database.write() as connection:
+            await connection.execute(text(statement), parameters)
+
+    async def rows(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Look into the database behind the stores' back."""
+        async with self.database.read() as connection:
+            found = await connection.execute(text(statement), parameters)
+            return [tuple(row) for row in found]
+
+    async def with_workspace(self) -> None:
+        """Keep two workspaces and an app."""
+        await self.stores.workspaces.ensure(values.workspace())
+        await self.stores.workspaces.ensure(values.workspace(values.OTHER_WORKSPACE))
+        await self.stores.apps.add(values.app())
+
+    async def with_connection(self, **changes: Any) -> None:
+        """Put a connection in force at generation 1, as a vendor's confirmation does."""
+        made = values.connection(**changes)
+        session = values.awaiting(
+            id=ConnectSessionId(f"cs_{made.id}"),
+            link_hash=values.hash_of(f"link {made.id}"),
+            authorization=values.authorization(state_hash=values.hash_of(f"state {made.id}")),
+            connection_id=made.id,
+        )
+        grant = values.grant(session_id=session.id, connection_id=made.id)
+        new = values.pending(
+            id=made.id, customer_id=made.customer_id, org_id=made.org_id, created_at=made.created_at
+        )
+        sessions = self.stores.connect_sessions
+        await sessions.add(session)
+        assert await sessions.await_confirmation(session, grant, new_connection=new)
+        completed = replace(session, version=2, status=SessionStatus.COMPLETED)
+        assert await sessions.confirm(completed, made, values.tokens()) is None
+
+
+def a_vault(database: Database, clock: Clock) -> Vault:
+    """Return a vault over a key source that every test shares."""
+    randomness = SystemRandomness()
+    key_source = KeyFile("kek_test", {"kek_test": _KEY}, randomness)
+    return Vault(key_source, SqlDataKeys(database), randomness, clock)
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    url: str,
+    *,
+    break_it: Callable[[], Coroutine[Any, Any, None]],
+    mend_it: Callable[[], Coroutine[Any, Any, None]],
+    dump: Callable[[], Coroutine[Any, Any, bytes]],
+    clock: FakeClock | None = None,
+) -> AsyncIterator[Base]:
+    """Give a migrated database with stores over it."""
+    clock = clock or FakeClock()
+    database = ForgetfulDatabase(read_database_url(url))
+    vault = a_vault(database, clock)
+    try:
+        async with open_stores(database, vault, owner=values.SPOOL, clock=clock) as stores:
+            yield Base(
+                database=database,
+                vault=vault,
+                stores=stores,
+                clock=clock,
+                break_it=break_it,
+                mend_it=mend_it,
+                dump=dump,
+            )
+    finally:
+        await database.close()
+
+
+@contextlib.asynccontextmanager
+async def sqlite_base(
+    folder: Path, *, template: Path, clock: FakeClock | None = None
+) -> AsyncIterator[Base]:
+    """Give a database in a file of a folder, a copy of a migrated one."""
+    path = folder / "keyturn.db"
+    aside = folder / "aside"
+    shutil.copy(template, path)
+
+    async def break_it() -> None:
+        await base.database.close()
+        path.rename(aside)
+        path.mkdir()
+
+    async def mend_it() -> None:
+        await base.database.close()
+        path.rmdir()
+        aside.rename(path)
+
+    async def dump() -> bytes:
+        return b"".join(file.read_bytes() for file in sorted(folder.glob("keyturn.db*")))
+
+    async with opened(
+        f"sqlite:///{path}", break_it=break_it, mend_it=mend_it, dump=dump, clock=clock
+    ) as base:
+        yield base
+
+
+@contextlib.asynccontextmanager
+async def postgres_base(
+    url: str, execute: Callable[[str], None], *, clock: FakeClock | None = None
+) -> AsyncIterator[Base]:
+    """Give the database of a URL, emptied. `execute` carries a statement out beside it."""
+    name = make_url(url).database
+
+    async def break_it() -> None:
+        await asyncio.to_thread(execute, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await asyncio.to_thread(
+            execute,
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+        )
+
+    async def mend_it() -> None:
+        await asyncio.to_thread(execute, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+    async def dump() -> bytes:
+        parts = []
+        for table in metadata.sorted_tables:
+            for (row,) in await base.rows(f"SELECT t::text FROM {table.name} t"):
+                parts.append(row.encode())
+            for column in table.columns:
+                if column.type.python_type is bytes:
+                    asked = f"SELECT {column.name} FROM {table.name}"
+                    parts += [value for (value,) in await base.rows(asked) if value]
+        return b"\n".join(parts)
+
+    async with opened(url, break_it=break_it, mend_it=mend_it, dump=dump, clock=clock) as base:
+        tables = ", ".join(table.name for table in metadata.sorted_tables)
+        await base.execute(f"TRUNCATE {tables}")
+        try:
+            yield base
+        finally:
+            await mend_it()
+
+
+def migrated(url: str) -> None:
+    """Bring a new database up to date, from a program with or without an event loop."""
+
+    async def work() -> None:
+        database = Database(read_database_url(url))
+        try:
+            await migrate(database)
+        finally:
+            await database.close()
+
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(work())
+        except BaseException as error:  # noqa: BLE001 - told to whoever started the thread
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+
+
+def sqlite_template(folder: Path) -> Path:
+    """Make an empty, migrated database in a file, to be copied."""
+    path = folder / "template.db"
+    migrated(f"sqlite:///{path}")
+    assert not path.with_name("template.db-wal").exists()
+    return path
