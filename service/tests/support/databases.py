@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from service.tests.support import values
+from service.tests.support.fakes import FakeClock
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,8 +29,6 @@ from keyturn_service.domain.connect_session import SessionStatus
 from keyturn_service.domain.ids import ConnectSessionId, SpoolId
 from keyturn_service.ports import Clock, StoreUnavailable
 from keyturn_service.vault.vault import Vault
-from service.tests.support import values
-from service.tests.support.fakes import FakeClock
 
 _KEY: Final = bytes(range(32))
 
@@ -190,10 +190,8 @@ async def postgres_base(
 
     async def break_it() -> None:
         await asyncio.to_thread(execute, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        await asyncio.to_thread(
-            execute,
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
-        )
+        sessions = f"pg_stat_activity WHERE datname = '{name}'"
+        await asyncio.to_thread(execute, f"SELECT pg_terminate_backend(pid) FROM {sessions}")  # noqa: S608 - ours
 
     async def mend_it() -> None:
         await asyncio.to_thread(execute, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
@@ -201,11 +199,11 @@ async def postgres_base(
     async def dump() -> bytes:
         parts = []
         for table in metadata.sorted_tables:
-            for (row,) in await base.rows(f"SELECT t::text FROM {table.name} t"):
+            for (row,) in await base.rows(f"SELECT t::text FROM {table.name} t"):  # noqa: S608 - ours
                 parts.append(row.encode())
             for column in table.columns:
                 if column.type.python_type is bytes:
-                    asked = f"SELECT {column.name} FROM {table.name}"
+                    asked = f"SELECT {column.name} FROM {table.name}"  # noqa: S608 - ours
                     parts += [value for (value,) in await base.rows(asked) if value]
         return b"\n".join(parts)
 

@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
+from service.tests.support import values
+
 from keyturn_core.oauth.token_answer import TokenAnswer
 from keyturn_core.salesforce.auth_configuration import AuthConfiguration
 from keyturn_core.salesforce.hosts import Origin
@@ -30,7 +32,6 @@ from keyturn_service.ports import (
     OrgCall,
     OrgUnreachable,
 )
-from service.tests.support import values
 
 
 class FakeClock:
