@@ -60,6 +60,7 @@ EVERYTHING = (
     "integration",
     "acceptance",
     "real-clients",
+    "fault",
 )
 
 

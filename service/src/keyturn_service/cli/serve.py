@@ -8,14 +8,14 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import click
 import uvicorn
 import uvloop
 
-from keyturn_service.bootstrap import CannotStart, open_house
+from keyturn_service.bootstrap import CannotStart, Parts, open_house
 from keyturn_service.cli.logs import log_to_stderr
 from keyturn_service.settings import Settings, SettingsRefused, read_settings
 
@@ -39,7 +39,7 @@ def serve(*, as_json: bool, from_dev: bool) -> None:
     try:
         settings = _settings(from_dev=from_dev)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, as_json=as_json, until_stdin_ends=from_dev))
+            runner.run(run_replica(settings, as_json=as_json, until_stdin_ends=from_dev))
     except (SettingsRefused, CannotStart) as error:
         click.echo(f"keyturn serve: {error}", err=True)
         sys.exit(1)
@@ -52,10 +52,21 @@ def _settings(*, from_dev: bool) -> Settings:
     return read_settings(dev_world=json.loads(sys.stdin.readline()))
 
 
-async def _serve(settings: Settings, *, as_json: bool, until_stdin_ends: bool) -> None:
+async def run_replica(
+    settings: Settings,
+    *,
+    as_json: bool,
+    until_stdin_ends: bool,
+    between: Callable[[Parts], Parts] = lambda parts: parts,
+) -> None:
+    """Serve until told to stop. `between` may put something between use cases and adapters.
+
+    Raises:
+        CannotStart: a port is taken, or the house cannot be opened.
+    """
     told = asyncio.Event()
     with _told_to_stop(told, watch_stdin=until_stdin_ends):
-        async with open_house(settings) as house:
+        async with open_house(settings, between=between) as house:
             servers = [_Server(config) for config in _configs(settings, house.app)]
             serving = [asyncio.create_task(server.serve()) for server in servers]
             try:

@@ -1,0 +1,95 @@
+"""A replica that is killed at one awaited call, or that writes down which calls there are.
+
+Started as a program with one line of JSON on standard input: `settings`, `dev_world`, `arm`
+(a file whose being there arms it), `record` (a file to write the calls to) and `kill_at`
+(`<call>:before` or `<call>:after`, or null).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import partial
+from inspect import iscoroutinefunction
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from keyturn_service.bootstrap import Parts
+from keyturn_service.cli.logs import log_to_stderr
+from keyturn_service.cli.serve import run_replica
+from keyturn_service.settings import read_settings
+
+WATCHED_STORES = ("tokens", "leases", "connections", "revocations")
+WATCHED = ("spool", "audit", "endpoint", "directory")
+# What the background rounds ask all the time; not part of a refresh.
+ROUNDS = frozenset({"spool.undelivered", "spool.purge", "revocations.claim_due"})
+
+
+class Watched:
+    """A port with something before and after each of its awaited calls."""
+
+    def __init__(self, name: str, port: Any, met: Callable[[str, str], None]) -> None:
+        self._name = name
+        self._port = port
+        self._met = met
+
+    def __getattr__(self, method: str) -> Any:
+        """Return the port's own member, a call of it watched."""
+        found = getattr(self._port, method)
+        if not iscoroutinefunction(found):
+            return found
+        return partial(self._call, f"{self._name}.{method}", found)
+
+    async def _call(self, name: str, call: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        if name == "audit.record":
+            name += f"({args[0].type})"
+        self._met(name, "before")
+        answer = await call(*args, **named)
+        self._met(name, "after")
+        return answer
+
+
+def watch(given: dict[str, Any]) -> Callable[[Parts], Parts]:
+    """Return what goes between use cases and adapters."""
+    arm = Path(given["arm"])
+    record = Path(given["record"])
+
+    def met(name: str, when: str) -> None:
+        if name in ROUNDS or not arm.exists():
+            return
+        if given["kill_at"] == f"{name}:{when}":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if when == "before":
+            with record.open("a") as file:
+                file.write(name + "\n")
+
+    def between(parts: Parts) -> Parts:
+        stores = replace(
+            parts.stores,
+            **{name: Watched(name, getattr(parts.stores, name), met) for name in WATCHED_STORES},
+        )
+        ports = {name: Watched(name, getattr(parts, name), met) for name in WATCHED}
+        known = {field.name for field in fields(parts)}
+        return replace(parts, stores=stores, **{n: p for n, p in ports.items() if n in known})
+
+    return between
+
+
+def main() -> None:
+    """Serve until told to stop, or killed."""
+    given = json.loads(sys.stdin.readline())
+    log_to_stderr()
+    settings = read_settings(**given["settings"], dev_world=given["dev_world"])
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run_replica(settings, as_json=True, until_stdin_ends=True, between=watch(given)))
+
+
+if __name__ == "__main__":
+    main()
