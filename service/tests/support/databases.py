@@ -92,6 +92,26 @@ class Base:
             found = await connection.execute(text(statement), parameters)
             return [tuple(row) for row in found]
 
+    async def refuse(self, change: str, table: str) -> None:
+        """Have the database refuse an `INSERT`, `UPDATE` or `DELETE` of a table's rows."""
+        refusing = f"CREATE TRIGGER refusing BEFORE {change} ON {table}"
+        if self.database.is_sqlite:
+            await self.execute(f"{refusing} BEGIN SELECT RAISE(ABORT, 'refused'); END")
+            return
+        await self.execute(
+            "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN RAISE integrity_constraint_violation; END'"
+        )
+        await self.execute(f"{refusing} FOR EACH ROW EXECUTE FUNCTION refuse()")
+
+    async def allow(self, table: str) -> None:
+        """Take the refusal away."""
+        await self.execute(
+            "DROP TRIGGER refusing"
+            if self.database.is_sqlite
+            else f"DROP TRIGGER refusing ON {table}"
+        )
+
     async def with_workspace(self) -> None:
         """Keep two workspaces and an app."""
         await self.stores.workspaces.ensure(values.workspace())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, func, or_, select, tuple_, update
 
@@ -19,6 +20,8 @@ from keyturn_service.adapters.sql.types import as_of, from_micros, to_micros
 from keyturn_service.domain.connection import Connection, ConnectionState
 from keyturn_service.domain.ids import AppId, ConnectionId, WorkspaceId
 from keyturn_service.ports import ConnectionFilter, Page
+
+_CURSOR: Final = re.compile(r"(?P<micros>[0-9]{1,16}):(?P<id>[0-9A-Za-z_]{1,64})")  # year 2286
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ def _read_cursor(cursor: str) -> tuple[datetime, str]:
         ValueError: the cursor is not one of ours.
     """
     padded = cursor + "=" * (-len(cursor) % 4)
-    micros, colon, connection_id = base64.urlsafe_b64decode(padded).decode().partition(":")
-    if not colon or not micros.isdecimal() or len(micros) > len(str(2**62)) - 1:
+    match = _CURSOR.fullmatch(base64.urlsafe_b64decode(padded).decode())
+    if match is None:
         raise ValueError("not a cursor of ours")
-    return from_micros(int(micros)), connection_id
+    return from_micros(int(match["micros"])), match["id"]

@@ -1,0 +1,433 @@
+"""`ports.ConnectSessions`: sessions, their code verifiers and pending grants."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from service.tests.support.databases import Base
+from service.tests.support.values import (
+    CONNECTION,
+    HOUR,
+    ORG,
+    OTHER_WORKSPACE,
+    SESSION,
+    START,
+    VERIFIER,
+    WORKSPACE,
+    authorization,
+    awaiting,
+    connection,
+    grant,
+    hash_of,
+    pending,
+    revocation,
+    session,
+    tokens,
+    user,
+)
+from sqlalchemy.exc import IntegrityError
+
+from keyturn_core.salesforce.hosts import Environment, Origin
+from keyturn_core.secrets import AccessToken, CodeVerifier
+from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
+from keyturn_service.domain.connection import ConnectionState
+from keyturn_service.domain.ids import ConnectionId, ConnectSessionId
+from keyturn_service.ports import PendingGrant, StaleWrite, StoreUnavailable
+
+SECOND = ConnectSessionId("cs_two")
+
+
+def completed(waiting: ConnectSession) -> ConnectSession:
+    """Return the kept session as a confirmation leaves it."""
+    return replace(
+        waiting, status=SessionStatus.COMPLETED, confirmation_hash=None, version=waiting.version + 1
+    )
+
+
+async def waiting_session(base: Base) -> ConnectSession:
+    """Keep a session with a pending grant for a new connection."""
+    sessions = base.stores.connect_sessions
+    await sessions.add(awaiting())
+    assert await sessions.await_confirmation(awaiting(), grant(), new_connection=pending())
+    return awaiting()
+
+
+async def waiting_again(base: Base) -> ConnectSession:
+    """Keep a session with a pending grant for the connection that is in force."""
+    again = awaiting(id=SECOND, link_hash=hash_of("two"), authorization=None)
+    await base.stores.connect_sessions.add(again)
+    assert await base.stores.connect_sessions.await_confirmation(
+        again, grant(session_id=SECOND), new_connection=None
+    )
+    return again
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        session(),
+        session(
+            environment=Environment.SANDBOX,
+            login_url=Origin("https://globex.my.salesforce.com"),
+            reauthorizes=CONNECTION,
+            delivery=Delivery.SHARED,
+            return_url="https://app.acme.example/søk?q=東京&x=%20",
+        ),
+        session(status=SessionStatus.AUTHORIZING, authorization=authorization(environment=None)),
+        awaiting(user=user(email=None), org_name=None),
+        awaiting().failed("access_denied"),
+    ],
+)
+async def test_a_session_comes_back_as_it_was_kept(base: Base, kept: ConnectSession) -> None:
+    """Every part of it, at every step, to the microsecond."""
+    await base.stores.connect_sessions.add(kept)
+
+    assert await base.stores.connect_sessions.get(WORKSPACE, SESSION) == kept
+
+
+async def test_a_session_is_found_in_its_workspace_only(base: Base) -> None:
+    """Another workspace has no such session, nor is there any other."""
+    await base.stores.connect_sessions.add(session())
+
+    assert await base.stores.connect_sessions.get(OTHER_WORKSPACE, SESSION) is None
+    assert await base.stores.connect_sessions.get(WORKSPACE, SECOND) is None
+
+
+async def test_a_session_is_found_by_its_link_and_its_state(base: Base) -> None:
+    """By the keyed hashes alone, and not before it went to Salesforce."""
+    sessions = base.stores.connect_sessions
+    await sessions.add(session())
+
+    assert await sessions.by_link(hash_of("link")) == session()
+    assert await sessions.by_link(hash_of("another")) is None
+    assert await sessions.by_state(hash_of("state")) is None
+
+    gone = session(status=SessionStatus.AUTHORIZING, authorization=authorization())
+    assert await sessions.replace(gone)
+    assert await sessions.by_state(hash_of("state")) == replace(gone, version=2)
+
+
+async def test_a_new_trip_makes_the_old_state_unknown(base: Base) -> None:
+    """Whoever presses Connect again uses a `state` of its own."""
+    sessions = base.stores.connect_sessions
+    first = session(status=SessionStatus.AUTHORIZING, authorization=authorization())
+    await sessions.add(first)
+
+    again = replace(first, authorization=authorization(state_hash=hash_of("another")))
+    assert await sessions.replace(again)
+
+    assert await sessions.by_state(hash_of("state")) is None
+    assert await sessions.by_state(hash_of("another")) is not None
+
+
+async def test_two_sessions_have_two_links(base: Base) -> None:
+    """A link names one session."""
+    await base.stores.connect_sessions.add(session())
+
+    with pytest.raises(IntegrityError):
+        await base.stores.connect_sessions.add(session(id=SECOND))
+
+
+async def test_a_replacement_of_an_older_version_changes_nothing(base: Base) -> None:
+    """Who comes second is told so."""
+    sessions = base.stores.connect_sessions
+    await sessions.add(session())
+    assert await sessions.replace(session(customer_id="first"))
+
+    assert not await sessions.replace(session(customer_id="second"))
+
+    kept = await sessions.get(WORKSPACE, SESSION)
+    assert kept is not None
+    assert (kept.customer_id, kept.version) == ("first", 2)
+
+
+async def test_of_many_replacements_at_once_one_is_kept(base: Base) -> None:
+    """However many browsers press Connect at the same moment."""
+    sessions = base.stores.connect_sessions
+    await sessions.add(session())
+
+    kept = await asyncio.gather(*(sessions.replace(session()) for _ in range(6)))
+
+    assert sorted(kept) == [False] * 5 + [True]
+
+
+async def test_a_verifier_is_taken_once(base: Base) -> None:
+    """It is kept with the trip and forgotten with the first taking."""
+    sessions = base.stores.connect_sessions
+    await sessions.add(session())
+    assert await sessions.replace(session(), verifier=CodeVerifier(VERIFIER))
+
+    assert await sessions.take_verifier(SESSION) == CodeVerifier(VERIFIER)
+    assert await sessions.take_verifier(SESSION) is None
+    assert await sessions.take_verifier(SECOND) is None
+
+
+async def test_of_many_that_take_the_verifier_at_once_one_has_it(base: Base) -> None:
+    """An authorization code is exchanged once, however often its answer comes."""
+    sessions = base.stores.connect_sessions
+    await sessions.add(session())
+    await sessions.replace(session(), verifier=CodeVerifier(VERIFIER))
+
+    async with base.replica("spool_two") as other:
+        taken = await asyncio.gather(
+            *(
+                stores.connect_sessions.take_verifier(SESSION)
+                for stores in (base.stores, other)
+                for _ in range(3)
+            )
+        )
+
+    assert len([verifier for verifier in taken if verifier is not None]) == 1
+
+
+async def test_a_verifier_of_a_lost_race_is_not_kept(base: Base) -> None:
+    """The verifier belongs to the trip that was kept."""
+    sessions = base.stores.connect_sessions
+    await sessions.add(session())
+    await sessions.replace(session(), verifier=CodeVerifier(VERIFIER))
+
+    assert not await sessions.replace(session(), verifier=CodeVerifier("x" * 43))
+
+    assert await sessions.take_verifier(SESSION) == CodeVerifier(VERIFIER)
+
+
+@pytest.mark.parametrize(
+    "kept", [grant(), grant(refresh_token=None, org_name=None, user=user(email=None))]
+)
+async def test_a_pending_grant_comes_back_opened(base: Base, kept: PendingGrant) -> None:
+    """With its tokens, and the new connection beside it as pending."""
+    sessions = base.stores.connect_sessions
+    await sessions.add(awaiting())
+
+    assert await sessions.await_confirmation(awaiting(), kept, new_connection=pending())
+
+    assert await sessions.pending_grant(SESSION) == kept
+    assert await base.stores.connections.get(WORKSPACE, CONNECTION) == pending()
+    found = await sessions.get(WORKSPACE, SESSION)
+    assert found == awaiting(version=2)
+
+
+async def test_there_may_be_no_pending_grant(base: Base) -> None:
+    """Neither for a session without one, nor for no session."""
+    await base.stores.connect_sessions.add(session())
+
+    assert await base.stores.connect_sessions.pending_grant(SESSION) is None
+    assert await base.stores.connect_sessions.pending_grant(SECOND) is None
+
+
+async def test_a_grant_that_comes_second_is_not_kept(base: Base) -> None:
+    """Neither it nor its connection: somebody was first with the session."""
+    sessions = base.stores.connect_sessions
+    await sessions.add(awaiting())
+    await sessions.replace(awaiting())
+
+    assert not await sessions.await_confirmation(awaiting(), grant(), new_connection=pending())
+
+    assert await sessions.pending_grant(SESSION) is None
+    assert await base.stores.connections.get(WORKSPACE, CONNECTION) is None
+
+
+async def test_awaiting_a_confirmation_is_all_or_nothing(base: Base) -> None:
+    """Where the connection cannot be kept, neither grant nor step is."""
+    sessions = base.stores.connect_sessions
+    await sessions.add(awaiting())
+    await base.refuse("INSERT", "connections")
+
+    with pytest.raises(IntegrityError):
+        await sessions.await_confirmation(awaiting(), grant(), new_connection=pending())
+
+    await base.allow("connections")
+    assert await sessions.pending_grant(SESSION) is None
+    assert await sessions.get(WORKSPACE, SESSION) == awaiting()
+
+
+async def test_a_confirmation_puts_the_grant_in_force(base: Base) -> None:
+    """Connection, token set and session change together; nothing was superseded."""
+    waiting = await waiting_session(base)
+    sessions = base.stores.connect_sessions
+
+    superseded = await sessions.confirm(completed(waiting), connection(), tokens())
+
+    assert superseded is None
+    assert await base.stores.tokens.load(CONNECTION) == (connection(), tokens())
+    assert await sessions.pending_grant(SESSION) is None
+    kept = await sessions.get(WORKSPACE, SESSION)
+    assert kept is not None
+    assert (kept.status, kept.version) == (SessionStatus.COMPLETED, 3)
+
+
+async def test_a_confirmation_is_done_once(base: Base) -> None:
+    """Of two that come at once, one is told that it came too late."""
+    waiting = await waiting_session(base)
+    sessions = base.stores.connect_sessions
+    done = completed(waiting)
+
+    ended = await asyncio.gather(
+        sessions.confirm(done, connection(), tokens()),
+        sessions.confirm(done, connection(), tokens()),
+        return_exceptions=True,
+    )
+
+    assert sorted(type(one).__name__ for one in ended) == ["NoneType", "StaleWrite"]
+    assert await base.stores.tokens.load(CONNECTION) == (connection(), tokens())
+
+
+async def test_a_reauthorization_returns_what_was_in_force(base: Base) -> None:
+    """The earlier token set comes back, to be revoked; the new one serves."""
+    await base.with_connection()
+    again = await waiting_again(base)
+    made = connection(generation=2, authorized_at=START + HOUR)
+    new = tokens(generation=2, access_token=AccessToken("new"), refresh_token=None)
+
+    superseded = await base.stores.connect_sessions.confirm(completed(again), made, new)
+
+    assert superseded == tokens()
+    assert await base.stores.tokens.load(CONNECTION) == (made, new)
+
+
+async def test_a_confirmation_after_a_refresh_changes_nothing(base: Base) -> None:
+    """The connection changed meanwhile: whoever confirms has to look again."""
+    await base.with_connection()
+    again = await waiting_again(base)
+    stale = connection(generation=1)
+
+    with pytest.raises(StaleWrite):
+        await base.stores.connect_sessions.confirm(completed(again), stale, tokens())
+
+    assert await base.stores.tokens.load(CONNECTION) == (connection(), tokens())
+    assert await base.stores.connect_sessions.pending_grant(SECOND) is not None
+
+
+async def test_a_confirmation_is_all_or_nothing(base: Base) -> None:
+    """Where the tokens cannot be kept, session and connection stay as they were."""
+    waiting = await waiting_session(base)
+    sessions = base.stores.connect_sessions
+    await base.refuse("INSERT", "token_sets")
+
+    with pytest.raises(IntegrityError):
+        await sessions.confirm(completed(waiting), connection(), tokens())
+
+    await base.allow("token_sets")
+    assert await sessions.pending_grant(SESSION) == grant()
+    assert await base.stores.connections.get(WORKSPACE, CONNECTION) == pending()
+    assert await sessions.confirm(completed(waiting), connection(), tokens()) is None
+
+
+async def test_reauthorizing_ends_a_running_end(base: Base) -> None:
+    """A connection that was being disconnected serves again; the old job does not end it."""
+    await base.with_connection()
+    await base.stores.revocations.add(revocation(), [tokens().access_token])
+    again = await waiting_again(base)
+    made = connection(generation=2)
+    new = tokens(generation=2)
+    await base.stores.connect_sessions.confirm(completed(again), made, new)
+
+    await base.stores.revocations.done(revocation(), problem=None)
+
+    serving = await base.stores.serving.read(CONNECTION, key_hash=b"")
+    assert (serving.connection, serving.tokens, serving.ending) == (made, new, False)
+
+
+async def test_a_dropped_grant_is_returned_once(base: Base) -> None:
+    """Its connection, which nobody confirmed, is revoked; the session keeps why it ended."""
+    waiting = await waiting_session(base)
+    sessions = base.stores.connect_sessions
+    expired = replace(waiting, version=2).failed("session_expired")
+
+    dropped = await asyncio.gather(sessions.drop_pending(expired), sessions.drop_pending(expired))
+
+    assert [one for one in dropped if one is not None] == [grant()]
+    kept = await base.stores.connections.get(WORKSPACE, CONNECTION)
+    assert kept == pending(state=ConnectionState.REVOKED, problem="session_expired")
+    ended = await sessions.get(WORKSPACE, SESSION)
+    assert ended is not None
+    assert (ended.status, ended.problem) == (SessionStatus.EXPIRED, "session_expired")
+
+
+async def test_dropping_a_reauthorization_leaves_the_connection_in_force(base: Base) -> None:
+    """Only a connection that was pending on the grant ends with it."""
+    await base.with_connection()
+    again = await waiting_again(base)
+
+    dropped = await base.stores.connect_sessions.drop_pending(
+        replace(again, version=2).failed("session_expired")
+    )
+
+    assert dropped == grant(session_id=SECOND)
+    assert await base.stores.tokens.load(CONNECTION) == (connection(), tokens())
+
+
+async def test_a_grant_is_not_dropped_by_who_comes_second(base: Base) -> None:
+    """A confirmed grant, an older version, or none: nothing happens."""
+    waiting = await waiting_session(base)
+    sessions = base.stores.connect_sessions
+
+    assert await sessions.drop_pending(waiting.failed("session_expired")) is None
+    assert await sessions.pending_grant(SESSION) == grant()
+
+    await sessions.confirm(completed(waiting), connection(), tokens())
+    late = replace(waiting, version=3).failed("session_expired")
+    assert await sessions.drop_pending(late) is None
+    assert await sessions.drop_pending(session(id=SECOND)) is None
+    assert await base.stores.tokens.load(CONNECTION) == (connection(), tokens())
+
+
+async def test_overdue_sessions_are_found_by_the_end_of_their_step(base: Base) -> None:
+    """The link's, the trip's, the confirmation's; oldest first, and only so many."""
+    sessions = base.stores.connect_sessions
+    await sessions.add(session())
+    trip = authorization(state_hash=hash_of("state"), expires_at=START + timedelta(minutes=15))
+    authorizing = session(
+        id=SECOND,
+        link_hash=hash_of("two"),
+        status=SessionStatus.AUTHORIZING,
+        authorization=trip,
+    )
+    await sessions.add(authorizing)
+    waiting = awaiting(
+        id=ConnectSessionId("cs_three"), link_hash=hash_of("three"), authorization=None
+    )
+    await sessions.add(waiting)
+
+    async def overdue(minutes: int, limit: int = 10) -> list[str]:
+        found = await sessions.overdue(START + timedelta(minutes=minutes), limit=limit)
+        return [one.id for one in found]
+
+    assert await overdue(9) == []
+    assert await overdue(10) == ["cs_three"]
+    assert await overdue(15) == ["cs_three", "cs_two"]
+    assert await overdue(30) == ["cs_three", "cs_two", "cs_one"]
+    assert await overdue(30, limit=2) == ["cs_three", "cs_two"]
+
+
+async def test_a_session_whose_end_is_kept_is_not_overdue(base: Base) -> None:
+    """It is looked at once."""
+    sessions = base.stores.connect_sessions
+    await sessions.add(session())
+    assert await sessions.replace(session().failed("session_expired"))
+
+    assert await sessions.overdue(START + 10 * HOUR, limit=10) == []
+
+
+async def test_a_silent_database_is_told_apart_from_no_session(base: Base) -> None:
+    """A link is not called unknown because nobody could look."""
+    await base.break_it()
+
+    with pytest.raises(StoreUnavailable):
+        await base.stores.connect_sessions.by_link(hash_of("link"))
+    with pytest.raises(StoreUnavailable):
+        await base.stores.connect_sessions.add(session())
+
+
+async def test_the_session_names_the_org_that_was_seen(base: Base) -> None:
+    """What a shared delivery shows to the user who asked."""
+    await waiting_session(base)
+
+    kept = await base.stores.connect_sessions.get(WORKSPACE, SESSION)
+
+    assert kept is not None
+    assert (kept.org_id, kept.org_name, kept.user) == (ORG, "Globex", user())
+    assert kept.connection_id == ConnectionId("con_one")

@@ -1,0 +1,231 @@
+"""`ports.Connections`: connections in pages, counted, searched and changed."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from service.tests.support.databases import Base
+from service.tests.support.values import (
+    APP,
+    CONNECTION,
+    HOUR,
+    ORG,
+    OTHER_ORG,
+    OTHER_WORKSPACE,
+    START,
+    WORKSPACE,
+    app,
+    connection,
+    user,
+)
+
+from keyturn_core.salesforce.hosts import Environment, Origin
+from keyturn_service.domain.connection import ConnectionState
+from keyturn_service.domain.ids import AppId, ConnectionId, CustomerId
+from keyturn_service.ports import ConnectionFilter, StoreUnavailable
+
+ALL = ConnectionFilter()
+
+
+async def ids(base: Base, asked: ConnectionFilter = ALL, *, page: int = 10) -> list[str]:
+    """Return the ids of all connections that are asked for, over all pages."""
+    found: list[str] = []
+    cursor = None
+    while True:
+        got = await base.stores.connections.list(WORKSPACE, asked, limit=page, cursor=cursor)
+        assert len(got.items) <= page
+        found += [one.id for one in got.items]
+        cursor = got.next_cursor
+        if cursor is None:
+            return found
+
+
+async def test_a_connection_is_found_in_its_workspace_only(base: Base) -> None:
+    """Another workspace has no such connection."""
+    await base.with_connection()
+
+    assert await base.stores.connections.get(WORKSPACE, CONNECTION) == connection()
+    assert await base.stores.connections.get(OTHER_WORKSPACE, CONNECTION) is None
+    assert await base.stores.connections.get(WORKSPACE, ConnectionId("con_two")) is None
+    other = await base.stores.connections.list(OTHER_WORKSPACE, ALL, limit=9, cursor=None)
+    assert list(other.items) == []
+    assert await base.stores.connections.count(OTHER_WORKSPACE, ALL) == 0
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 5, 6])
+async def test_pages_give_every_connection_once_oldest_first(base: Base, page: int) -> None:
+    """Also where several were made at the same moment."""
+    ages = {"con_e": 0, "con_b": 1, "con_a": 1, "con_d": 2, "con_c": 3}
+    for name, age in ages.items():
+        made_at = START + age * timedelta(microseconds=1)
+        await base.with_connection(id=ConnectionId(name), created_at=made_at)
+
+    assert await ids(base, page=page) == ["con_e", "con_a", "con_b", "con_d", "con_c"]
+    assert await base.stores.connections.count(WORKSPACE, ALL) == 5
+
+
+async def test_a_full_last_page_says_that_it_is_the_last(base: Base) -> None:
+    """No cursor leads to an empty page."""
+    await base.with_connection()
+
+    page = await base.stores.connections.list(WORKSPACE, ALL, limit=1, cursor=None)
+
+    assert page.next_cursor is None
+
+
+async def test_a_connection_made_between_two_pages_is_not_missed(base: Base) -> None:
+    """A cursor names a place, not a number."""
+    await base.with_connection()
+    await base.with_connection(id=ConnectionId("con_two"), created_at=START + HOUR)
+    first = await base.stores.connections.list(WORKSPACE, ALL, limit=1, cursor=None)
+    await base.with_connection(id=ConnectionId("con_zero"), created_at=START - HOUR)
+
+    second = await base.stores.connections.list(WORKSPACE, ALL, limit=9, cursor=first.next_cursor)
+
+    assert [one.id for one in second.items] == ["con_two"]
+
+
+def _sealed(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "x",
+        "nonsense",
+        "é",
+        "====",
+        _sealed("1"),
+        _sealed("x:con_one"),
+        _sealed("-1:con_one"),
+        _sealed("٣:con_one"),
+        _sealed("9" * 30 + ":con_one"),
+        _sealed("999999999999999999:con_one"),
+        _sealed("1:con\0one"),
+        _sealed("1:"),
+        base64.urlsafe_b64encode(b"\xff\xfe:").decode(),
+    ],
+)
+async def test_a_cursor_that_is_not_ours_is_refused(base: Base, cursor: str) -> None:
+    """As a value that is wrong, not as a fault of the database."""
+    with pytest.raises(ValueError, match=r"."):
+        await base.stores.connections.list(WORKSPACE, ALL, limit=1, cursor=cursor)
+
+
+async def test_a_cursor_without_its_padding_is_ours(base: Base) -> None:
+    """Cursors of every length are read back."""
+    for number in range(4):
+        name = ConnectionId("con_" + "x" * number)
+        await base.with_connection(id=name, created_at=START + number * HOUR)
+
+    assert len(await ids(base, page=1)) == 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (ConnectionFilter(customer_id=CustomerId("initech")), ["con_b"]),
+        (ConnectionFilter(customer_id=CustomerId("nobody")), []),
+        (ConnectionFilter(state=ConnectionState.UNCERTAIN), ["con_b"]),
+        (ConnectionFilter(environment=Environment.SANDBOX), ["con_a"]),
+        (ConnectionFilter(org_id=OTHER_ORG), ["con_b"]),
+        (ConnectionFilter(app_id=APP), ["con_a", "con_b"]),
+        (ConnectionFilter(app_id=AppId("app_two")), []),
+        (
+            ConnectionFilter(state=ConnectionState.ACTIVE, environment=Environment.PRODUCTION),
+            [],
+        ),
+        (ConnectionFilter(search="GLOBEX"), ["con_a"]),
+        (ConnectionFilter(search="ada@"), ["con_a"]),
+        (ConnectionFilter(search="peter.g"), ["con_b"]),
+        (ConnectionFilter(search="INITECH"), ["con_b"]),
+        (ConnectionFilter(search="100%"), ["con_b"]),
+        (ConnectionFilter(search="%"), ["con_b"]),
+        (ConnectionFilter(search="_"), []),
+        (ConnectionFilter(search="'; --"), []),
+        (ConnectionFilter(search=""), ["con_a", "con_b"]),
+    ],
+)
+async def test_only_what_is_asked_for_is_listed_and_counted(
+    base: Base, asked: ConnectionFilter, found: list[str]
+) -> None:
+    """Exact where a field is named; part of a name, any case, where text is searched."""
+    await base.with_connection(id=ConnectionId("con_a"), environment=Environment.SANDBOX)
+    await base.with_connection(
+        id=ConnectionId("con_b"),
+        customer_id=CustomerId("initech"),
+        org_id=OTHER_ORG,
+        org_name="Initech 100% pure",
+        state=ConnectionState.UNCERTAIN,
+        user=user(username="peter@init.example", email="Peter.Gibbons@init.example"),
+        created_at=START + HOUR,
+    )
+
+    assert await ids(base, asked, page=1) == found
+    assert await base.stores.connections.count(WORKSPACE, asked) == len(found)
+
+
+async def test_a_search_takes_a_missing_name_for_no_match(base: Base) -> None:
+    """A connection whose org may not be read is found by its other fields."""
+    await base.with_connection(org_name=None, user=user(email=None))
+
+    assert await ids(base, ConnectionFilter(search="ada@")) == [CONNECTION]
+    assert await ids(base, ConnectionFilter(search="none")) == []
+
+
+async def test_an_apps_connections_to_an_org_are_found(base: Base) -> None:
+    """Pending ones included, revoked ones not; not another app's, nor another org's."""
+    await base.stores.apps.add(app(id=AppId("app_two")))
+    await base.with_connection(id=ConnectionId("con_old"), state=ConnectionState.REVOKED)
+    await base.with_connection(id=ConnectionId("con_b"), created_at=START + HOUR)
+    await base.with_connection(id=ConnectionId("con_a"), state=ConnectionState.PENDING)
+    await base.with_connection(id=ConnectionId("con_other"), org_id=OTHER_ORG)
+    await base.with_connection(id=ConnectionId("con_app"), app_id=AppId("app_two"))
+
+    found = await base.stores.connections.of_org(APP, ORG)
+
+    assert [one.id for one in found] == ["con_a", "con_b"]
+
+
+async def test_a_change_touches_one_field_of_one_connection(base: Base) -> None:
+    """The rest, and every other connection, stays."""
+    await base.with_connection()
+    await base.with_connection(id=ConnectionId("con_two"))
+    moved = Origin("https://globex-two.my.salesforce.com")
+
+    await base.stores.connections.set_instance_url(CONNECTION, moved)
+    await base.stores.connections.set_keep_alive(CONNECTION, keep_alive=False)
+
+    kept = await base.stores.connections.get(WORKSPACE, CONNECTION)
+    assert kept == replace(connection(), instance_url=moved, keep_alive=False)
+    other = await base.stores.connections.get(WORKSPACE, ConnectionId("con_two"))
+    assert other == connection(id=ConnectionId("con_two"))
+
+
+async def test_the_latest_use_is_kept(base: Base) -> None:
+    """An earlier one that comes later changes nothing; one of nowhere neither."""
+    await base.with_connection()
+    connections = base.stores.connections
+
+    await connections.touch_used({CONNECTION: START + HOUR, ConnectionId("con_nowhere"): START})
+    await connections.touch_used({CONNECTION: START})
+    await connections.touch_used({})
+
+    kept = await connections.get(WORKSPACE, CONNECTION)
+    assert kept is not None
+    assert kept.last_used_at == START + HOUR
+
+
+async def test_a_silent_database_is_told_apart_from_no_connection(base: Base) -> None:
+    """Nobody reads "not found" out of silence."""
+    await base.break_it()
+
+    with pytest.raises(StoreUnavailable):
+        await base.stores.connections.get(WORKSPACE, CONNECTION)
+    with pytest.raises(StoreUnavailable):
+        await base.stores.connections.touch_used({CONNECTION: START})
