@@ -197,7 +197,7 @@ def _content(content: Mapping[str, Any]) -> str:
     return ", ".join(found) or "any"
 
 
-def _type(schema: Mapping[str, Any]) -> str:
+def _type(schema: Mapping[str, Any]) -> str:  # noqa: PLR0911 - one line a kind of schema
     """Return what a value may be, in a few words."""
     match schema:
         case {"$ref": str(ref)}:

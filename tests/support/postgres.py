@@ -43,6 +43,7 @@ class Server:
 
     url: str
     pid: int | None = None
+    folder: Path | None = None
     _number: Iterator[int] = field(default_factory=itertools.count)
 
     def create_database(self) -> str:
@@ -87,7 +88,9 @@ def running_postgres(*, fsync: bool = False) -> Iterator[Server]:
         process = _start(binaries, folder, port, fsync=fsync)
         try:
             server = Server(
-                url=f"postgresql://{_SUPERUSER}@127.0.0.1:{port}/postgres", pid=process.pid
+                url=f"postgresql://{_SUPERUSER}@127.0.0.1:{port}/postgres",
+                pid=process.pid,
+                folder=folder / "data",
             )
             _wait_for(server, process)
             yield server

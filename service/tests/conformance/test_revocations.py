@@ -1,0 +1,221 @@
+"""`ports.Revocations`: jobs that are retried until they are done."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from service.tests.support.databases import Base
+from service.tests.support.values import (
+    CONNECTION,
+    HOUR,
+    START,
+    WORKSPACE,
+    connection,
+    revocation,
+    tokens,
+)
+from sqlalchemy.exc import IntegrityError
+
+from keyturn_core.secrets import AccessToken, RefreshToken
+from keyturn_service.domain.connection import ConnectionState
+from keyturn_service.domain.ids import ConnectionId, RevocationId
+from keyturn_service.ports import Revocation, RevocationReason, StoreUnavailable
+
+TOKENS = [RefreshToken("refresh"), AccessToken("access")]
+UNTIL = START + timedelta(minutes=2)
+
+
+async def jobs(base: Base, count: int) -> list[str]:
+    """Keep jobs that end no connection; return their ids."""
+    names = [f"rev_{number}" for number in range(count)]
+    for number, name in enumerate(names):
+        due_at = START - timedelta(seconds=count - number)
+        job = revocation(id=RevocationId(name), ends_connection=False, due_at=due_at)
+        await base.stores.revocations.add(job, TOKENS)
+    return names
+
+
+@pytest.mark.parametrize("reason", list(RevocationReason))
+@pytest.mark.parametrize("kept", [TOKENS, TOKENS[:1], []])
+async def test_a_job_comes_back_with_its_tokens(
+    base: Base, reason: RevocationReason, kept: list[AccessToken | RefreshToken]
+) -> None:
+    """In their order and kinds, opened."""
+    job = revocation(reason=reason, ends_connection=False, connection_id=ConnectionId(""))
+
+    await base.stores.revocations.add(job, kept)
+
+    assert await base.stores.revocations.open(job.id) == (job, kept)
+    assert await base.stores.revocations.open(RevocationId("rev_none")) is None
+
+
+async def test_a_connection_serves_no_more_once_its_end_is_asked(base: Base) -> None:
+    """It is `ending` from that moment, whatever its state says."""
+    await base.with_connection()
+
+    await base.stores.revocations.add(revocation(), TOKENS)
+
+    serving = await base.stores.serving.read(CONNECTION, key_hash=b"")
+    assert serving.ending
+    assert serving.connection == connection()
+
+
+async def test_a_job_for_a_superseded_grant_leaves_the_connection(base: Base) -> None:
+    """It goes on serving, before the job is done and after."""
+    await base.with_connection()
+    job = revocation(ends_connection=False, reason=RevocationReason.SUPERSEDED)
+
+    await base.stores.revocations.add(job, TOKENS)
+    await base.stores.revocations.done(job, problem=None)
+
+    serving = await base.stores.serving.read(CONNECTION, key_hash=b"")
+    assert (serving.ending, serving.connection) == (False, connection())
+    assert serving.tokens == tokens()
+
+
+async def test_a_job_and_the_end_of_serving_are_kept_together(base: Base) -> None:
+    """Where the connection cannot be kept, there is no job either."""
+    await base.with_connection()
+    await base.refuse("UPDATE", "connections")
+
+    with pytest.raises(IntegrityError):
+        await base.stores.revocations.add(revocation(), TOKENS)
+
+    await base.allow("connections")
+    assert await base.stores.revocations.open(revocation().id) is None
+
+
+async def test_due_jobs_are_claimed_oldest_first(base: Base) -> None:
+    """Only so many, and those that are not due yet stay."""
+    names = await jobs(base, 4)
+    later = revocation(id=RevocationId("rev_later"), ends_connection=False, due_at=START + HOUR)
+    await base.stores.revocations.add(later, TOKENS)
+    claim = base.stores.revocations.claim_due
+
+    assert sorted(await claim(START, until=UNTIL, limit=3)) == names[:3]
+    assert list(await claim(START, until=UNTIL, limit=3)) == names[3:]
+    assert list(await claim(START, until=UNTIL, limit=3)) == []
+
+
+async def test_replicas_that_claim_at_once_get_different_jobs(base: Base) -> None:
+    """Each job goes to one of them, and none is left."""
+    names = await jobs(base, 12)
+    claimed: list[str] = []
+
+    async with base.replica("spool_two") as other:
+        while True:
+            taken = await asyncio.gather(
+                *(
+                    stores.revocations.claim_due(START, until=UNTIL, limit=2)
+                    for stores in (base.stores, other, base.stores, other)
+                )
+            )
+            claimed += [name for some in taken for name in some]
+            if not any(taken):
+                break
+
+    assert sorted(claimed) == sorted(names)
+
+
+async def test_a_job_whose_claimer_died_is_due_again(base: Base) -> None:
+    """At the time that it was put off to, and with its tokens."""
+    [name] = await jobs(base, 1)
+    claim = base.stores.revocations.claim_due
+    await claim(START, until=UNTIL, limit=9)
+
+    assert list(await claim(UNTIL - timedelta(microseconds=1), until=UNTIL, limit=9)) == []
+    assert list(await claim(UNTIL, until=UNTIL + HOUR, limit=9)) == [name]
+    opened = await base.stores.revocations.open(RevocationId(name))
+    assert opened is not None
+    assert opened[1] == TOKENS
+
+
+async def test_a_finished_job_forgets_its_tokens(base: Base) -> None:
+    """It can neither be opened nor claimed; its row holds no sealed value."""
+    await base.with_connection()
+    await base.stores.revocations.add(revocation(), TOKENS)
+
+    await base.stores.revocations.done(revocation(), problem=None)
+
+    assert await base.stores.revocations.open(revocation().id) is None
+    claimed = await base.stores.revocations.claim_due(START + HOUR, until=UNTIL, limit=9)
+    assert list(claimed) == []
+    assert await base.rows("SELECT tokens, due_at FROM revocations") == [(None, None)]
+
+
+async def test_a_finished_job_ends_its_connection(base: Base) -> None:
+    """The connection is `revoked` and has no token set any more."""
+    await base.with_connection()
+    await base.stores.revocations.add(revocation(), TOKENS)
+
+    await base.stores.revocations.done(revocation(), problem="grant_revoked")
+
+    kept = await base.stores.connections.get(WORKSPACE, CONNECTION)
+    assert kept == connection(state=ConnectionState.REVOKED, problem="grant_revoked")
+    assert await base.stores.tokens.load(CONNECTION) is None
+
+
+async def test_a_job_and_its_connection_end_together(base: Base) -> None:
+    """Where the token set cannot be forgotten, the job is still to be done."""
+    await base.with_connection()
+    await base.stores.revocations.add(revocation(), TOKENS)
+    await base.refuse("DELETE", "token_sets")
+
+    with pytest.raises(IntegrityError):
+        await base.stores.revocations.done(revocation(), problem=None)
+
+    await base.allow("token_sets")
+    assert await base.stores.revocations.open(revocation().id) == (revocation(), TOKENS)
+    kept = await base.stores.connections.get(WORKSPACE, CONNECTION)
+    assert kept == connection()
+
+
+async def test_finishing_a_job_twice_is_harmless(base: Base) -> None:
+    """Jobs are safe to run again."""
+    await base.with_connection()
+    await base.stores.revocations.add(revocation(), TOKENS)
+
+    await base.stores.revocations.done(revocation(), problem=None)
+    await base.stores.revocations.done(revocation(), problem=None)
+
+    kept = await base.stores.connections.get(WORKSPACE, CONNECTION)
+    assert kept == connection(state=ConnectionState.REVOKED)
+
+
+async def test_a_postponed_job_counts_its_attempts(base: Base) -> None:
+    """And is due at the time it was put off to."""
+    job: Revocation = revocation(ends_connection=False)
+    await base.stores.revocations.add(job, TOKENS)
+
+    await base.stores.revocations.postpone(job, due_at=START + HOUR)
+
+    opened = await base.stores.revocations.open(job.id)
+    assert opened == (replace(job, attempts=1, due_at=START + HOUR), TOKENS)
+    claim = base.stores.revocations.claim_due
+    assert list(await claim(START, until=UNTIL, limit=9)) == []
+    assert list(await claim(START + HOUR, until=UNTIL, limit=9)) == [job.id]
+
+
+async def test_a_finished_job_is_not_postponed(base: Base) -> None:
+    """A slow second claimer does not bring it back."""
+    job = revocation(ends_connection=False)
+    await base.stores.revocations.add(job, TOKENS)
+    await base.stores.revocations.done(job, problem=None)
+
+    await base.stores.revocations.postpone(job, due_at=START)
+
+    assert await base.stores.revocations.open(job.id) is None
+    assert list(await base.stores.revocations.claim_due(START, until=UNTIL, limit=9)) == []
+
+
+async def test_a_silent_database_is_told_apart_from_a_finished_job(base: Base) -> None:
+    """A grant is not called ended because nobody could look."""
+    await base.break_it()
+
+    with pytest.raises(StoreUnavailable):
+        await base.stores.revocations.open(revocation().id)
+    with pytest.raises(StoreUnavailable):
+        await base.stores.revocations.claim_due(START, until=UNTIL, limit=1)

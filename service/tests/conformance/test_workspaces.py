@@ -1,0 +1,182 @@
+"""`ports.Workspaces`, `ports.Apps`, and `vault.data_keys.DataKeys`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from service.tests.support.databases import Base
+from service.tests.support.values import (
+    APP,
+    CONSUMER_SECRET,
+    HOUR,
+    OTHER_WORKSPACE,
+    START,
+    WORKSPACE,
+    app,
+    consumer_secret,
+    workspace,
+)
+from sqlalchemy.exc import IntegrityError
+
+from keyturn_core.oauth.client import Client
+from keyturn_core.salesforce.hosts import Environment, Origin
+from keyturn_core.salesforce.scopes import Scope
+from keyturn_core.secrets import ConsumerSecret
+from keyturn_service.adapters.sql.workspaces import SqlDataKeys
+from keyturn_service.domain.app import Workspace
+from keyturn_service.domain.ids import AppId, WorkspaceId
+from keyturn_service.ports import StoreUnavailable
+from keyturn_service.vault.data_keys import DataKeyId, WrappedDataKey
+
+KEY = WrappedDataKey(
+    id=DataKeyId("dk_one"),
+    workspace_id="ws_keys",
+    key_id="kek_test",
+    wrapped=bytes(range(60)),
+    created_at=START,
+)
+
+
+async def test_every_workspace_is_listed(base: Base) -> None:
+    """Oldest first."""
+    older = Workspace(id=WorkspaceId("ws_old"), name="Prøve", created_at=START - HOUR)
+    await base.stores.workspaces.ensure(older)
+
+    listed = await base.stores.workspaces.all()
+
+    assert list(listed) == [older, workspace(), workspace(OTHER_WORKSPACE)]
+
+
+async def test_a_workspace_that_is_kept_stays_as_it_is(base: Base) -> None:
+    """Ensuring it again changes nothing, however many do it at once."""
+    renamed = Workspace(id=WORKSPACE, name="another", created_at=START + HOUR)
+
+    await asyncio.gather(*(base.stores.workspaces.ensure(renamed) for _ in range(3)))
+
+    assert list(await base.stores.workspaces.all()) == [workspace(), workspace(OTHER_WORKSPACE)]
+
+
+async def test_an_app_comes_back_as_it_was_kept(base: Base) -> None:
+    """In its workspace, and in no other."""
+    kept = app(
+        id=AppId("app_two"),
+        name="Zürich 🦊",
+        namespace=None,
+        callback_urls=("https://a.example/cb", "https://b.example/cb"),
+        return_origins=(),
+        scopes=frozenset({Scope("full")}),
+        login_hosts={Environment.SANDBOX: Origin("https://globex.my.salesforce.com")},
+        install_urls={Environment.PRODUCTION: "https://login.salesforce.com/packaging?p0=04t"},
+        allow_same_org=True,
+    )
+    await base.stores.apps.add(kept)
+
+    assert await base.stores.apps.get(WORKSPACE, AppId("app_two")) == kept
+    assert await base.stores.apps.get(OTHER_WORKSPACE, AppId("app_two")) is None
+    assert await base.stores.apps.get(WORKSPACE, AppId("app_three")) is None
+
+
+async def test_the_apps_of_a_workspace_are_listed(base: Base) -> None:
+    """Oldest first; another workspace's are not among them."""
+    older = app(id=AppId("app_z"), created_at=START - HOUR)
+    same = app(id=AppId("app_a"))
+    others = app(id=AppId("app_b"), workspace_id=OTHER_WORKSPACE)
+    for made in (older, same, others):
+        await base.stores.apps.add(made)
+
+    assert list(await base.stores.apps.list(WORKSPACE)) == [older, same, app()]
+    assert list(await base.stores.apps.list(OTHER_WORKSPACE)) == [others]
+
+
+async def test_an_app_belongs_to_a_workspace_that_is_kept(base: Base) -> None:
+    """There is no app of nobody."""
+    with pytest.raises(IntegrityError):
+        await base.stores.apps.add(app(id=AppId("app_two"), workspace_id=WorkspaceId("ws_none")))
+
+
+async def test_consumer_credentials_are_sealed_and_opened(base: Base) -> None:
+    """Until they are put there is no client; a second pair takes the place of the first."""
+    apps = base.stores.apps
+    assert await apps.client(APP) is None
+    assert await apps.client(AppId("app_none")) is None
+
+    await apps.put_consumer_credentials(app(), consumer_key="3MVG9", consumer_secret=SECRET)
+    assert await apps.client(APP) == Client(consumer_key="3MVG9", consumer_secret=SECRET)
+    kept = await apps.get(WORKSPACE, APP)
+    assert kept == app(consumer_key="3MVG9")
+
+    later = ConsumerSecret("another")
+    await apps.put_consumer_credentials(app(), consumer_key="3MVG8", consumer_secret=later)
+    assert await apps.client(APP) == Client(consumer_key="3MVG8", consumer_secret=later)
+
+
+SECRET = consumer_secret()
+
+
+async def test_changing_an_app_leaves_its_credentials(base: Base) -> None:
+    """Whoever changes a name has not read the secret and cannot lose it."""
+    apps = base.stores.apps
+    await apps.put_consumer_credentials(app(), consumer_key="3MVG9", consumer_secret=SECRET)
+
+    await apps.replace(app(name="Another", consumer_key=None, allow_same_org=True))
+
+    changed = await apps.get(WORKSPACE, APP)
+    assert changed == app(name="Another", consumer_key="3MVG9", allow_same_org=True)
+    client = await apps.client(APP)
+    assert client is not None
+    assert client.consumer_secret is not None
+    assert client.consumer_secret.reveal() == CONSUMER_SECRET
+
+
+async def test_without_a_database_there_is_no_app(base: Base) -> None:
+    """Silence is told apart from "no such app" and from "no credentials"."""
+    await base.break_it()
+
+    with pytest.raises(StoreUnavailable):
+        await base.stores.apps.get(WORKSPACE, APP)
+    with pytest.raises(StoreUnavailable):
+        await base.stores.apps.client(APP)
+    with pytest.raises(StoreUnavailable):
+        await base.stores.workspaces.ensure(workspace())
+
+
+async def test_a_data_key_comes_back_as_it_was_kept(base: Base) -> None:
+    """By its id, and as the newest of its workspace."""
+    keys = SqlDataKeys(base.database)
+
+    assert await keys.add(KEY) == KEY
+
+    assert await keys.get(KEY.id) == KEY
+    assert await keys.latest("ws_keys") == KEY
+    assert await keys.get(DataKeyId("dk_none")) is None
+    assert await keys.latest("ws_none") is None
+
+
+async def test_the_newest_data_key_seals(base: Base) -> None:
+    """An older one that is added later does not come back into use."""
+    keys = SqlDataKeys(base.database)
+    newest = WrappedDataKey(
+        id=DataKeyId("dk_new"),
+        workspace_id="ws_keys",
+        key_id="kek_test",
+        wrapped=b"\x00\xff",
+        created_at=START + HOUR,
+    )
+    await keys.add(newest)
+    await keys.add(KEY)
+
+    assert await keys.latest("ws_keys") == newest
+
+
+async def test_a_data_key_that_is_kept_wins(base: Base) -> None:
+    """Two first starts at once end with one key, and both know which."""
+    keys = SqlDataKeys(base.database)
+    other = WrappedDataKey(
+        id=KEY.id, workspace_id="ws_keys", key_id="kek_test", wrapped=b"other", created_at=START
+    )
+
+    first, second = await asyncio.gather(keys.add(KEY), keys.add(other))
+
+    assert first == second
+    assert await keys.get(KEY.id) == first

@@ -1,0 +1,49 @@
+"""Data keys at rest, and what their wrapping binds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyturn_service.vault.data_keys import KEY_BYTES, DataKeyId, WrappedDataKey, associated_data
+
+WRAPPED = WrappedDataKey(
+    id=DataKeyId("dk_1"),
+    workspace_id="ws_a",
+    key_id="kek_1",
+    wrapped=b"wrapped",
+    created_at=datetime(2026, 11, 24, tzinfo=UTC),
+)
+names = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=6)
+
+
+def test_the_bytes_name_key_and_workspace():
+    """They never change: what was wrapped under other bytes would not open any more."""
+    bound = b"keyturn-data-key-1\x00dk_1\x00ws_a"
+
+    assert associated_data(DataKeyId("dk_1"), "ws_a") == bound
+    assert WRAPPED.associated_data() == bound
+
+
+@given(one=st.tuples(names, names), other=st.tuples(names, names))
+def test_another_key_or_workspace_binds_other_bytes(one, other):
+    """Ids and workspaces hold no zero byte, so none runs over."""
+    same = associated_data(DataKeyId(one[0]), one[1]) == associated_data(
+        DataKeyId(other[0]), other[1]
+    )
+
+    assert same is (one == other)
+
+
+def test_keys_are_of_256_bits():
+    """As AES-256 wants them."""
+    assert KEY_BYTES == 32
+
+
+def test_a_wrapped_key_cannot_be_changed():
+    """A store hands out values, not records to edit."""
+    with pytest.raises(AttributeError):
+        WRAPPED.wrapped = b""

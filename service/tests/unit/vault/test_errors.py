@@ -1,0 +1,21 @@
+"""What can go wrong with a vault."""
+
+from __future__ import annotations
+
+import pytest
+
+from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
+
+
+def test_a_missing_key_is_named_for_the_operator():
+    """They have to bring that one back."""
+    error = KeyMissing("kek_old")
+
+    assert error.key_id == "kek_old"
+    assert str(error) == "the key source has no key kek_old"
+
+
+@pytest.mark.parametrize("kind", [CannotOpen, KeyMissing, KeySourceUnavailable])
+def test_none_stands_for_another(kind):
+    """Who catches one of them catches no other: each is mended differently."""
+    assert kind.__bases__ == (Exception,)

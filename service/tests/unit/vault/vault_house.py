@@ -1,0 +1,104 @@
+"""What a vault stands on, in memory: a store of data keys, and a key source that is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from service.tests.support.fakes import CountedRandomness, FakeClock
+
+from keyturn_service.adapters.key_sources.file import KeyFile
+from keyturn_service.vault.data_keys import DataKeyId, WrappedDataKey
+from keyturn_service.vault.errors import KeySourceUnavailable
+from keyturn_service.vault.vault import Vault
+
+OLD_KEY: Final = bytes(range(32))
+NEW_KEY: Final = bytes(range(32, 64))
+
+
+class MemoryDataKeys:
+    """Wrapped data keys in memory, with every promise of the port."""
+
+    def __init__(self) -> None:
+        self.kept: dict[DataKeyId, WrappedDataKey] = {}
+        self.reads: list[str] = []
+
+    async def latest(self, workspace_id: str) -> WrappedDataKey | None:
+        """Return the newest data key of a workspace."""
+        self.reads.append(workspace_id)
+        own = (key for key in self.kept.values() if key.workspace_id == workspace_id)
+        return max(own, key=lambda key: key.created_at, default=None)
+
+    async def get(self, data_key_id: DataKeyId) -> WrappedDataKey | None:
+        """Return a data key."""
+        self.reads.append(data_key_id)
+        return self.kept.get(data_key_id)
+
+    async def add(self, key: WrappedDataKey) -> WrappedDataKey:
+        """Keep a new data key and return it; where its id is kept already, return the kept one."""
+        return self.kept.setdefault(key.id, key)
+
+
+class WatchedKeySource:
+    """A key source that counts what it is asked, and may be away."""
+
+    def __init__(self, active: str, keys: Mapping[str, bytes], seed: str = "source") -> None:
+        self._inner = KeyFile(active, keys, CountedRandomness(seed))
+        self.wrapped: list[str] = []
+        self.unwrapped: list[str] = []
+        self.away = False
+
+    @property
+    def active_key_id(self) -> str:
+        """The id of the key that wraps from now on."""
+        return self._inner.active_key_id
+
+    async def wrap(self, key: bytes, *, associated_data: bytes) -> bytes:
+        """Wrap a key under the active key."""
+        self._answer()
+        self.wrapped.append(self.active_key_id)
+        return await self._inner.wrap(key, associated_data=associated_data)
+
+    async def unwrap(self, key_id: str, wrapped: bytes, *, associated_data: bytes) -> bytes:
+        """Return a key that was wrapped under `key_id`."""
+        self._answer()
+        self.unwrapped.append(key_id)
+        return await self._inner.unwrap(key_id, wrapped, associated_data=associated_data)
+
+    def _answer(self) -> None:
+        if self.away:
+            raise KeySourceUnavailable("away")
+
+
+def old_source(seed: str = "source") -> WatchedKeySource:
+    """Return a key source before its first rotation."""
+    return WatchedKeySource("kek_old", {"kek_old": OLD_KEY}, seed)
+
+
+def rotated_source() -> WatchedKeySource:
+    """Return the key source after a rotation: the old key is retired and kept."""
+    return WatchedKeySource("kek_new", {"kek_old": OLD_KEY, "kek_new": NEW_KEY}, "rotated")
+
+
+def forgetful_source() -> WatchedKeySource:
+    """Return a key source that has lost the old key."""
+    return WatchedKeySource("kek_new", {"kek_new": NEW_KEY}, "forgetful")
+
+
+@dataclass(kw_only=True)
+class House:
+    """Vaults over one store, as replicas have them."""
+
+    data_keys: MemoryDataKeys = field(default_factory=MemoryDataKeys)
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    def vault(self, key_source: WatchedKeySource | None = None, *, seed: str = "one") -> Vault:
+        """Return the vault of one process; `seed` keeps its chance from another's."""
+        return Vault(
+            key_source or old_source(seed), self.data_keys, CountedRandomness(seed), self.clock
+        )
+
+    def newest(self, workspace_id: str) -> WrappedDataKey:
+        """Return the data key that was made last."""
+        return [key for key in self.data_keys.kept.values() if key.workspace_id == workspace_id][-1]
