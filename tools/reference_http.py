@@ -6,6 +6,7 @@ import asyncio
 import functools
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, cast
@@ -85,13 +86,22 @@ def _plain(text: str) -> str:
 # --- calls -------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What a fresh service says of itself: document, rights, and the addresses of its routes."""
+
+    document: dict[str, Any]
+    rights: Mapping[tuple[str, str], str]
+    addresses: frozenset[str]
+
+
 @functools.cache
-def document_and_rights() -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
-    """Return the OpenAPI document of a fresh service, and the right that each call needs."""
+def described() -> Described:
+    """Return what a fresh service says of itself."""
     return asyncio.run(_described())
 
 
-async def _described() -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
+async def _described() -> Described:
     with tempfile.TemporaryDirectory(prefix="keyturn-reference-") as folder:
         settings = read_settings(
             public_urls=_ORIGIN,
@@ -102,7 +112,11 @@ async def _described() -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
         await make_key_file(settings)
         async with open_house(settings, background=False) as house:
             app = cast("FastAPI", house.app)
-            return write_openapi(app, servers=[_ORIGIN]), dict(_rights(app))
+            return Described(
+                document=write_openapi(app, servers=[_ORIGIN]),
+                rights=dict(_rights(app)),
+                addresses=frozenset(route.path for route in app.state.routes),
+            )
 
 
 def _rights(app: FastAPI) -> Iterator[tuple[tuple[str, str], str]]:
@@ -111,13 +125,13 @@ def _rights(app: FastAPI) -> Iterator[tuple[tuple[str, str], str]]:
             continue
         for dependency in route.dependant.dependencies:  # codespell:ignore dependant
             if isinstance(dependency.call, May):
-                for method in route.methods:
+                for method in route.methods or ():
                     yield (method, route.path), str(dependency.call.right.value)
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Return method, path and description of every call of the OpenAPI document."""
-    document, _ = document_and_rights()
+    document = described().document
     for path, item in document["paths"].items():
         for method, operation in item.items():
             if method != "parameters":
@@ -139,8 +153,7 @@ def _grouped() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def _right(method: str, path: str) -> str:
-    _, rights = document_and_rights()
-    right = rights.get((method, path)) or _LEAN.get(path)
+    right = described().rights.get((method, path)) or _LEAN.get(path)
     return f"`{right}`" if right else "none"
 
 
@@ -223,7 +236,7 @@ def _type(schema: Mapping[str, Any]) -> str:  # noqa: PLR0911 - one line a kind 
 
 
 def _reference(name: str) -> str:
-    document, _ = document_and_rights()
+    document = described().document
     schema = document["components"]["schemas"][name]
     if "enum" in schema:
         return _type(schema)
@@ -234,7 +247,7 @@ def _reference(name: str) -> str:
 
 def wire_types() -> str:
     """Return the members of every object that goes over the wire."""
-    document, _ = document_and_rights()
+    document = described().document
     found = document["components"]["schemas"].items()
     return "\n\n".join(
         _schema(name, schema)

@@ -1,0 +1,124 @@
+"""The site: it builds without a warning, its links lead somewhere, and it asks nobody else."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from tests.docs.conftest import DOCS, ROOT
+
+REPOSITORY_PATH = re.compile(
+    r"`((?:core|service|sdk|simulator|examples|tests|docs|tools|changes)/[\w./-]+)"
+    r"(?:::(test_\w+))?`"
+)
+# Every address that the pages may name as text; none of them is fetched or linked.
+LINKED_HOSTS: frozenset[str] = frozenset()
+
+
+class Page(HTMLParser):
+    """The links and anchors of one page, and what a browser would fetch for it."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.fetched: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what a tag links to, fetches, and can be linked by."""
+        given = dict(attrs)
+        self.anchors |= {value for name in ("id", "name") if (value := given.get(name))}
+        if tag == "a" and given.get("href"):
+            self.links.append(given["href"] or "")
+        for name in ("src", "href") if tag != "a" else ():
+            if given.get(name):
+                self.fetched.append(given[name] or "")
+
+
+def built(site: Path) -> dict[Path, Page]:
+    """Return every page of the site but the one for what is not found."""
+    return {
+        path: Page(path.read_text(encoding="utf-8"))
+        for path in sorted(site.rglob("*.html"))
+        if path.name != "404.html"
+    }
+
+
+def test_every_link_leads_somewhere(site: Path) -> None:
+    """Files are there, and so are the places in them."""
+    pages = built(site)
+    dead = []
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.netloc:
+                continue
+            target = path if not parts.path else (path.parent / unquote(parts.path)).resolve()
+            place = unquote(parts.fragment)
+            known = pages.get(target)
+            if not target.is_file() or (place and known and place not in known.anchors):
+                dead.append((str(path.relative_to(site)), link))
+    assert len(pages) > 20
+    assert dead == []
+
+
+def test_nothing_comes_from_other_hosts(site: Path) -> None:
+    """No font, script, style or picture of somebody else's, and no link that leads away."""
+    pages = built(site).items()
+    foreign = [
+        (path.name, address)
+        for path, page in pages
+        for address in (*page.fetched, *page.links)
+        if urlsplit(address).netloc not in LINKED_HOSTS | {""}
+    ]
+    styles = [path.read_text(encoding="utf-8") for path in site.rglob("*.css")]
+    imported = [found for style in styles for found in re.findall(r"url\((?:https?:)?//", style)]
+    assert foreign == []
+    assert imported == []
+    assert styles
+
+
+def test_every_page_is_in_the_menu(pages: dict[str, str]) -> None:
+    """The builder warns of one that is not; this names the pages that have to be there."""
+    assert {
+        "index.md",
+        "tutorials/first-connection.md",
+        "how-to/run-the-service.md",
+        "reference/errors.md",
+        "explanation/threat-model.md",
+    } <= set(pages)
+
+
+def test_paths_and_tests_that_pages_name_are_there(pages: dict[str, str]) -> None:
+    """A page that names a file or a test of this repository names one that exists."""
+    named = [
+        (page, path, test)
+        for page, text in pages.items()
+        for path, test in REPOSITORY_PATH.findall(text)
+        if "…" not in path
+    ]
+    gone = [
+        (page, path, test)
+        for page, path, test in named
+        if not (ROOT / path).exists() or (test and not _has(ROOT / path, test))
+    ]
+    assert len(named) > 50
+    assert gone == []
+
+
+def _has(path: Path, test: str) -> bool:
+    return f"def {test}(" in path.read_text(encoding="utf-8")
+
+
+def test_pages_hold_no_tabs_and_end_with_a_line(pages: dict[str, str]) -> None:
+    """Small things that make every later change larger."""
+    untidy = [
+        page
+        for page, text in pages.items()
+        if "\t" in text or not text.endswith("\n") or re.search(r"[ \t]+$", text, re.MULTILINE)
+    ]
+    assert untidy == []
+    assert DOCS.is_dir()
