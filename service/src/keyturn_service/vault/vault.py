@@ -45,8 +45,15 @@ class Vault:
     """
 
     def __init__(
-        self, key_source: KeySource, data_keys: DataKeys, randomness: Randomness, clock: Clock
+        self,
+        key_source: KeySource,
+        data_keys: DataKeys,
+        randomness: Randomness,
+        clock: Clock,
+        *,
+        seals_per_key: int = SEALS_PER_KEY,
     ) -> None:
+        self._seals_per_key = seals_per_key
         self._key_source = key_source
         self._data_keys = data_keys
         self._randomness = randomness
@@ -94,7 +101,7 @@ class Vault:
         return None if cipher is None else _opened(cipher, box, place)
 
     def _fresh(self, key: _SealingKey) -> bool:
-        return key.seals < SEALS_PER_KEY and self._clock.now() - key.made_at < KEY_LIFE
+        return key.seals < self._seals_per_key and self._clock.now() - key.made_at < KEY_LIFE
 
     async def _next_key(self, workspace_id: str, *, worn: _SealingKey | None) -> _SealingKey:
         """Take the workspace's newest data key, or make one where that is worn or none is."""

@@ -19,7 +19,6 @@ from service.tests.unit.vault.vault_house import (
 )
 
 from keyturn_service.domain.ids import new_id
-from keyturn_service.vault import vault as vault_module
 from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
 from keyturn_service.vault.place import Place
 from keyturn_service.vault.vault import KEY_LIFE, SEALS_PER_KEY
@@ -323,10 +322,9 @@ class TestRenewal:
         assert SEALS_PER_KEY == 16_777_216
         assert timedelta(days=90) == KEY_LIFE
 
-    async def test_after_so_many_seals(self, house, monkeypatch):
+    async def test_after_so_many_seals(self, house):
         """The next one is under a new key; all of them open."""
-        monkeypatch.setattr(vault_module, "SEALS_PER_KEY", 3)
-        vault = house.vault()
+        vault = house.vault(seals_per_key=3)
         sealed = []
 
         for _ in range(7):
@@ -338,10 +336,9 @@ class TestRenewal:
         assert list(house.data_keys.kept) == list(dict.fromkeys(keys))
         assert [await vault.open(value, HERE) for value in sealed] == [b"value"] * 7
 
-    async def test_a_workspace_counts_its_own_seals(self, house, monkeypatch):
+    async def test_a_workspace_counts_its_own_seals(self, house):
         """Another's do not wear its key."""
-        monkeypatch.setattr(vault_module, "SEALS_PER_KEY", 2)
-        vault = house.vault()
+        vault = house.vault(seals_per_key=2)
 
         for _ in range(2):
             await vault.seal(b"value", HERE)
@@ -349,10 +346,9 @@ class TestRenewal:
 
         assert len(house.data_keys.kept) == 2
 
-    async def test_a_worn_key_gives_way_to_the_newest_of_another_process(self, house, monkeypatch):
+    async def test_a_worn_key_gives_way_to_the_newest_of_another_process(self, house):
         """Replicas renew together: one makes a key, the others take it."""
-        monkeypatch.setattr(vault_module, "SEALS_PER_KEY", 2)
-        one, two = house.vault(), house.vault(seed="two")
+        one, two = house.vault(seals_per_key=2), house.vault(seed="two", seals_per_key=2)
         await two.seal(b"value", HERE)
         await one.seal(b"value", HERE)
         await one.seal(b"value", HERE)

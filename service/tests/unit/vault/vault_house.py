@@ -11,7 +11,7 @@ from service.tests.support.fakes import CountedRandomness, FakeClock
 from keyturn_service.adapters.key_sources.file import KeyFile
 from keyturn_service.vault.data_keys import DataKeyId, WrappedDataKey
 from keyturn_service.vault.errors import KeySourceUnavailable
-from keyturn_service.vault.vault import Vault
+from keyturn_service.vault.vault import SEALS_PER_KEY, Vault
 
 OLD_KEY: Final = bytes(range(32))
 NEW_KEY: Final = bytes(range(32, 64))
@@ -93,10 +93,20 @@ class House:
     data_keys: MemoryDataKeys = field(default_factory=MemoryDataKeys)
     clock: FakeClock = field(default_factory=FakeClock)
 
-    def vault(self, key_source: WatchedKeySource | None = None, *, seed: str = "one") -> Vault:
+    def vault(
+        self,
+        key_source: WatchedKeySource | None = None,
+        *,
+        seed: str = "one",
+        seals_per_key: int = SEALS_PER_KEY,
+    ) -> Vault:
         """Return the vault of one process; `seed` keeps its chance from another's."""
         return Vault(
-            key_source or old_source(seed), self.data_keys, CountedRandomness(seed), self.clock
+            key_source or old_source(seed),
+            self.data_keys,
+            CountedRandomness(seed),
+            self.clock,
+            seals_per_key=seals_per_key,
         )
 
     def newest(self, workspace_id: str) -> WrappedDataKey:

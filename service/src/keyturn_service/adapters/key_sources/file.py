@@ -56,6 +56,8 @@ class KeyFile:
             ) from None
         except OSError as error:
             raise KeyFileRefused(f"cannot read the key file {path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            text = ""  # no JSON either: refused below
         if mode & _OTHERS:
             raise KeyFileRefused(f"others can read the key file {path}: run `chmod 600` on it")
         active, keys = _parsed(path, text)
@@ -75,11 +77,11 @@ class KeyFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
             try:
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(text + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
                 path.hardlink_to(beside)  # fails where one is there: nothing is overwritten
             except FileExistsError:
                 pass
@@ -116,7 +118,7 @@ def _parsed(path: Path, text: str) -> tuple[str, Mapping[str, bytes]]:
         keys = {str(key_id): b64decode(key, validate=True) for key_id, key in kept["keys"].items()}
         active = str(kept["active"])
         fits = kept["format"] == _FORMAT and active in keys
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         fits = False
     if not fits or any(len(key) != _KEY_BYTES for key in keys.values()):
         raise KeyFileRefused(f"{path} is no key file of ours, or was changed") from None

@@ -178,11 +178,7 @@ class DirectorySpool:
                 line, _, sealed = (self._folder / part / attempt_id).read_bytes().partition(b"\n")
             except FileNotFoundError:
                 continue
-            try:
-                head: dict[str, Any] = json.loads(line)
-            except ValueError:
-                head = {"workspace_id": "", "connection_id": "", "generation": 0}
-            return head, sealed
+            return _head(line), sealed
         return None
 
     def _move(self, attempt_id: AttemptId) -> None:
@@ -203,6 +199,19 @@ class DirectorySpool:
 
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _head(line: bytes) -> dict[str, Any]:
+    """Return the head of a file; one that names nobody where the line is damaged."""
+    try:
+        head: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        head = None
+    match head:
+        case {"workspace_id": str(), "connection_id": str(), "generation": int()}:
+            return dict(head)
+        case _:
+            return {"workspace_id": "", "connection_id": "", "generation": 0}
 
 
 def _files(folder: Path) -> Iterator[tuple[str, float]]:
