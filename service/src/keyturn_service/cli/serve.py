@@ -49,7 +49,10 @@ def _settings(*, from_dev: bool) -> Settings:
     """Read the settings; `keyturn dev` hands its world over as the first line of stdin."""
     if not from_dev:
         return read_settings()
-    return read_settings(dev_world=json.loads(sys.stdin.readline()))
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit(0)  # prepared, and never needed
+    return read_settings(dev_world=json.loads(line))
 
 
 async def run_replica(

@@ -43,6 +43,9 @@ class Program:
 
     It says in one line of JSON on stdout when it answers, logs to our stderr, and ends by
     itself when its standard input closes, so that it cannot outlive us.
+
+    A program that waits for a first line of input can be prepared: a second process, loaded and
+    waiting, takes over at once when the first one was killed.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Program:
     environment: Mapping[str, str] | None = None
     first_input: str | None = None
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
+    prepared: asyncio.subprocess.Process | None = field(default=None, init=False)
 
     async def start(self) -> dict[str, Any]:
         """Start it and return what it says when it answers.
@@ -57,13 +61,10 @@ class Program:
         Raises:
             ProgramFailed: it ended, or said nothing in time.
         """
-        self.process = await asyncio.create_subprocess_exec(
-            *self.argv,
-            env=self.environment,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=_LINE_LIMIT,
-        )
+        prepared, self.prepared = self.prepared, None
+        if prepared is None or prepared.returncode is not None:
+            prepared = await self._spawn()
+        self.process = prepared
         output, standard_input = self.process.stdout, self.process.stdin
         if output is None or standard_input is None:  # pragma: no cover - we asked for pipes
             raise ProgramFailed(f"{self.name} has no pipes")
@@ -80,6 +81,20 @@ class Program:
         said: dict[str, Any] = json.loads(line)
         return said
 
+    async def prepare(self) -> None:
+        """Load it a second time; that one waits for its first line of input."""
+        if self.first_input is not None and self.prepared is None:
+            self.prepared = await self._spawn()
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *self.argv,
+            env=self.environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=_LINE_LIMIT,
+        )
+
     @property
     def pid(self) -> int:
         """The process id of the latest start."""
@@ -91,6 +106,10 @@ class Program:
 
     async def stop(self) -> None:
         """Have it end; kill it where it does not."""
+        if self.prepared is not None and self.prepared.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.prepared.kill()  # it has begun nothing
+            await self.prepared.wait()
         if self.process is None or self.process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -110,6 +129,7 @@ async def keep_running(program: Program) -> None:
         ProgramFailed: it ended by itself, or does not start any more.
     """
     while True:
+        await program.prepare()
         status = await program.ended()
         if status >= 0:
             raise ProgramFailed(f"{program.name} ended with status {status}")
