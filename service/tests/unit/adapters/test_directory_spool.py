@@ -1,0 +1,336 @@
+"""A spool in a folder: what came survives whatever happens to the process."""
+
+from __future__ import annotations
+
+import json
+import resource
+import stat
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from service.tests.support import values
+from service.tests.support.fakes import CountedRandomness
+
+from keyturn_service.adapters.key_sources.file import KeyFile
+from keyturn_service.adapters.spool.directory import DirectorySpool, SpoolRefused
+from keyturn_service.domain.attempt import SpooledAnswer
+from keyturn_service.domain.ids import AttemptId, ConnectionId, WorkspaceId
+from keyturn_service.vault.envelope import Envelopes
+from keyturn_service.vault.errors import KeyMissing
+
+KEYS = {"kek_one": bytes(range(32))}
+ONE = AttemptId("att_one")
+ANSWER = values.spooled(
+    attempt_id=ONE,
+    received_at=datetime(2026, 11, 24, 10, 30, 0, 123456, tzinfo=UTC),
+    status=200,
+    body=b'{"access_token": "canary-1",\n "refresh_token": "canary-2"}',
+    complete=True,
+    generation=7,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return where the spool is to be."""
+    return tmp_path / "spool"
+
+
+@asynccontextmanager
+async def spool_in(
+    folder: Path, *, seed: str = "one", keys: Mapping[str, bytes] = KEYS
+) -> AsyncIterator[DirectorySpool]:
+    """Start a process and end it: its spool meanwhile."""
+    source = KeyFile(next(iter(keys)), keys, CountedRandomness(f"keys {seed}"))
+    envelopes = await Envelopes.for_this_run(source, CountedRandomness(f"envelopes {seed}"))
+    spool = DirectorySpool.open(folder, envelopes, CountedRandomness(seed), accepts_loss=True)
+    try:
+        yield spool
+    finally:
+        spool.close()
+
+
+def nothing_came(**known: object) -> SpooledAnswer:
+    """Return what a damaged file says: nothing came, to whom it still names."""
+    return replace(
+        ANSWER,
+        received_at=datetime(1970, 1, 1, tzinfo=UTC),
+        status=None,
+        body=b"",
+        complete=False,
+        **known,
+    )
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no byte be written to a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+class TestKeeping:
+    """Answers go in sealed and come out as they were."""
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            ANSWER,
+            replace(ANSWER, complete=False, body=b"half"),
+            replace(ANSWER, status=None, body=b"", complete=False),
+            replace(ANSWER, status=503, body=bytes(range(256)), generation=0),
+        ],
+    )
+    async def test_an_answer_comes_back_as_it_was(self, folder, answer):
+        """Status, bytes and time; at once, and in every later run."""
+        async with spool_in(folder) as spool:
+            await spool.put(answer)
+            assert await spool.get(ONE) == answer
+
+        async with spool_in(folder, seed="two") as spool:
+            assert await spool.get(ONE) == answer
+            assert await spool.undelivered() == [ONE]
+
+    async def test_nothing_is_kept_for_an_attempt_that_nothing_came_for(self, folder):
+        """None says so: the file of another attempt does not count."""
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+
+            assert await spool.get(AttemptId("att_two")) is None
+
+    async def test_the_disk_holds_no_secret(self, folder):
+        """Only workspace, connection and generation can be read; others cannot open the file."""
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+
+        path = folder / "undelivered" / ONE
+        line, _, sealed = path.read_bytes().partition(b"\n")
+        assert json.loads(line) == {
+            "workspace_id": ANSWER.workspace_id,
+            "connection_id": ANSWER.connection_id,
+            "generation": 7,
+        }
+        assert b"canary" not in sealed
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        for part in (folder, folder / "undelivered", folder / "delivered"):
+            assert stat.S_IMODE(part.stat().st_mode) == 0o700
+
+    async def test_a_later_answer_takes_the_place_of_an_earlier_one(self, folder):
+        """One file an attempt."""
+        later = replace(ANSWER, body=b"later")
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+            await spool.put(later)
+
+            assert await spool.get(ONE) == later
+            assert await spool.undelivered() == [ONE]
+
+    async def test_a_full_disk_leaves_nothing_half_written(self, folder):
+        """The caller is told, and the earlier answer stays."""
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+            with full_disk(), pytest.raises(OSError, match="large"):
+                await spool.put(replace(ANSWER, body=b"later"))
+
+            assert await spool.get(ONE) == ANSWER
+            assert not list(folder.glob("*.new"))
+
+    async def test_what_a_killed_process_left_half_written_is_cleared_away(self, folder):
+        """It was never an answer, and never becomes one."""
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+        (folder / "att_two.new").write_bytes(b'{"workspace')
+
+        async with spool_in(folder, seed="two") as spool:
+            assert not list(folder.glob("*.new"))
+            assert await spool.get(AttemptId("att_two")) is None
+            assert await spool.get(ONE) == ANSWER
+
+
+class TestDelivering:
+    """What the database knows is told apart from what it may not know."""
+
+    async def test_a_delivered_answer_stays_in_the_journal(self, folder):
+        """It can be read, and is not brought again, in this run or a later one."""
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+            await spool.delivered(ONE)
+            assert await spool.undelivered() == []
+
+        async with spool_in(folder, seed="two") as spool:
+            assert await spool.undelivered() == []
+            assert await spool.get(ONE) == ANSWER
+
+    async def test_noting_it_twice_or_for_nothing_does_nothing(self, folder):
+        """A crash between two steps repeats the second."""
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+            for attempt_id in (ONE, ONE, AttemptId("att_two")):
+                await spool.delivered(attempt_id)
+
+            assert await spool.get(ONE) == ANSWER
+            assert await spool.get(AttemptId("att_two")) is None
+
+    async def test_what_waits_is_named_in_the_order_it_came(self, folder):
+        """By the answers' time, whatever the order of writing and the names."""
+        ages = {"att_b": 3, "att_c": 1, "att_a": 2}
+        async with spool_in(folder) as spool:
+            for name, minutes in ages.items():
+                came = ANSWER.received_at + timedelta(minutes=minutes)
+                await spool.put(replace(ANSWER, attempt_id=AttemptId(name), received_at=came))
+
+            assert await spool.undelivered() == ["att_c", "att_a", "att_b"]
+
+    async def test_purging_removes_old_answers_that_were_delivered(self, folder):
+        """Not one of that very time, and never one that waits."""
+        before = ANSWER.received_at
+        ages = {"att_old": -1, "att_edge": 0, "att_new": 1, "att_waits": -1}
+        async with spool_in(folder) as spool:
+            for name, days in ages.items():
+                attempt_id = AttemptId(name)
+                came = before + timedelta(days=days)
+                await spool.put(replace(ANSWER, attempt_id=attempt_id, received_at=came))
+                if name != "att_waits":
+                    await spool.delivered(attempt_id)
+
+            assert await spool.purge(before) == 1
+            assert await spool.purge(before) == 0
+            left = [name for name in ages if await spool.get(AttemptId(name)) is not None]
+            assert left == ["att_edge", "att_new", "att_waits"]
+
+
+class TestDamage:
+    """A damaged file counts as "nothing came", and is named all the same."""
+
+    @pytest.mark.parametrize(
+        ("head", "known"),
+        [
+            (b"", False),
+            (b"null", False),
+            (b"[1]", False),
+            (b"\xff", False),
+            (b"[" * 100_000, False),
+            (b'{"workspace_id": "ws_a", "connection_id": "con_1"}', False),
+            (b'{"workspace_ie": "a", "connection_id": "b", "generation": 7}', False),
+            (b'{"workspace_id": "a", "connection_id": "b", "generation": "7"}', False),
+            (b'{"workspace_id": 1, "connection_id": "b", "generation": 7}', False),
+            (b'{"workspace_id": "a", "connection_id": "b", "generation": 7}', True),
+        ],
+    )
+    async def test_a_damaged_head_says_that_nothing_came(self, folder, head, known):
+        """The envelope is bound to it, so another workspace or generation opens nothing."""
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+            path = folder / "undelivered" / ONE
+            path.write_bytes(head + b"\n" + path.read_bytes().partition(b"\n")[2])
+
+            read = await spool.get(ONE)
+            waiting = await spool.undelivered()
+
+        names = ("a", "b", 7) if known else ("", "", 0)
+        assert read == nothing_came(
+            workspace_id=WorkspaceId(names[0]),
+            connection_id=ConnectionId(names[1]),
+            generation=names[2],
+        )
+        assert waiting == [ONE]
+
+    async def test_a_file_cut_anywhere_says_that_nothing_came(self, folder):
+        """Whatever a crash or a full disk left of it."""
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+            path = folder / "undelivered" / ONE
+            whole = path.read_bytes()
+            head = whole.index(b"\n")
+            for length in (0, 1, head, head + 1, head + 5, len(whole) // 2, len(whole) - 1):
+                path.write_bytes(whole[:length])
+                read = await spool.get(ONE)
+                assert read is not None
+                assert (read.status, read.body, read.complete) == (None, b"", False), length
+
+    async def test_an_answer_does_not_open_for_another_attempt(self, folder):
+        """A file renamed or copied is damaged."""
+        two = AttemptId("att_two")
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+            (folder / "undelivered" / two).write_bytes((folder / "undelivered" / ONE).read_bytes())
+
+            assert await spool.get(two) == nothing_came(attempt_id=two)
+
+    @given(content=st.binary())
+    async def test_any_bytes_say_that_nothing_came(self, tmp_path_factory, content):
+        """Nothing is raised."""
+        async with spool_in(tmp_path_factory.mktemp("spool")) as spool:
+            (spool._folder / "undelivered" / ONE).write_bytes(content)
+            read = await spool.get(ONE)
+
+        assert read is not None
+        assert (read.status, read.body, read.complete) == (None, b"", False)
+
+    async def test_a_missing_key_is_not_taken_for_damage(self, folder):
+        """The answer is there: once the operator brings the key back, it opens."""
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+
+        async with spool_in(folder, seed="two", keys={"kek_two": b"\1" * 32}) as spool:
+            with pytest.raises(KeyMissing, match="kek_one"):
+                await spool.get(ONE)
+
+
+class TestTakingTheFolder:
+    """One process at a time, on a disk that lasts."""
+
+    async def test_the_spool_keeps_its_name(self, folder):
+        """It stays with the disk; two disks have two."""
+        async with spool_in(folder) as spool:
+            name = spool.id
+        async with spool_in(folder, seed="two") as spool:
+            assert spool.id == name
+        async with spool_in(folder.with_name("other"), seed="three") as spool:
+            assert spool.id != name
+
+        assert name.startswith("spool_")
+
+    async def test_a_second_process_is_refused_until_the_first_lets_go(self, folder):
+        """The message says what to do."""
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+            (folder / "att_two.new").write_bytes(b"being written")
+            with pytest.raises(SpoolRefused, match=r"another process holds .*KEYTURN_SPOOL_DIR"):
+                async with spool_in(folder, seed="two"):
+                    pass
+            assert (folder / "att_two.new").exists()
+
+        async with spool_in(folder, seed="two") as spool:
+            assert await spool.get(ONE) == ANSWER
+
+    async def test_a_folder_that_cannot_be_used_is_said(self, tmp_path):
+        """A file in its place, for one."""
+        (tmp_path / "file").write_text("")
+
+        with pytest.raises(SpoolRefused, match=r"^cannot use the spool .*/file: .+"):
+            async with spool_in(tmp_path / "file"):
+                pass
+
+    async def test_a_folder_in_memory_is_refused_unless_the_loss_is_accepted(self):
+        """A crash of the machine would cost connections; the message names both ways out."""
+        source = KeyFile("kek_one", KEYS, CountedRandomness())
+        envelopes = await Envelopes.for_this_run(source, CountedRandomness())
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+            folder = Path(memory) / "spool"
+            told = r"on tmpfs.*KEYTURN_SPOOL_DIR.*KEYTURN_SPOOL_ACCEPTS_LOSS=true"
+            with pytest.raises(SpoolRefused, match=told):
+                DirectorySpool.open(folder, envelopes, CountedRandomness(), accepts_loss=False)
+
+            DirectorySpool.open(folder, envelopes, CountedRandomness(), accepts_loss=True).close()

@@ -1,0 +1,267 @@
+"""A key source in a file: made once, read strictly, never half-written."""
+
+from __future__ import annotations
+
+import json
+import resource
+import stat
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from service.tests.support.fakes import CountedRandomness
+
+from keyturn_service.adapters.key_sources.file import KeyFile, KeyFileRefused
+from keyturn_service.vault.errors import CannotOpen, KeyMissing
+
+OLD, NEW = bytes(range(32)), bytes(range(32, 64))
+BOUND = b"keyturn-data-key-1\0dk_1\0ws_a"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return where the key file is to be."""
+    return tmp_path / "keyturn.key"
+
+
+def encoded(key: bytes) -> str:
+    """Return a key as a key file writes it."""
+    return b64encode(key).decode()
+
+
+def write(path: Path, text: str | bytes, mode: int = 0o600) -> None:
+    """Put a file there."""
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    path.chmod(mode)
+
+
+def two_keys(active: str = "kek_new") -> str:
+    """Write a key file after one rotation."""
+    keys = {"kek_old": encoded(OLD), "kek_new": encoded(NEW)}
+    return json.dumps({"format": 1, "active": active, "keys": keys})
+
+
+def source(active: str = "kek_new", seed: str = "") -> KeyFile:
+    """Return the same without a file."""
+    return KeyFile(active, {"kek_old": OLD, "kek_new": NEW}, CountedRandomness(seed))
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no byte be written to a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+class TestCreating:
+    """`keyturn keys create`, and the first start of a development world."""
+
+    def test_a_key_file_is_made_for_its_owner_alone(self, path):
+        """Mode 0600, one key of 32 bytes, and nothing beside it."""
+        made = KeyFile.create(path, CountedRandomness())
+
+        kept = json.loads(path.read_text())
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert kept == {"format": 1, "active": made.active_key_id, "keys": kept["keys"]}
+        assert list(kept["keys"]) == [made.active_key_id]
+        assert made.active_key_id.startswith("kek_")
+        assert list(path.parent.iterdir()) == [path]
+
+    def test_the_key_is_made_of_its_own_randomness(self, path):
+        """18 bytes for the id, then 32 for the key."""
+        drawn = CountedRandomness("seed")
+        drawn.token_bytes(18)
+
+        KeyFile.create(path, CountedRandomness("seed"))
+
+        assert list(json.loads(path.read_text())["keys"].values()) == [
+            encoded(drawn.token_bytes(32))
+        ]
+
+    def test_the_folder_is_made_for_its_owner_alone(self, tmp_path):
+        """With every folder above that is missing."""
+        path = tmp_path / "a" / "b" / "keyturn.key"
+
+        KeyFile.create(path, CountedRandomness())
+
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+    def test_one_that_is_there_is_read_and_not_touched(self, path):
+        """The second start takes the key of the first."""
+        first = KeyFile.create(path, CountedRandomness("first"))
+        kept = path.read_bytes()
+
+        second = KeyFile.create(path, CountedRandomness("second"))
+
+        assert second.active_key_id == first.active_key_id
+        assert path.read_bytes() == kept
+        assert list(path.parent.iterdir()) == [path]
+
+    def test_one_that_is_there_and_cannot_be_used_is_not_overwritten(self, path):
+        """It may be the only key there is."""
+        write(path, "precious, but damaged")
+
+        with pytest.raises(KeyFileRefused, match="is no key file of ours"):
+            KeyFile.create(path, CountedRandomness())
+
+        assert path.read_text() == "precious, but damaged"
+        assert list(path.parent.iterdir()) == [path]
+
+    def test_a_full_disk_leaves_nothing_half_written(self, path):
+        """Neither a key file nor a part of one; the next try begins afresh."""
+        with full_disk(), pytest.raises(KeyFileRefused, match=r"cannot make the key file .*large"):
+            KeyFile.create(path, CountedRandomness())
+
+        assert list(path.parent.iterdir()) == []
+        assert KeyFile.create(path, CountedRandomness()).active_key_id
+
+    def test_a_folder_that_is_none_is_said(self, tmp_path):
+        """The message names the path and the reason."""
+        (tmp_path / "file").write_text("")
+
+        with pytest.raises(KeyFileRefused, match=r"cannot make the key file .*/file/key: .+"):
+            KeyFile.create(tmp_path / "file" / "key", CountedRandomness())
+
+
+class TestLoading:
+    """What a start reads."""
+
+    def test_a_missing_file_stops_the_start(self, path):
+        """It is never made silently: what is sealed would stay shut for ever."""
+        with pytest.raises(KeyFileRefused, match=r"there is no key file .* Bring the file back"):
+            KeyFile.load(path, CountedRandomness())
+
+        assert not path.exists()
+
+    @pytest.mark.parametrize("mode", [0o640, 0o620, 0o610, 0o604, 0o602, 0o601, 0o666, 0o777])
+    def test_a_file_others_can_reach_is_refused(self, path, mode):
+        """Read, write or execute, group or all; the message says what to run."""
+        write(path, two_keys(), mode)
+
+        with pytest.raises(KeyFileRefused, match=r"others can read .*: run `chmod 600` on it"):
+            KeyFile.load(path, CountedRandomness())
+
+    @pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
+    def test_a_file_of_its_owners_alone_is_read(self, path, mode):
+        """A read-only one too, as secrets are mounted."""
+        write(path, two_keys(), mode)
+
+        assert KeyFile.load(path, CountedRandomness()).active_key_id == "kek_new"
+
+    def test_what_cannot_be_read_is_said(self, tmp_path):
+        """A folder in its place, for one."""
+        with pytest.raises(KeyFileRefused, match=r"cannot read the key file .*: .+"):
+            KeyFile.load(tmp_path, CountedRandomness())
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "{",
+            b"\xff\xfe",
+            "[]",
+            "null",
+            "[" * 100_000,
+            two_keys(active="kek_other"),
+            two_keys().replace('"format": 1', '"format": 2'),
+            two_keys().replace('"format": 1, ', ""),
+            two_keys().replace('"active": "kek_new", ', ""),
+            two_keys().replace('"keys"', '"key"'),
+            two_keys()[:-10],
+            two_keys().replace(encoded(OLD), encoded(OLD[:31])),
+            two_keys().replace(encoded(OLD), encoded(OLD + b"x")),
+            two_keys().replace(encoded(OLD), "*" + encoded(OLD)[1:]),
+            two_keys().replace(encoded(OLD), ""),
+            json.dumps({"format": 1, "active": "a", "keys": [encoded(OLD)]}),
+            json.dumps({"format": 1, "active": "a", "keys": {"a": 7}}),
+            json.dumps({"format": 1, "active": "a", "keys": {}}),
+        ],
+    )
+    def test_a_file_out_of_shape_is_refused_whole(self, path, text):
+        """One bad key is enough; nothing of the file stands in the message."""
+        write(path, text)
+
+        with pytest.raises(KeyFileRefused) as refused:
+            KeyFile.load(path, CountedRandomness())
+
+        assert str(refused.value) == f"{path} is no key file of ours, or was changed"
+
+    @given(content=st.binary())
+    def test_any_bytes_are_refused_at_most(self, tmp_path_factory, content):
+        """Nothing but the documented error is raised."""
+        path = tmp_path_factory.mktemp("keys") / "keyturn.key"
+        write(path, content)
+
+        with pytest.raises(KeyFileRefused):
+            KeyFile.load(path, CountedRandomness())
+
+    async def test_what_one_process_wrapped_the_next_unwraps(self, path):
+        """The keys of the file are the keys that wrap."""
+        first = KeyFile.create(path, CountedRandomness("first"))
+        wrapped = await first.wrap(b"k" * 32, associated_data=BOUND)
+
+        again = KeyFile.load(path, CountedRandomness("again"))
+
+        opened = await again.unwrap(first.active_key_id, wrapped, associated_data=BOUND)
+        assert opened == b"k" * 32
+
+
+class TestWrapping:
+    """Under the active key; by any key that is still there."""
+
+    @given(key=st.binary(max_size=64), bound=st.binary(max_size=64))
+    async def test_what_was_wrapped_unwraps(self, key, bound):
+        """And is not readable meanwhile; a retired key goes on opening."""
+        wrapped = await source("kek_old").wrap(key, associated_data=bound)
+
+        assert await source().unwrap("kek_old", wrapped, associated_data=bound) == key
+        assert len(wrapped) == 12 + len(key) + 16
+
+    async def test_each_wrapping_has_a_nonce_of_its_own(self):
+        """The same key twice gives other bytes."""
+        keys = source()
+
+        first = await keys.wrap(OLD, associated_data=BOUND)
+
+        assert (await keys.wrap(OLD, associated_data=BOUND))[:12] != first[:12]
+
+    async def test_the_active_key_wraps(self):
+        """A retired one is no longer used for that."""
+        wrapped = await source().wrap(OLD, associated_data=BOUND)
+
+        assert await source().unwrap("kek_new", wrapped, associated_data=BOUND) == OLD
+        with pytest.raises(CannotOpen):
+            await source().unwrap("kek_old", wrapped, associated_data=BOUND)
+
+    async def test_a_key_that_is_not_there_is_named(self):
+        """The operator has to bring it back."""
+        with pytest.raises(KeyMissing) as missing:
+            await source().unwrap("kek_lost", b"", associated_data=BOUND)
+
+        assert missing.value.key_id == "kek_lost"
+
+    async def test_other_associated_data_does_not_open(self):
+        """A data key does not move to another workspace."""
+        wrapped = await source().wrap(OLD, associated_data=BOUND)
+
+        for other in (b"", BOUND[:-1] + b"b"):
+            with pytest.raises(CannotOpen, match=r"was changed or belongs elsewhere$"):
+                await source().unwrap("kek_new", wrapped, associated_data=other)
+
+    async def test_a_changed_or_shortened_key_does_not_open(self):
+        """One bit anywhere, or any cut."""
+        wrapped = await source().wrap(OLD, associated_data=BOUND)
+
+        for at in range(len(wrapped)):
+            flipped = bytes((*wrapped[:at], wrapped[at] ^ 1, *wrapped[at + 1 :]))
+            for broken in (flipped, wrapped[:at]):
+                with pytest.raises(CannotOpen):
+                    await source().unwrap("kek_new", broken, associated_data=BOUND)
