@@ -81,13 +81,7 @@ architecture: ## the tree itself
 $(SUITES): setup
 	@$(PY) -m tools.suites $@
 
-.PHONY: bench mutants docs
-bench: setup ## access-token reads and proxied calls beside their bare baselines
-	@$(PY) -m tools.bench
-
-mutants: setup ## mutation testing of core/oauth and the vault
-	@$(PY) -m tools.mutants
-
+.PHONY: docs
 docs: setup ## build the documentation, strictly, into build/docs
 	@$(PY) -m tools.suites docs
 
