@@ -24,7 +24,8 @@ _RECORDERS: Final = (
     *sorted(Path("service/src/keyturn_service/use_cases").glob("*.py")),
     Path("service/src/keyturn_service/adapters/sql/audit.py"),
 )
-_WIDTH: Final = 100  # columns of help texts
+_WIDTH: Final = 80  # columns of help texts at most, unless a program says more
+_MARGIN: Final = 2  # columns that click leaves free
 _EVENT: Final = re.compile(r"[a-z_]+\.[a-z_]+")
 
 
@@ -96,8 +97,8 @@ def _help(words: list[str]) -> str:
     for word in words:
         if context is not None:
             command = cast("click.Command", cast("click.Group", command).get_command(context, word))
-        settings = {**command.context_settings, "terminal_width": _WIDTH}
-        context = click.Context(command, info_name=word, parent=context, **settings)
+        context = click.Context(command, info_name=word, parent=context, **command.context_settings)
+        context.terminal_width = (context.max_content_width or _WIDTH) - _MARGIN
     return command.get_help(cast("click.Context", context)).rstrip()
 
 

@@ -1,11 +1,14 @@
-"""A person who connects an org, for the programs on the pages."""
+"""What happens between the programs of a page: a person connects an org, time passes."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 from tools.walker import Walker
+
+from keyturn import Keyturn
 
 
 def connect(link: str | None, *, username: str, password: str, back: str) -> dict[str, str]:
@@ -19,3 +22,15 @@ def connect(link: str | None, *, username: str, password: str, back: str) -> dic
         browser.submit("oaapprove")
         assert browser.stopped_at is not None, f"{browser.status} {browser.code}"
         return dict(parse_qsl(urlsplit(browser.stopped_at).query))
+
+
+def wait_for_clock(control: httpx2.Client, service_url: str, api_key: str, app_id: str) -> None:
+    """Wait until the service's clock is where the world's is now."""
+    now = datetime.fromisoformat(control.get("/clock").json()["now"])
+    with Keyturn(service_url, api_key=api_key) as keyturn:
+        while (
+            made := keyturn.connect_sessions.create(
+                customer_id="clock", return_url="https://app.acme.example/settings", app_id=app_id
+            ).created_at
+        ) is None or made < now:
+            pass

@@ -2,7 +2,8 @@
 
 A block behind `<!-- run -->` is run with the world's addresses, key and ids in place of those of
 the page; behind `<!-- run: names -->` the service goes by its true-looking name. A page's Python
-blocks are one program. `<!-- person connects: session, query -->` is a person who walks the pages.
+blocks are one program. `<!-- person connects: session, query -->` is a person who walks the pages;
+`<!-- time passes: … -->` waits until the service follows the clock, then runs the first again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 BACK = "https://app.acme.example"
 BLOCK = re.compile(
-    r"^<!-- (?P<mark>run|run: names|person connects: session, query) -->\n"
+    r"^<!-- (?P<mark>run|run: names|person connects: session, query"
+    r"|time passes: step 3 is run again) -->\n"
     r"(?:```(?P<language>python|sh)\n(?P<source>.*?)^```$)?",
     re.DOTALL | re.MULTILINE,
 )
@@ -42,6 +44,10 @@ SAID = {
 }
 # Its program leaves a connection uncertain; the other pages want theirs active.
 SPENDS = "how-to/test-against-orgsim.md"
+WAIT = """
+from tests.docs.person import wait_for_clock
+wait_for_clock(control, {!r}, {!r}, {!r})
+"""
 
 
 def in_world(source: str, world: World, *, connection_id: str, names: bool = False) -> str:
@@ -75,8 +81,10 @@ def program_of(page: str, world: World) -> str:
     connection_id = world.line["connections"][1 if page == SPENDS else 0]["id"]
     parts = []
     for found in BLOCK.finditer((DOCS / page).read_text(encoding="utf-8")):
-        if found["language"] is None:
+        if found["mark"].startswith("person"):
             parts.append(person(world))
+        elif found["mark"].startswith("time"):
+            parts += [WAIT.format(world.service_url, world.api_key, world.line["app_id"]), parts[0]]
         elif found["language"] == "python":
             names = found["mark"] == "run: names"
             parts.append(in_world(found["source"], world, connection_id=connection_id, names=names))
