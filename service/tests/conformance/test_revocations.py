@@ -24,7 +24,7 @@ from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.ids import ConnectionId, RevocationId
 from keyturn_service.ports import Revocation, RevocationReason, StoreUnavailable
 
-TOKENS = [RefreshToken("refresh"), AccessToken("access")]
+TOKENS: list[AccessToken | RefreshToken] = [RefreshToken("refresh"), AccessToken("access")]
 UNTIL = START + timedelta(minutes=2)
 
 
