@@ -281,9 +281,13 @@ def _hosts(world: CrashWorld) -> dict[Environment, str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a free port that no outgoing connection is lent: the replica comes back to it."""
+    for port in range(15_000 + os.getpid() % 4_000, 20_000):
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port")
 
 
 def is_alive(pid: int) -> bool:

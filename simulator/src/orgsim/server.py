@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -28,6 +29,7 @@ _LOOPBACK = "127.0.0.1"
 _BACKLOG = 1024
 _GRACE_SECONDS = 1
 _log = logging.getLogger("orgsim")
+_FREE_PORTS = range(26_000, 32_000)
 
 
 class _QuietServer(uvicorn.Server):
@@ -49,6 +51,18 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
+def _listen_anywhere() -> socket.socket:
+    """Listen on a free port below those that systems lend to outgoing connections.
+
+    A kept world is started again on its ports; one of those could be lent away meanwhile.
+    """
+    first = os.getpid() * 61 % len(_FREE_PORTS)
+    for port in (*_FREE_PORTS[first:], *_FREE_PORTS[:first]):
+        with contextlib.suppress(OSError):
+            return _listen(port)
+    return _listen(0)
+
+
 class Listeners:
     """All listening sockets of a run, bound before anything answers."""
 
@@ -56,7 +70,8 @@ class Listeners:
         self.sockets: dict[str, socket.socket] = {}
         labels = [f"plain:{site}" for site in sites] + [f"tls:{site}" for site in sites]
         for label in [*labels, "names", "control", "connect_proxy"]:
-            self.sockets[label] = _listen(wanted.get(label, 0))
+            port = wanted.get(label)
+            self.sockets[label] = _listen_anywhere() if port is None else _listen(port)
         self.numbers = {label: int(held.getsockname()[1]) for label, held in self.sockets.items()}
         self.ports = Ports(
             plain={site: self.numbers[f"plain:{site}"] for site in sites},

@@ -209,11 +209,11 @@ def _read_cursor(cursor: str) -> tuple[datetime, str, int]:
     """
     try:
         said = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     match said:
         case [int(micros), str(writer), int(sequence)] if (
-            0 <= micros < _FAR and 0 <= sequence < _FAR and "\0" not in writer
+            0 <= micros < _FAR and 0 <= sequence < _FAR and writer.isascii() and "\0" not in writer
         ):
             return from_micros(micros), writer, sequence
         case _:

@@ -14,12 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from keyturn_service.adapters.system import SystemRandomness
 from keyturn_service.vault.errors import CannotOpen
 from keyturn_service.vault.place import Place
 from keyturn_service.vault.vault import Vault
 
 _FILE: Final = "dev.json"
 _LOCK: Final = "dev.lock"
+_PORTS: Final = range(20_000, 26_000)
 
 
 class StateRefused(Exception):
@@ -149,11 +151,19 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ask the system for ports that are free now, all different."""
-    with contextlib.ExitStack() as open_ones:
-        ports = []
-        for _ in range(count):
-            listener = open_ones.enter_context(socket.socket())
-            listener.bind(("127.0.0.1", 0))
-            ports.append(int(listener.getsockname()[1]))
+    """Return ports that are free now, all different.
+
+    They lie below those that systems lend to outgoing connections: one of those could be lent
+    away while a service is started again on it.
+    """
+    place = int.from_bytes(SystemRandomness().token_bytes(4)) % len(_PORTS)
+    ports: list[int] = []
+    for port in (*_PORTS[place:], *_PORTS[:place]):
+        if len(ports) == count:
+            break
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                listener.bind(("127.0.0.1", port))
+                ports.append(port)
     return ports
