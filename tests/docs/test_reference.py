@@ -16,6 +16,8 @@ from tools.reference_http import described
 from tools.world import BIN, World
 
 import keyturn
+import keyturn.cli.frame
+import orgsim.cli
 from keyturn import KeyturnError
 from keyturn_service import ports
 from keyturn_service.domain.attempt import AttemptOutcome
@@ -133,17 +135,37 @@ def _is_said(address: str, text: str) -> bool:
 
 
 @pytest.mark.parametrize("words", [words for words, _ in commands()], ids=" ".join)
-def test_help_is_what_the_program_prints(words: list[str]) -> None:
+def test_help_is_what_the_program_prints(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Word for word, in a window that is wide enough."""
-    printed = subprocess.run(
-        [str(BIN / words[0]), *words[1:], "--help"],
+    monkeypatch.setenv("COLUMNS", "120")
+    arguments = [*words[1:], "--help"]
+    if words[0] == "keyturn":
+        status = keyturn.cli.frame.run(arguments)
+    else:
+        status = orgsim.cli.main(arguments, prog_name="orgsim", standalone_mode=False)
+    assert status == 0
+    assert help_on_page(words) == capsys.readouterr().out.rstrip()
+
+
+@pytest.mark.parametrize("name", ["keyturn", "orgsim"])
+def test_the_installed_programs_print_it_too(name: str) -> None:
+    """As they are started by a shell."""
+    done = subprocess.run(
+        [str(BIN / name), "--help"],
         check=True,
         capture_output=True,
         text=True,
         env={**os.environ, "COLUMNS": "120"},
-    ).stdout
+    )
+    assert help_on_page([name]) == done.stdout.rstrip()
+
+
+def help_on_page(words: list[str]) -> str:
+    """Return the help text of a command as the page has it."""
     section = page("cli.md").partition(f"## `{' '.join(words)}`\n\n```text\n")[2]
-    assert section.partition("\n```")[0] == printed.rstrip()
+    return section.partition("\n```")[0]
 
 
 def test_every_port_is_documented() -> None:
