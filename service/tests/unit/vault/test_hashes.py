@@ -43,6 +43,24 @@ async def started(
     return await keyed_hashes(source or old_source(), data_keys, CountedRandomness(seed), CLOCK)
 
 
+@given(
+    one=st.tuples(st.binary(min_size=32, max_size=32), st.text(), st.text()),
+    other=st.tuples(st.binary(min_size=32, max_size=32), st.text(), st.text()),
+)
+def test_another_root_label_or_text_is_another_hash(one, other):
+    """Each part counts, and the hash has 32 bytes."""
+    hashes = {
+        KeyedHashes(root)(label, text)
+        for root in (one[0], other[0])
+        for label in (one[1], other[1])
+        for text in (one[2], other[2])
+    }
+
+    different = [len(set(pair)) for pair in zip(one, other, strict=True)]
+    assert len(hashes) == different[0] * different[1] * different[2]
+    assert {len(value) for value in hashes} == {32}
+
+
 class TestHashing:
     """One root, many labels."""
 
@@ -58,23 +76,6 @@ class TestHashing:
         hashes = KeyedHashes(ROOT)
 
         assert hashes("state", RefreshToken("5Aep")) == hashes("state", "5Aep")
-
-    @given(
-        one=st.tuples(st.binary(min_size=32, max_size=32), st.text(), st.text()),
-        other=st.tuples(st.binary(min_size=32, max_size=32), st.text(), st.text()),
-    )
-    def test_another_root_label_or_text_is_another_hash(self, one, other):
-        """Each part counts, and the hash has 32 bytes."""
-        hashes = {
-            KeyedHashes(root)(label, text)
-            for root in (one[0], other[0])
-            for label in (one[1], other[1])
-            for text in (one[2], other[2])
-        }
-
-        different = [len(set(pair)) for pair in zip(one, other, strict=True)]
-        assert len(hashes) == different[0] * different[1] * different[2]
-        assert {len(value) for value in hashes} == {32}
 
     def test_many_labels_stay_apart(self):
         """More than are remembered, asked for twice."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from inspect import signature
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -21,7 +22,7 @@ from service.tests.unit.vault.vault_house import (
 from keyturn_service.domain.ids import new_id
 from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
 from keyturn_service.vault.place import Place
-from keyturn_service.vault.vault import KEY_LIFE, SEALS_PER_KEY
+from keyturn_service.vault.vault import KEY_LIFE, SEALS_PER_KEY, Vault
 
 HERE = Place(
     workspace_id="ws_a", table="token_sets", row="con_1", column="refresh_token", generation=3
@@ -320,6 +321,7 @@ class TestRenewal:
     def test_the_limits(self):
         """256 processes at 2^24 seals stay inside the 2^32 random nonces of one key."""
         assert SEALS_PER_KEY == 16_777_216
+        assert signature(Vault).parameters["seals_per_key"].default == SEALS_PER_KEY
         assert timedelta(days=90) == KEY_LIFE
 
     async def test_after_so_many_seals(self, house):
