@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keyturn_core.oauth.pkce import code_challenge, new_code_verifier
@@ -39,6 +40,15 @@ def test_a_verifier_and_its_challenge_have_the_shape_of_the_rfc(random):
 
     assert re.fullmatch(r"[A-Za-z0-9_-]{43,128}", verifier.reveal())
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", code_challenge(verifier))
+
+
+@given(random=st.binary(min_size=32, max_size=96))
+@example(random=b"\x17" * 33)
+def test_a_verifier_keeps_all_of_its_randomness(random):
+    """Padding apart, nothing is cut off."""
+    verifier = new_code_verifier(random).reveal()
+
+    assert base64.urlsafe_b64decode(verifier + "=" * (-len(verifier) % 4)) == random
 
 
 @pytest.mark.parametrize(("count", "characters"), [(32, 43), (96, 128)])

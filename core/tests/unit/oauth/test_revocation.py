@@ -77,5 +77,8 @@ def test_anything_else_leaves_the_token_perhaps_in_force(status, body):
 @given(body=st.binary())
 def test_any_bytes_are_a_failure_at_most(body):
     """Nothing but the documented error is raised."""
-    with pytest.raises(RevocationFailed):
+    try:
         read_revocation_answer(answer(400, body))
+    except RevocationFailed:
+        return
+    assert b"invalid_token" in body or b"unsupported_token_type" in body

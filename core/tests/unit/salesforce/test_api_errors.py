@@ -88,7 +88,9 @@ def test_any_other_answer_says_nothing_against_the_session(status, body):
     assert session_verdict(status, body) is FINE
 
 
-@given(status=st.integers(100, 599), body=st.binary())
+@given(status=st.sampled_from([200, 400, 401, 403, 500]), body=st.binary())
 def test_any_bytes_have_a_verdict(status, body):
-    """Random bytes never renew."""
-    assert session_verdict(status, body) is (REFUSED if status == 401 else FINE)
+    """Nothing is raised, and only 401 and 403 can speak against the session."""
+    verdict = session_verdict(status, body)
+
+    assert verdict in {401: {REFUSED, EXPIRED}, 403: {FINE, EXPIRED}}.get(status, {FINE})

@@ -38,6 +38,13 @@ def test_an_identity_url_names_org_and_user_whatever_its_host(url):
     assert read_identity_url(url) == IdentityUrl(org_id=ORG, user_id=USER)
 
 
+def test_an_id_is_read_to_its_last_letter():
+    """Only slashes behind it are dropped."""
+    url = "https://login.salesforce.com/id/00D00000000000X/00500000000000X/"
+
+    assert read_identity_url(url).user_id == "00500000000000XAAQ"
+
+
 @pytest.mark.parametrize(
     ("url", "why"),
     [
