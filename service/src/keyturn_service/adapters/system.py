@@ -63,10 +63,10 @@ class FollowedClock:
         try:
             async with http.get(self._url) as answer:
                 stated = datetime.fromisoformat((await answer.json())["now"])
+            ahead = stated - datetime.now(UTC)  # noqa: TID251 - the one home of the clock
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
             _log.debug("world_clock_unreadable", error=type(error).__name__)
             return
-        ahead = stated - datetime.now(UTC)  # noqa: TID251 - the one home of the clock
         if abs(ahead - self._ahead) > _JITTER:
             self._ahead = ahead
 
