@@ -102,7 +102,7 @@ def _listener(port: str) -> int:
     inode = next(row[9] for row in rows if row[1] == wanted and row[3] == "0A")
     for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
         with contextlib.suppress(OSError):
-            if os.readlink(descriptor) == f"socket:[{inode}]":
+            if str(descriptor.readlink()) == f"socket:[{inode}]":
                 return int(descriptor.parts[2])
     raise LookupError(port)
 
