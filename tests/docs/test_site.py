@@ -13,6 +13,7 @@ REPOSITORY_PATH = re.compile(
     r"`((?:core|service|sdk|simulator|examples|tests|docs|tools|changes)/[\w./-]+)"
     r"(?:::(test_\w+))?`"
 )
+MODULE = re.compile(r"`([\w/-]+\.py)`")
 
 
 class Page(HTMLParser):
@@ -98,3 +99,18 @@ def test_paths_and_tests_that_pages_name_are_there(pages: dict[str, str]) -> Non
 
 def _has(path: Path, test: str) -> bool:
     return f"def {test}(" in path.read_text(encoding="utf-8")
+
+
+def test_modules_that_pages_name_are_there(pages: dict[str, str]) -> None:
+    """By their path in the repository or in the service; a bare name, somewhere."""
+    modules = {path.name for path in ROOT.glob("*/src/**/*.py")}
+    modules |= {path.name for path in ROOT.glob("examples/*/src/**/*.py")}
+    service = ROOT / "service/src/keyturn_service"
+    named = [(page, span) for page, text in pages.items() for span in MODULE.findall(text)]
+    gone = [
+        (page, span)
+        for page, span in named
+        if not ((ROOT / span).is_file() or (service / span).is_file() or span in modules)
+    ]
+    assert len(named) > 80
+    assert gone == []
