@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import stat
 import tempfile
@@ -19,6 +20,7 @@ from service.tests.support import values
 from service.tests.support.fakes import CountedRandomness
 
 from keyturn_service.adapters.key_sources.file import KeyFile
+from keyturn_service.adapters.spool import directory
 from keyturn_service.adapters.spool.directory import DirectorySpool, SpoolRefused
 from keyturn_service.domain.attempt import SpooledAnswer
 from keyturn_service.domain.ids import AttemptId, ConnectionId, WorkspaceId
@@ -80,6 +82,37 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.fixture
+def mounts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the machine's table of mounts, to be filled in; without a line it has none."""
+    lines: list[str] = []
+    read_text = Path.read_text
+
+    def read(path: Path) -> str:
+        if path != Path("/proc/self/mountinfo"):
+            return read_text(path)
+        if not lines:
+            raise PermissionError(13, "Permission denied")
+        return "".join(f"{line}\n" for line in lines)
+
+    monkeypatch.setattr(Path, "read_text", read)
+    return lines
+
+
+def mount(point: Path | str, kind: str) -> str:
+    """Return a line of the table of mounts, as the kernel writes it."""
+    written = str(point).replace(" ", "\\040")
+    return f"36 35 98:0 / {written} rw,noatime master:1 - {kind} /dev/root rw,errors=continue"
+
+
+async def open_folder(folder: Path, *, accepts_loss: bool = False) -> None:
+    """Take a folder and let go of it."""
+    source = KeyFile("kek_one", KEYS, CountedRandomness())
+    envelopes = await Envelopes.for_this_run(source, CountedRandomness())
+    opened = DirectorySpool.open(folder, envelopes, CountedRandomness(), accepts_loss=accepts_loss)
+    opened.close()
+
+
 class TestKeeping:
     """Answers go in sealed and come out as they were."""
 
@@ -136,6 +169,27 @@ class TestKeeping:
             assert await spool.get(ONE) == later
             assert await spool.undelivered() == [ONE]
 
+    async def test_an_answer_is_on_the_disk_before_it_is_said_to_be_kept(self, folder, monkeypatch):
+        """The bytes before the name, and the name before the caller goes on."""
+        place = folder / "undelivered" / ONE
+        synced = []
+
+        def fsync(descriptor: int) -> None:
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
+            synced.append(
+                (path.relative_to(folder).as_posix(), path.stat().st_size, place.exists())
+            )
+
+        async with spool_in(folder) as spool:
+            monkeypatch.setattr(os, "fsync", fsync)
+            await spool.put(ANSWER)
+
+            folder_size = place.parent.stat().st_size
+            assert synced == [
+                ("att_one.new", place.stat().st_size, False),
+                ("undelivered", folder_size, True),
+            ]
+
     async def test_a_full_disk_leaves_nothing_half_written(self, folder):
         """The caller is told, and the earlier answer stays."""
         async with spool_in(folder) as spool:
@@ -191,6 +245,20 @@ class TestDelivering:
                 await spool.put(replace(ANSWER, attempt_id=AttemptId(name), received_at=came))
 
             assert await spool.undelivered() == ["att_c", "att_a", "att_b"]
+
+    async def test_a_file_that_goes_away_meanwhile_is_passed_over(self, folder):
+        """Another task may deliver or purge it while the folder is read."""
+        folder.mkdir()
+        for name in ("att_a", "att_b", "att_c"):
+            (folder / name).touch()
+
+        files = directory._files(folder)
+        first, _ = next(files)
+        for path in folder.iterdir():
+            path.unlink()
+
+        assert first.startswith("att_")
+        assert list(files) == []
 
     async def test_purging_removes_old_answers_that_were_delivered(self, folder):
         """Not one of that very time, and never one that waits."""
@@ -322,6 +390,107 @@ class TestTakingTheFolder:
         with pytest.raises(SpoolRefused, match=r"^cannot use the spool .*/file: .+"):
             async with spool_in(tmp_path / "file"):
                 pass
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"\n", b"\xff\xfe", b"spool_", b"spool_a b", b"att_1"]
+    )
+    async def test_a_damaged_name_is_refused_and_not_made_anew(self, folder, content):
+        """Attempts would look for it in vain; the message says what to do."""
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+        whole = (folder / "id").read_bytes()
+        (folder / "id").write_bytes(content)
+
+        with pytest.raises(SpoolRefused, match=r"/id is damaged: .*`token.presented`.*spool_id"):
+            async with spool_in(folder, seed="two"):
+                pass
+
+        assert (folder / "id").read_bytes() == content
+        (folder / "id").write_bytes(whole + b"\n")
+        async with spool_in(folder, seed="three") as spool:
+            assert (spool.id, await spool.get(ONE)) == (whole.decode(), ANSWER)
+
+    async def test_a_start_that_fails_lets_go_of_the_folder(self, folder):
+        """Once the reason is mended, the next one takes it."""
+        folder.mkdir()
+        (folder / "id").mkdir()
+        with pytest.raises(SpoolRefused, match=r"^cannot use the spool .*: Is a directory$"):
+            async with spool_in(folder):
+                pass
+
+        (folder / "id").rmdir()
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+
+    @pytest.mark.parametrize("kind", ["tmpfs", "ramfs", "overlay", "overlayfs", "aufs"])
+    async def test_a_file_system_that_ends_with_the_container_is_refused(
+        self, folder, mounts, kind
+    ):
+        """Unless the loss is accepted."""
+        mounts[:] = [mount("/", kind)]
+
+        with pytest.raises(SpoolRefused, match=f"lies on {kind}, which ends with the container"):
+            await open_folder(folder)
+
+        await open_folder(folder, accepts_loss=True)
+
+    @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "nfs4", "fuse.tmpfs", ""])
+    async def test_any_other_file_system_is_taken(self, folder, mounts, kind):
+        """One that nobody names too."""
+        mounts[:] = [mount("/", kind)]
+
+        await open_folder(folder)
+
+        assert (folder / "id").exists()
+
+    async def test_where_the_machine_does_not_say_the_folder_is_taken(self, folder, mounts):
+        """Nothing is refused on a guess."""
+        assert mounts == []
+
+        await open_folder(folder)
+
+        assert (folder / "id").exists()
+
+    @pytest.mark.parametrize("turned", [False, True])
+    async def test_the_nearest_mount_above_the_folder_counts(self, tmp_path, mounts, turned):
+        """A volume in a container; not one beside it, whose name begins alike, nor one below."""
+        volume = tmp_path / "my volume"
+        table = [
+            mount("/", "overlay"),
+            mount(tmp_path, "tmpfs"),
+            mount(volume, "ext4"),
+            mount(tmp_path / "my", "ramfs"),
+            mount(volume / "spo", "ramfs"),
+            mount(volume / "spool" / "below", "ramfs"),
+        ]
+        mounts[:] = reversed(table) if turned else table
+
+        await open_folder(volume / "spool")
+        with pytest.raises(SpoolRefused, match="lies on tmpfs"):
+            await open_folder(tmp_path / "spool")
+
+    @pytest.mark.parametrize(("kinds", "taken"), [("tmpfs ext4", True), ("ext4 tmpfs", False)])
+    async def test_of_two_mounts_at_one_place_the_later_one_counts(
+        self, folder, mounts, kinds, taken
+    ):
+        """It hides the earlier one."""
+        mounts[:] = [mount(folder.parent, kind) for kind in kinds.split()]
+
+        if taken:
+            await open_folder(folder)
+        else:
+            with pytest.raises(SpoolRefused, match="lies on tmpfs"):
+                await open_folder(folder)
+
+    async def test_a_link_is_followed_to_where_the_bytes_go(self, tmp_path, mounts):
+        """A folder that lasts, reached by a link, lies where it lies."""
+        (tmp_path / "lasting").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "lasting")
+        mounts[:] = [mount("/", "tmpfs"), mount(tmp_path / "lasting", "ext4")]
+
+        await open_folder(tmp_path / "link" / "spool")
+
+        assert (tmp_path / "lasting" / "spool" / "id").exists()
 
     async def test_a_folder_in_memory_is_refused_unless_the_loss_is_accepted(self):
         """A crash of the machine would cost connections; the message names both ways out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import stat
 from base64 import b64encode
@@ -114,6 +115,23 @@ class TestCreating:
 
         assert path.read_text() == "precious, but damaged"
         assert list(path.parent.iterdir()) == [path]
+
+    def test_the_key_is_on_the_disk_before_anything_is_sealed_under_it(self, path, monkeypatch):
+        """The bytes before the name, and the name before the caller goes on."""
+        synced = []
+
+        def fsync(descriptor: int) -> None:
+            target = Path(f"/proc/self/fd/{descriptor}").readlink()
+            synced.append((target.is_dir(), target.parent, target.stat().st_size, path.exists()))
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        KeyFile.create(path, CountedRandomness())
+
+        folder = path.parent
+        assert synced == [
+            (False, folder, path.stat().st_size, False),
+            (True, folder.parent, folder.stat().st_size, True),
+        ]
 
     def test_a_full_disk_leaves_nothing_half_written(self, path):
         """Neither a key file nor a part of one; the next try begins afresh."""

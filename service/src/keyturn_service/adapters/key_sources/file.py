@@ -87,6 +87,7 @@ class KeyFile:
                 pass
             finally:
                 beside.unlink()
+            _sync_folder(path.parent)  # the name too is there before anything is sealed under it
         except OSError as error:
             raise KeyFileRefused(f"cannot make the key file {path}: {error.strerror}") from None
         return cls.load(path, randomness)
@@ -110,6 +111,14 @@ class KeyFile:
             return cipher.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], associated_data)
         except (InvalidTag, ValueError):
             raise CannotOpen("the wrapped key was changed or belongs elsewhere") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _parsed(path: Path, text: str) -> tuple[str, Mapping[str, bytes]]:

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ _MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
 # File systems that end with the machine or the container.
 _FLEETING: Final = frozenset({"tmpfs", "ramfs", "overlay", "overlayfs", "aufs"})
+_ID: Final = re.compile(r"spool_[0-9A-Za-z]+")
 _log = structlog.get_logger()
 
 
@@ -60,27 +62,24 @@ class DirectorySpool:
         """Take the folder, making it where it is not there.
 
         Raises:
-            SpoolRefused: another process holds it, it cannot be written, or it lies on a file
-                system that does not outlive the container and the loss was not accepted.
+            SpoolRefused: another process holds it, it cannot be written, its name is damaged, or
+                it lies on a file system that does not outlive the container and the loss was not
+                accepted.
         """
-        try:
-            for part in (folder, folder / "undelivered", folder / "delivered"):
-                part.mkdir(parents=True, exist_ok=True, mode=_MODE)
-            _see_that_it_lasts(folder, accepts_loss=accepts_loss)
-            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, _FILE_MODE)
+        with contextlib.ExitStack() as undone:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(lock)
-                raise SpoolRefused(
-                    f"another process holds the spool {folder}: each replica needs a spool of its"
-                    " own (KEYTURN_SPOOL_DIR)"
-                ) from None
-            spool_id = _kept_id(folder, randomness)
-        except OSError as error:
-            raise SpoolRefused(f"cannot use the spool {folder}: {error.strerror}") from None
-        for half_written in folder.glob("*.new"):
-            half_written.unlink(missing_ok=True)
+                for part in (folder, folder / "undelivered", folder / "delivered"):
+                    part.mkdir(parents=True, exist_ok=True, mode=_MODE)
+                _see_that_it_lasts(folder, accepts_loss=accepts_loss)
+                lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, _FILE_MODE)
+                undone.callback(os.close, lock)
+                _take(lock, folder)
+                spool_id = _kept_id(folder, randomness)
+                for half_written in folder.glob("*.new"):
+                    half_written.unlink(missing_ok=True)
+            except OSError as error:
+                raise SpoolRefused(f"cannot use the spool {folder}: {error.strerror}") from None
+            undone.pop_all()
         return cls(folder, spool_id, envelopes, lock)
 
     def close(self) -> None:
@@ -231,8 +230,21 @@ def _place(attempt_id: AttemptId, workspace_id: str, generation: int) -> Place:
     )
 
 
+def _take(lock: int, folder: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise SpoolRefused(
+            f"another process holds the spool {folder}: each replica needs a spool of its"
+            " own (KEYTURN_SPOOL_DIR)"
+        ) from None
+
+
 def _kept_id(folder: Path, randomness: Randomness) -> SpoolId:
-    """Return the spool's id, made at its first use."""
+    """Return the spool's id, made at its first use.
+
+    A damaged one is never made anew: attempts name their spool, and would look for it in vain.
+    """
     path = folder / "id"
     if not path.exists():
         beside = folder / "id.new"
@@ -242,7 +254,13 @@ def _kept_id(folder: Path, randomness: Randomness) -> SpoolId:
             os.fsync(file.fileno())
         beside.rename(path)
         _sync_folder(folder)
-    return SpoolId(path.read_text().strip())
+    kept = path.read_bytes().strip().decode("ascii", "replace")
+    if not _ID.fullmatch(kept):
+        raise SpoolRefused(
+            f"the spool's name in {path} is damaged: write it back, as the audit events"
+            " `token.presented` have it (spool_id)"
+        )
+    return SpoolId(kept)
 
 
 def _sync_folder(folder: Path) -> None:
