@@ -31,6 +31,8 @@ from keyturn_service.ports import Clock, StoreUnavailable
 from keyturn_service.vault.vault import Vault
 
 _KEY: Final = bytes(range(32))
+_DRIVER_THREAD: Final = "_connection_worker_thread"  # what aiosqlite runs in each of its threads
+_ENDS_WITHIN: Final = 5.0  # seconds
 
 
 class ForgetfulDatabase(Database):
@@ -179,26 +181,41 @@ async def sqlite_base(
 ) -> AsyncIterator[Base]:
     """Give a database in a file of a folder, a copy of a migrated one."""
     path = folder / "keyturn.db"
-    aside = folder / "aside"
+    aside, nowhere = folder / "aside", folder / "link"
     shutil.copy(template, path)
 
     async def break_it() -> None:
         await base.database.close()
-        path.rename(aside)
-        path.mkdir()
+        aside.hardlink_to(path)
+        nowhere.symlink_to(folder / "nowhere" / "keyturn.db")
+        nowhere.replace(path)  # at once: a moment without the file would make a new one
 
     async def mend_it() -> None:
         await base.database.close()
-        path.rmdir()
-        aside.rename(path)
+        aside.replace(path)
 
     async def dump() -> bytes:
         return b"".join(file.read_bytes() for file in sorted(folder.glob("keyturn.db*")))
 
-    async with opened(
-        f"sqlite:///{path}", break_it=break_it, mend_it=mend_it, dump=dump, clock=clock
-    ) as base:
-        yield base
+    try:
+        async with opened(
+            f"sqlite:///{path}", break_it=break_it, mend_it=mend_it, dump=dump, clock=clock
+        ) as base:
+            yield base
+    finally:
+        await _last_words()
+
+
+async def _last_words() -> None:
+    """Wait for the driver's threads.
+
+    The thread of a connection that could not be opened ends by itself, and tells our loop so:
+    the loop has to be there to hear it.
+    """
+    for thread in threading.enumerate():
+        if _DRIVER_THREAD in thread.name:
+            await asyncio.to_thread(thread.join, _ENDS_WITHIN)
+            assert not thread.is_alive(), "a connection was left open"
 
 
 @contextlib.asynccontextmanager
