@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from playwright.sync_api import expect
 from tests.browser.hands import Hands
 from tests.support.browser import Person
 from tools.world import World
+
+_PATIENCE: Final = 20.0  # seconds
 
 
 @dataclass(kw_only=True)
@@ -35,13 +40,14 @@ class Walk:
         self.hands.write("username", user["username"])
         self.hands.write("password", user["password"])
         self.hands.press("login")
-        assert self.person.path == "/settings"
+        expect(self.person.page).to_have_url(f"{self.person.names['acme']}/settings")
 
     def to_connect_page(self) -> None:
         """Ask for a connection."""
-        assert self.person.text("#state") == "Not connected"
+        self._see_state("Not connected")
         self.hands.press("connect-to-salesforce")
-        assert self.person.page.url.startswith(self.person.names["service"])
+        service = re.escape(self.person.names["service"])
+        expect(self.person.page).to_have_url(re.compile(rf"{service}/connect/[^/?]+"))
 
     def to_salesforce(self, environment: str = "production", my_domain: str = "") -> None:
         """Say which org it is, and go."""
@@ -60,26 +66,36 @@ class Walk:
     def consent(self) -> None:
         """Approve; come back to Acme."""
         self.hands.press("oaapprove")
-        assert self.person.page.url == f"{self.person.names['acme']}/settings"
-        assert self.person.page.get_by_role("status").inner_text().startswith("Connected to ")
-        assert self.person.text("#state") == "Connected"
+        expect(self.person.page).to_have_url(f"{self.person.names['acme']}/settings")
+        self._see_told("Connected to ")
+        self._see_state("Connected")
 
     def read_and_tell(self) -> None:
         """Look at contacts and opportunities; press each of the three buttons."""
         self.hands.press("to-salesforce")
-        assert self.person.page.locator("#contacts tbody tr").count() > 0
-        assert self.person.page.locator("#opportunities tbody tr").count() > 0
+        for table in ("contacts", "opportunities"):
+            expect(self.person.page.locator(f"#{table} tbody tr").first).to_be_visible()
         for button, told in (
             ("push-usage", "Usage of "),
             ("log-activity", "The activity of "),
             ("raise-alert", "The renewal alert for "),
         ):
             self.hands.press(button)
-            assert self.person.page.get_by_role("status").inner_text().startswith(told)
+            self._see_told(told)
 
     def disconnect(self) -> None:
-        """Let the org go."""
+        """Let the org go; it is gone when the revocation has run at Salesforce."""
         self.hands.press("to-settings")
         self.hands.press("disconnect")
-        assert self.person.page.get_by_role("status").inner_text() == "Salesforce is disconnected."
-        assert self.person.text("#state") == "Not connected"
+        self._see_told("Salesforce is disconnected.")
+        give_up = time.monotonic() + _PATIENCE
+        while self.person.text("#state") != "Not connected" and time.monotonic() < give_up:
+            self.person.page.reload()
+        self._see_state("Not connected")
+
+    def _see_told(self, beginning: str) -> None:
+        notice = self.person.page.get_by_role("status")
+        expect(notice).to_have_text(re.compile(rf"^\s*{re.escape(beginning)}"))
+
+    def _see_state(self, state: str) -> None:
+        expect(self.person.page.locator("#state")).to_have_text(state)

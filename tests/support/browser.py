@@ -160,7 +160,7 @@ class Person:
         context = self.page.context
         context.on("console", self._hear)
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
-        context.on("request", self.requests.append)
+        context.on("request", self._note)
         context.on("requestfailed", self._fail)
         self.page.set_default_timeout(_PATIENCE)
 
@@ -210,13 +210,16 @@ class Person:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
+    def _note(self, request: Request) -> None:
+        self.requests.append(request)
+
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type not in {"error", "warning"}:
             return
         address = message.location["url"]
         if message.text.startswith(_ANSWERED) and self._was_shown(address):
             return  # the browser's own remark on a page whose status is 4xx, as it should be
-        self.complaints.append(f"{message.text} ({address})")
+        self.complaints.append(f"{message.text.strip()} (at {_bare(address)})")
 
     def _was_shown(self, address: str) -> bool:
         return any(
@@ -224,7 +227,12 @@ class Person:
         )
 
     def _fail(self, request: Request) -> None:
-        self.complaints.append(f"{request.failure}: {request.method} {request.url}")
+        self.complaints.append(f"{request.failure}: {request.method} {_bare(request.url)}")
+
+
+def _bare(url: str) -> str:
+    """Return a URL without its query, which may hold a secret: complaints are printed."""
+    return url.partition("?")[0]
 
 
 @contextmanager
@@ -244,6 +252,7 @@ def person_at(
     try:
         person = Person(page=context.new_page(), names=world.line["tls"]["names"])
         yield person
-        assert person.complaints == []
+        if person.complaints:
+            raise AssertionError("\n".join(person.complaints))
     finally:
         context.close()
