@@ -130,8 +130,8 @@ MOVES: list[tuple[str, str, Opening]] = [
     ),
     (
         (
-            "UPDATE connect_sessions SET pending_grant = (SELECT pending_grant FROM connect_sessions"
-            " WHERE id = 'cs_wait_1') WHERE id = 'cs_wait_0'"
+            "UPDATE connect_sessions SET pending_grant ="
+            " (SELECT pending_grant FROM connect_sessions WHERE id = 'cs_wait_1') WHERE id = 'cs_wait_0'"
         ),
         "another session",
         lambda base: base.stores.connect_sessions.pending_grant(ConnectSessionId("cs_wait_0")),
