@@ -107,7 +107,8 @@ async def test_two_seals_of_one_value_differ(base: Base) -> None:
     await fill(base)
 
     for table, column in SEALED:
-        rows = await base.rows(f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL")  # noqa: S608 - ours
+        asked = f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608 - ours
+        rows = await base.rows(asked)
         assert len({bytes(value) for (value,) in rows}) == 2
 
 
@@ -131,7 +132,8 @@ MOVES: list[tuple[str, str, Opening]] = [
     (
         (
             "UPDATE connect_sessions SET pending_grant ="
-            " (SELECT pending_grant FROM connect_sessions WHERE id = 'cs_wait_1') WHERE id = 'cs_wait_0'"
+            " (SELECT pending_grant FROM connect_sessions WHERE id = 'cs_wait_1')"
+            " WHERE id = 'cs_wait_0'"
         ),
         "another session",
         lambda base: base.stores.connect_sessions.pending_grant(ConnectSessionId("cs_wait_0")),

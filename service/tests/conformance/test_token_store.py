@@ -268,7 +268,8 @@ async def test_how_an_attempt_ended_is_kept(base: Base, outcome: AttemptOutcome)
     kept = await base.stores.tokens.attempt(intent.id)
     assert kept is not None
     assert (kept.outcome, kept.ended_at, kept.spool_answered) == (outcome, START + HOUR, False)
-    assert await base.stores.tokens.open_attempts_of(SPOOL) == []
+    waiting = [kept] if outcome is AttemptOutcome.UNKNOWN else []  # another replica noted it
+    assert await base.stores.tokens.open_attempts_of(SPOOL) == waiting
     loaded = await base.stores.tokens.load(CONNECTION)
     assert loaded == (connection(), tokens())
 

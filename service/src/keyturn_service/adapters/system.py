@@ -11,6 +11,9 @@ from typing import Final
 import aiohttp
 import structlog
 
+from keyturn_service.ports import Clock
+
+_ANSWER_SECONDS: Final = 2.0
 _POLL: Final = 0.2  # seconds; a moved clock is followed within one
 _JITTER: Final = timedelta(milliseconds=500)  # below that it is the question's own way
 _log = structlog.get_logger()
@@ -35,35 +38,39 @@ class FollowedClock:
     time-outs stay on the machine's own clock.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self, url: str, machine: Clock | None = None, *, answer_seconds: float = _ANSWER_SECONDS
+    ) -> None:
         self._url = url
+        self._machine = SystemClock() if machine is None else machine
+        self._timeout = aiohttp.ClientTimeout(total=answer_seconds)
         self._ahead = timedelta(0)
 
     def now(self) -> datetime:
         """Return the world's time in UTC."""
-        return datetime.now(UTC) + self._ahead  # noqa: TID251 - the one home of the clock
+        return self._machine.now() + self._ahead
 
     def monotonic(self) -> float:
         """Return seconds that nothing moves."""
-        return time.monotonic()
+        return self._machine.monotonic()
 
     async def follow(self) -> None:
         """Look at the world's clock until cancelled."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
+        async with aiohttp.ClientSession(timeout=self._timeout) as http:
             while True:
                 await self._look(http)
                 await asyncio.sleep(_POLL)
 
     async def look_once(self) -> None:
         """Look at the world's clock now."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
+        async with aiohttp.ClientSession(timeout=self._timeout) as http:
             await self._look(http)
 
     async def _look(self, http: aiohttp.ClientSession) -> None:
         try:
             async with http.get(self._url) as answer:
                 stated = datetime.fromisoformat((await answer.json())["now"])
-            ahead = stated - datetime.now(UTC)  # noqa: TID251 - the one home of the clock
+            ahead = stated - self._machine.now()
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
             _log.debug("world_clock_unreadable", error=type(error).__name__)
             return

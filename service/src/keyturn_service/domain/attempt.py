@@ -43,6 +43,16 @@ class Attempt:
     spool_answered: bool
     ended_at: datetime | None
 
+    @property
+    def waits_for_its_spool(self) -> bool:
+        """Whether an answer on the spool it names would still settle it.
+
+        Another replica that asks first can only note that the outcome is unknown.
+        """
+        if self.outcome is None:
+            return True
+        return self.outcome is AttemptOutcome.UNKNOWN and not self.spool_answered
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpooledAnswer:

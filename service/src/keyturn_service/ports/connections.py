@@ -151,7 +151,10 @@ class TokenStore(Protocol):
         ...
 
     async def open_attempts_of(self, spool_id: SpoolId) -> Sequence[Attempt]:
-        """Return the attempts without an outcome that name a spool."""
+        """Return the attempts that wait for an answer of the spool they name.
+
+        Without an outcome, or with an unknown one that the spool has not answered for.
+        """
         ...
 
     async def replace(self, connection: Connection, tokens: TokenSet, *, attempt: Attempt) -> bool:

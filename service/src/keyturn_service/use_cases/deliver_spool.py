@@ -69,7 +69,7 @@ class DeliverSpool:
         if spooled.attempt_id.startswith("cs_"):
             return await self._deliver_code(spooled)
         attempt = await self.store.attempt(spooled.attempt_id)
-        if attempt is None or attempt.outcome is not None:
+        if attempt is None or not attempt.waits_for_its_spool:
             await self.spool.delivered(spooled.attempt_id)
             return False
         lease = await self.leases.acquire(attempt.connection_id, ttl=LEASE_TTL)

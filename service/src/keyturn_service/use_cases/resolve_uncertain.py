@@ -41,7 +41,8 @@ class ResolveUncertain:
             spooled = await self.spool.get(attempt.id)
             if spooled is not None:
                 return spooled
-        if attempt.outcome is None:
+            attempt = await self.found_open(attempt)  # also where another replica asked first
+        elif attempt.outcome is None:
             attempt = await self.found_open(attempt)
         if not attempt.spool_answered:
             raise ConnectionCannotServe("connection_uncertain", retry_after=60)

@@ -95,6 +95,8 @@ def mounts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise PermissionError(13, "Permission denied")
         return "".join(f"{line}\n" for line in lines)
 
+    # The operating system is what is watched here.
+    # ast-grep-ignore: fakes-not-patches
     monkeypatch.setattr(Path, "read_text", read)
     return lines
 
@@ -181,6 +183,8 @@ class TestKeeping:
             )
 
         async with spool_in(folder) as spool:
+            # The operating system is what is watched here.
+            # ast-grep-ignore: fakes-not-patches
             monkeypatch.setattr(os, "fsync", fsync)
             await spool.put(ANSWER)
 

@@ -124,6 +124,8 @@ class TestCreating:
             target = Path(f"/proc/self/fd/{descriptor}").readlink()
             synced.append((target.is_dir(), target.parent, target.stat().st_size, path.exists()))
 
+        # The operating system is what is watched here.
+        # ast-grep-ignore: fakes-not-patches
         monkeypatch.setattr(os, "fsync", fsync)
         KeyFile.create(path, CountedRandomness())
 

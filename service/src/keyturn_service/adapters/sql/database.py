@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
@@ -69,13 +70,14 @@ class Database:
         self.url = url
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self._turn = asyncio.Lock()
+        self._threads: list[threading.Thread] = []  # one a connection of SQLite
         if self.is_sqlite:
             if url.database:
                 path = Path(url.database)
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 path.touch(mode=0o600)  # nobody else's to read, whatever the umask
-            self._reader = _sqlite_engine(url, pool_size=2, begin="BEGIN")
-            self._writer = _sqlite_engine(url, pool_size=1, begin="BEGIN IMMEDIATE")
+            self._reader = self._sqlite_engine(url, pool_size=2, begin="BEGIN")
+            self._writer = self._sqlite_engine(url, pool_size=1, begin="BEGIN IMMEDIATE")
         else:
             self._reader = self._writer = create_async_engine(
                 url, pool_size=_POOL, max_overflow=0, pool_timeout=_BUSY_SECONDS, pool_pre_ping=True
@@ -94,9 +96,33 @@ class Database:
         )
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and wait for the threads that carried them."""
         await self._reader.dispose()
         await self._writer.dispose()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join, _BUSY_SECONDS)
+
+    def _sqlite_engine(self, url: URL, *, pool_size: int, begin: str) -> AsyncEngine:
+        engine = create_async_engine(
+            url, pool_size=pool_size, max_overflow=0, pool_timeout=_BUSY_SECONDS
+        )
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def set_up(connection: Any, record: Any) -> None:
+            del record
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            self._threads.append(connection.driver_connection._thread)  # noqa: SLF001 - no other way
+            connection.isolation_level = None  # we begin transactions ourselves
+            cursor = connection.cursor()
+            for pragma in _PRAGMAS:
+                cursor.execute(pragma)
+            cursor.close()
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin_transaction(connection: Any) -> None:
+            connection.exec_driver_sql(begin)
+
+        return engine
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -144,24 +170,3 @@ def translated() -> Any:
         TimeoutError,
     ) as error:
         raise StoreUnavailable(type(error).__name__) from error
-
-
-def _sqlite_engine(url: URL, *, pool_size: int, begin: str) -> AsyncEngine:
-    engine = create_async_engine(
-        url, pool_size=pool_size, max_overflow=0, pool_timeout=_BUSY_SECONDS
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def set_up(connection: Any, record: Any) -> None:
-        del record
-        connection.isolation_level = None  # we begin transactions ourselves
-        cursor = connection.cursor()
-        for pragma in _PRAGMAS:
-            cursor.execute(pragma)
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin_transaction(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine

@@ -80,10 +80,19 @@ class SqlTokenStore:
         return None if row is None else attempt_of(row)
 
     async def open_attempts_of(self, spool_id: SpoolId) -> Sequence[Attempt]:
-        """Return the attempts without an outcome that name a spool."""
+        """Return the attempts that wait for an answer of the spool they name."""
         asked = (
             select(attempts)
-            .where(attempts.c.spool_id == spool_id, attempts.c.outcome.is_(None))
+            .where(
+                attempts.c.spool_id == spool_id,
+                or_(
+                    attempts.c.outcome.is_(None),
+                    and_(
+                        attempts.c.outcome == AttemptOutcome.UNKNOWN,
+                        attempts.c.spool_answered.is_(False),
+                    ),
+                ),
+            )
             .order_by(attempts.c.started_at)
         )
         async with self.database.read() as reading:
