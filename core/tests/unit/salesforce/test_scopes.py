@@ -16,6 +16,16 @@ from keyturn_core.salesforce.scopes import (
 
 some_scopes = st.frozensets(st.sampled_from(sorted(RUNTIME_NAMES.values())))
 
+# `scopes_supported` of https://login.salesforce.com/.well-known/openid-configuration, 2026.
+SUPPORTED = """
+    cdp_ingest_api custom_permissions cdp_segment_api content cdp_api chatbot_api
+    cdp_identityresolution_api interaction_api wave_api web cdp_calculated_insight_api
+    einstein_gpt_api offline_access id api data_cloud_user_claims eclair_api email pardot_api
+    lightning visualforce cdp_query_api sfap_api address openid profile scrt_api cdp_profile_api
+    refresh_token phone user_registration_api pwdless_login_api chatter_api mcp_api full
+    forgot_password
+"""
+
 
 def scopes(text: str) -> frozenset[Scope]:
     """Return the words of a text as scopes."""
@@ -28,13 +38,25 @@ def test_each_scope_has_one_name_in_metadata_and_one_at_run_time():
     assert all(METADATA_NAMES[runtime] == name for name, runtime in RUNTIME_NAMES.items())
 
 
+def test_the_scopes_are_those_that_salesforces_login_host_supports():
+    """No more, no fewer: an app may ask for each of them."""
+    assert set(METADATA_NAMES) == scopes(SUPPORTED)
+
+
 @pytest.mark.parametrize(
     ("metadata", "runtime"),
     [
         ("Api", "api"),
         ("Basic", "id"),
         ("RefreshToken", "refresh_token"),
+        ("OfflineAccess", "offline_access"),
+        ("OpenID", "openid"),
         ("Chatter", "chatter_api"),
+        ("CustomApplications", "visualforce"),
+        ("MCP", "mcp_api"),
+        ("SFApiPlatform", "sfap_api"),
+        ("PwdlessLogin", "pwdless_login_api"),
+        ("CDPCalculatedInsight", "cdp_calculated_insight_api"),
     ],
 )
 def test_the_names_are_salesforces(metadata, runtime):
