@@ -99,14 +99,15 @@ class Keyboard:
         raise AssertionError(f"no Tab leads to {what}")
 
     def stops(self) -> list[dict[str, Any]]:
-        """Walk through the page once; return each stop of the focus."""
+        """Walk through the page once, from wherever the focus is; return each stop."""
         stops: list[dict[str, Any]] = []
         for _ in range(_MOST_TABS):
             self.page.keyboard.press("Tab")
-            at = self.focus()
-            if not at or at in stops:
+            at = self.focus()  # behind the last stop nothing has it, then the first one
+            if at in stops:
                 break
-            stops.append(at)
+            if at:
+                stops.append(at)
         return stops
 
     def focus(self) -> dict[str, Any]:
