@@ -60,6 +60,7 @@ class Vault:
         self._clock = clock
         self._ciphers: dict[DataKeyId, AESGCM] = {}
         self._sealing: dict[str, _SealingKey] = {}
+        self._met: dict[DataKeyId, _SealingKey] = {}  # a worn key stays worn
 
     async def seal(self, value: bytes, place: Place) -> bytes:
         """Seal a value for a place.
@@ -69,7 +70,7 @@ class Vault:
         """
         key = self._sealing.get(place.workspace_id)
         if key is None or not self._fresh(key):
-            key = await self._next_key(place.workspace_id, worn=key)
+            key = await self._next_key(place.workspace_id)
         key.seals += 1
         nonce = self._randomness.token_bytes(_NONCE_BYTES)
         sealed = key.cipher.encrypt(nonce, value, place.associated_data())
@@ -103,17 +104,21 @@ class Vault:
     def _fresh(self, key: _SealingKey) -> bool:
         return key.seals < self._seals_per_key and self._clock.now() - key.made_at < KEY_LIFE
 
-    async def _next_key(self, workspace_id: str, *, worn: _SealingKey | None) -> _SealingKey:
+    async def _next_key(self, workspace_id: str) -> _SealingKey:
         """Take the workspace's newest data key, or make one where that is worn or none is."""
         latest = await self._data_keys.latest(workspace_id)
-        if latest is not None and (worn is None or latest.id != worn.id):
-            cipher = await self._cipher(latest)
-            key = _SealingKey(id=latest.id, cipher=cipher, made_at=latest.created_at)
-            if self._fresh(key):
-                self._sealing[workspace_id] = key
-                return key
-        key = await self._make_key(workspace_id)
+        key = None if latest is None else await self._sealing_key(latest)
+        if key is None or not self._fresh(key):
+            key = await self._make_key(workspace_id)
         self._sealing[workspace_id] = key
+        return key
+
+    async def _sealing_key(self, kept: WrappedDataKey) -> _SealingKey:
+        key = self._met.get(kept.id)
+        if key is None:
+            cipher = await self._cipher(kept)
+            key = _SealingKey(id=kept.id, cipher=cipher, made_at=kept.created_at)
+            key = self._met.setdefault(kept.id, key)
         return key
 
     async def _make_key(self, workspace_id: str) -> _SealingKey:
@@ -135,7 +140,8 @@ class Vault:
         )
         cipher = AESGCM(secret)
         self._ciphers[data_key_id] = cipher
-        return _SealingKey(id=data_key_id, cipher=cipher, made_at=now)
+        key = self._met[data_key_id] = _SealingKey(id=data_key_id, cipher=cipher, made_at=now)
+        return key
 
     async def _unwrapped(self, key_id: DataKeyId) -> AESGCM:
         wrapped = await self._data_keys.get(key_id)

@@ -338,6 +338,15 @@ class TestRenewal:
         assert list(house.data_keys.kept) == list(dict.fromkeys(keys))
         assert [await vault.open(value, HERE) for value in sealed] == [b"value"] * 7
 
+    async def test_a_worn_key_stays_worn_whatever_the_store_calls_newest(self, house):
+        """Keys of the same moment have no order; none is counted from nothing again."""
+        vault = house.vault(seals_per_key=3)
+
+        sealed = [await vault.seal(b"value", HERE) for _ in range(12)]
+
+        keys = [key_of(value) for value in sealed]
+        assert [keys.count(key) for key in dict.fromkeys(keys)] == [3, 3, 3, 3]
+
     async def test_a_workspace_counts_its_own_seals(self, house):
         """Another's do not wear its key."""
         vault = house.vault(seals_per_key=2)
