@@ -55,10 +55,12 @@ class App:
         Only https, or http of a registered origin; no user-info and no fragment, so that
         nothing but the registered origin can be reached.
         """
+        if origin_of(url) not in self.return_origins:
+            return False  # also what is no URL at all
         parts = urlsplit(url)
         if parts.username or parts.password or parts.fragment or "\\" in url:
             return False
-        return parts.scheme in {"https", "http"} and origin_of(url) in self.return_origins
+        return parts.scheme in {"https", "http"}
 
 
 def origin_of(url: str) -> str | None:
