@@ -304,6 +304,7 @@ def _wired(
     renew_if_needed = RenewIfNeeded(store=stores.tokens, refresh=refresh, clock=clock)
     deliver_spool = DeliverSpool(
         store=stores.tokens,
+        connections=stores.connections,
         sessions=stores.connect_sessions,
         leases=stores.leases,
         settle=settle,

@@ -12,12 +12,14 @@ from service.tests.support.values import (
     HOUR,
     SPOOL,
     START,
+    WORKSPACE,
     attempt,
     awaiting,
     connection,
     grant,
     hash_of,
     pending,
+    revocation,
     tokens,
     user,
 )
@@ -439,6 +441,37 @@ async def test_a_revoked_connection_gets_no_other_state(base: Base) -> None:
     loaded = await store.load(CONNECTION)
     assert loaded is not None
     assert loaded[0].state is ConnectionState.REVOKED
+
+
+async def test_a_connection_that_is_being_ended_gets_no_token_set(base: Base) -> None:
+    """Neither is an attempt begun: what it brought nobody would revoke."""
+    await base.with_connection()
+    store = base.stores.tokens
+    intent = await begun(base)
+    made, new = renewed()
+    await base.stores.revocations.add(revocation(), [tokens().access_token])
+
+    assert not await store.replace(made, new, attempt=intent)
+    with pytest.raises(StaleWrite):
+        await begun(base, id=AttemptId("att_two"))
+
+    assert await store.load(CONNECTION) == (connection(), tokens())
+
+
+async def test_a_late_answer_does_not_bring_an_ended_connection_back(base: Base) -> None:
+    """Revoked it stays, also where its token set is gone and the generation still fits."""
+    await base.with_connection()
+    store = base.stores.tokens
+    intent = await begun(base)
+    made, new = renewed()
+    await base.stores.revocations.add(revocation(), [tokens().access_token])
+    await base.stores.revocations.done(revocation(), problem=None)
+
+    assert not await store.replace(made, new, attempt=intent)
+
+    kept = await base.stores.connections.get(WORKSPACE, CONNECTION)
+    assert kept == connection(state=ConnectionState.REVOKED)
+    assert await store.load(CONNECTION) is None
 
 
 async def test_times_and_unusual_letters_survive(base: Base) -> None:

@@ -295,6 +295,7 @@ def _replica(
         resolve=resolve,
         deliver=DeliverSpool(
             store=store,
+            connections=stores.connections,
             sessions=stores.connect_sessions,
             leases=stores.leases,
             settle=settle,

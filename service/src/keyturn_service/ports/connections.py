@@ -138,7 +138,7 @@ class TokenStore(Protocol):
         """Commit the intent.
 
         Raises:
-            StaleWrite: the generation or the fence is not in force any more.
+            StaleWrite: generation or fence is not in force any more, or the connection ends.
         """
         ...
 
@@ -160,8 +160,9 @@ class TokenStore(Protocol):
     async def replace(self, connection: Connection, tokens: TokenSet, *, attempt: Attempt) -> bool:
         """Put `tokens` in force where generation and fence of `attempt` still are.
 
+        Not where the connection is being ended, or is: nobody would revoke them there.
         `connection` is kept as it stands beside, and the attempt ends as `stored`: all or
-        nothing. False: another replica was first, and nothing changed.
+        nothing. False: somebody was first, and nothing changed.
         """
         ...
 

@@ -17,6 +17,7 @@ from keyturn_service.domain.ids import ConnectionId, ConnectSessionId
 from keyturn_service.ports import (
     AuditLog,
     Clock,
+    Connections,
     ConnectSessions,
     RefreshLeases,
     RevocationReason,
@@ -36,6 +37,7 @@ class DeliverSpool:
     """Bring answers of this replica's spool to the database, each under the refresh lease."""
 
     store: TokenStore
+    connections: Connections
     sessions: ConnectSessions
     leases: RefreshLeases
     settle: SettleAttempt
@@ -83,8 +85,7 @@ class DeliverSpool:
     async def _settle(self, attempt: Attempt, spooled: SpooledAnswer) -> bool:
         loaded = await self.store.load(attempt.connection_id)
         if loaded is None:
-            await self.spool.delivered(attempt.id)
-            return False
+            return await self._end_homeless(attempt, spooled)
         connection, tokens = loaded
         try:
             settled = await self.settle(attempt, connection, tokens, spooled)
@@ -94,6 +95,15 @@ class DeliverSpool:
         if isinstance(settled, Attempt):
             await self.resolve.found_open(settled)
         _log.info("spool_delivered", connection_id=attempt.connection_id, outcome="stored")
+        return True
+
+    async def _end_homeless(self, attempt: Attempt, spooled: SpooledAnswer) -> bool:
+        """Have what came for a connection that ended meanwhile revoked at Salesforce."""
+        connection = await self.connections.get(attempt.workspace_id, attempt.connection_id)
+        if connection is None:
+            await self.spool.delivered(attempt.id)
+            return False
+        await self.settle.homeless(attempt, connection, spooled)
         return True
 
     async def _deliver_code(self, spooled: SpooledAnswer) -> bool:

@@ -22,7 +22,7 @@ from keyturn_core.oauth.token_answer import (
 from keyturn_core.salesforce.hosts import Origin, read_instance_url
 from keyturn_core.salesforce.identity import read_identity_url
 from keyturn_core.salesforce.refusals import Refusal, RefusalClass
-from keyturn_core.secrets import AccessToken
+from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
@@ -123,22 +123,41 @@ class SettleAttempt:
         self, attempt: Attempt, connection: Connection, response: TokenResponse
     ) -> tuple[Connection, TokenSet]:
         loaded = await self.store.load(connection.id)
-        if loaded is not None and loaded[1].generation == attempt.generation:
-            # Fenced out before the save: the spool delivers it under a lease of its own.
+        if loaded is None:
+            await self._supersede(attempt, connection, response, in_force=None)
+            raise ConnectionCannotServe("connection_revoked")
+        if loaded[1].generation == attempt.generation:
+            # Fenced out, or being ended: the spool delivers it later, under a lease of its own.
             raise ConnectionCannotServe("org_unavailable", retry_after=_SOON)
-        in_force = None if loaded is None else loaded[1].refresh_token
-        if response.refresh_token is not None and response.refresh_token != in_force:
-            # The customer reauthorized meanwhile: this grant has no home any more.
+        await self._supersede(attempt, connection, response, in_force=loaded[1].refresh_token)
+        return loaded
+
+    async def homeless(
+        self, attempt: Attempt, connection: Connection, spooled: SpooledAnswer
+    ) -> None:
+        """End an attempt whose connection has no token set any more, and what it brought."""
+        try:
+            response = _read(spooled)
+        except CoreError:
+            await self._end(attempt, AttemptOutcome.SUPERSEDED, "token.superseded")
+        else:
+            await self._supersede(attempt, connection, response, in_force=None)
+
+    async def _supersede(
+        self,
+        attempt: Attempt,
+        connection: Connection,
+        response: TokenResponse,
+        *,
+        in_force: RefreshToken | None,
+    ) -> None:
+        """End the grant that an answer brought, where it is not the one in force."""
+        brought = response.refresh_token
+        if brought is not None and brought != in_force:
             await self.end_grant(
-                connection,
-                [response.refresh_token],
-                reason=RevocationReason.SUPERSEDED,
-                ends_connection=False,
+                connection, [brought], reason=RevocationReason.SUPERSEDED, ends_connection=False
             )
         await self._end(attempt, AttemptOutcome.SUPERSEDED, "token.superseded")
-        if loaded is None:
-            raise ConnectionCannotServe("connection_revoked")
-        return loaded
 
     async def _refused(self, attempt: Attempt, connection: Connection, refusal: Refusal) -> Attempt:
         if refusal.refusal_class is RefusalClass.BUSY:

@@ -46,7 +46,7 @@ class SqlTokenStore:
         """Commit the intent.
 
         Raises:
-            StaleWrite: the generation or the fence is not in force any more.
+            StaleWrite: generation or fence is not in force any more, or the connection ends.
         """
         asked = select(connections.c.id).where(_in_force(attempt))
         async with self.database.write() as writing:
@@ -102,6 +102,7 @@ class SqlTokenStore:
     async def replace(self, connection: Connection, tokens: TokenSet, *, attempt: Attempt) -> bool:
         """Put `tokens` in force where generation and fence of `attempt` still are.
 
+        Not where the connection is being ended, or is: nobody would revoke them there.
         What others may change meanwhile (use, keep-alive, where the org is) is left as it is.
         """
         sealed = await sealed_tokens(self.vault, connection, tokens)
@@ -261,6 +262,8 @@ def _in_force(attempt: Attempt) -> ColumnElement[bool]:
     return and_(
         connections.c.id == attempt.connection_id,
         connections.c.generation == attempt.generation,
+        connections.c.ending.is_(False),
+        connections.c.state != ConnectionState.REVOKED,
         fence == attempt.fence,
     )
 
