@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Error, Playwright
 from tests.browser.hands import Keyboard, Mouse
 from tests.browser.walk import Walk
-from tests.support.browser import NARROW, Person, running_chromium
+from tests.support.browser import NARROW, NoBrowser, Person, find_chromium, running_chromium
 from tests.support.vendor import Vendor
 from tools.world import World
 
@@ -32,6 +32,13 @@ def test_by_keyboard_alone(person: Person, world: World) -> None:
 def test_without_javascript(open_browser: Callable[..., Person], world: World) -> None:
     """Every step in a browser that runs no scripts, on a narrow window."""
     person = open_browser(javascript=False, size=NARROW)
+    Walk(person=person, hands=Mouse(person), world=world).whole()
+
+
+def test_on_plain_ports(open_browser: Callable[..., Person], world: World) -> None:
+    """Every step at the addresses that `make demo` prints."""
+    plain = {"acme": world.line["acme"]["url"], "service": world.line["service_url"]}
+    person = open_browser(names=plain)
     Walk(person=person, hands=Mouse(person), world=world).whole()
 
 
@@ -96,3 +103,9 @@ def test_the_browser_does_check_certificates(
         page = browser.new_page()
         with pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"):
             page.goto(f"{world.line['tls']['names']['acme']}/login")
+
+
+def test_without_a_browser_it_is_said_what_to_do(tmp_path: Path) -> None:
+    """Neither the machine nor npm has one: that fails, and nothing is skipped."""
+    with pytest.raises(NoBrowser, match="make setup"):
+        find_chromium(path=str(tmp_path), root=tmp_path)

@@ -49,16 +49,18 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_chromium() -> Program:
-    """Return the machine's own Chromium, else the one of the npm package.
+def find_chromium(*, path: str | None = None, root: Path = ROOT) -> Program:
+    """Return the machine's own Chromium, else the one of the npm package below `root`.
+
+    `path` is where programs are looked for, as in PATH.
 
     Raises:
         NoBrowser: neither is there.
     """
-    installed = shutil.which("chromium")
+    installed = shutil.which("chromium", path=path)
     if installed is not None:
         return Program(path=Path(installed))
-    return _unpacked()
+    return _unpacked(root)
 
 
 def _node() -> Path:
@@ -73,9 +75,9 @@ def _node() -> Path:
     return Path(wheel.origin).parent / "bin" / "node"
 
 
-def _unpacked() -> Program:
+def _unpacked(root: Path) -> Program:
     """Unpack the npm package's Chromium, once for each version."""
-    manifest = ROOT / "node_modules" / "@sparticuz" / "chromium" / "package.json"
+    manifest = root / "node_modules" / "@sparticuz" / "chromium" / "package.json"
     if not manifest.exists():
         raise NoBrowser("no browser: install Debian's `chromium`, or run `make setup` for npm's")
     folder = _UNPACKED / str(json.loads(manifest.read_text())["version"])
@@ -138,7 +140,7 @@ def running_chromium(
         executable_path=program.path,
         chromium_sandbox=False,  # it needs rights that containers lack; the pages are ours
         env={**environment},
-        proxy={"server": str(world.line["tls"]["connect_proxy_url"])},
+        proxy={"server": str(world.line["tls"]["connect_proxy_url"]), "bypass": "127.0.0.1"},
     )
     try:
         yield browser
@@ -242,15 +244,19 @@ def person_at(
     *,
     javascript: bool = True,
     size: tuple[int, int] = WIDE,
+    names: Mapping[str, str] | None = None,
 ) -> Iterator[Person]:
-    """Open a browser window with no cookies; nothing may have been complained of in the end."""
+    """Open a browser window with no cookies; nothing may have been complained of in the end.
+
+    `names` are the origins that the person knows, the true-looking ones unless told otherwise.
+    """
     context = browser.new_context(
         java_script_enabled=javascript,
         viewport={"width": size[0], "height": size[1]},
         locale="en-GB",
     )
     try:
-        person = Person(page=context.new_page(), names=world.line["tls"]["names"])
+        person = Person(page=context.new_page(), names=names or world.line["tls"]["names"])
         yield person
         if person.complaints:
             raise AssertionError("\n".join(person.complaints))
