@@ -1,0 +1,353 @@
+"""`use_cases.deliver_spool`: nothing that came back is lost, whoever died when."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from service.tests.support.fakes import json_answer, refused
+from service.tests.support.replicas import Kitchen, Replica, World
+from service.tests.support.values import (
+    API_KEY,
+    CONNECTION,
+    REFRESH,
+    START,
+    WORKSPACE,
+    spooled,
+)
+
+from keyturn_core.oauth.token_answer import TokenAnswer
+from keyturn_service.domain.attempt import AttemptOutcome
+from keyturn_service.domain.connect_session import SessionStatus
+from keyturn_service.domain.connection import ConnectionState
+from keyturn_service.domain.ids import AttemptId, ConnectionId
+from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
+
+
+class Crash(Exception):
+    """The process ends here."""
+
+
+async def crash_with(replica: Replica, answer: TokenAnswer | None = None) -> None:
+    """Refresh, and die between the spool and the database."""
+    if answer is not None:
+        replica.world.org.next.append(answer)
+    for step in ("replace", "end_attempt"):
+        replica.store.fails[step] = [Crash()]
+    with pytest.raises(Crash):
+        await replica.refresh(CONNECTION, refused=1)
+    replica.store.fails.clear()
+
+
+async def restarted(kitchen: Kitchen, replica: Replica) -> Replica:
+    """Return the replica, started again on its spool."""
+    again = await kitchen.replica(replica.spool)
+    await again.deliver.recover()
+    return again
+
+
+async def test_an_answer_on_the_spool_outlives_its_process(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """Started again, the replica has it in the database before it serves anybody."""
+    await crash_with(replica)
+
+    await restarted(kitchen, replica)
+
+    assert (await world.tokens()).generation == 2
+    assert await world.outcomes() == [AttemptOutcome.STORED]
+    assert (await world.connection()).state is ConnectionState.ACTIVE
+    assert [form["refresh_token"] for form in world.org.presented] == [REFRESH]
+    assert replica.spool.open == []
+
+
+async def test_recovering_twice_changes_nothing_more(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """Safe to run at every start."""
+    await crash_with(replica)
+    await restarted(kitchen, replica)
+    before = await world.tokens()
+
+    await restarted(kitchen, replica)
+
+    assert await world.tokens() == before
+    assert world.audit.types.count("token.stored") == 1
+
+
+async def test_a_lease_of_the_dead_process_does_not_keep_its_answer(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """Whoever held it is dead: the restarted replica ends it, and need not wait."""
+    await crash_with(replica)
+    await replica.stores.leases.acquire(CONNECTION, ttl=LEASE_TTL)
+
+    await restarted(kitchen, replica)
+
+    assert (await world.tokens()).generation == 2
+
+
+async def test_an_answer_under_way_is_left_to_its_attempt(replica: Replica, world: World) -> None:
+    """Who holds the lease settles it; the round comes again."""
+    await crash_with(replica)
+    held = await replica.stores.leases.acquire(CONNECTION, ttl=LEASE_TTL)
+    assert held is not None
+
+    assert await replica.deliver() == 0
+    assert (await world.tokens()).generation == 1
+
+    await replica.stores.leases.release(held)
+    assert await replica.deliver() == 1
+    assert (await world.tokens()).generation == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "state"),
+    [
+        (
+            refused("invalid_grant", "expired access/refresh token"),
+            AttemptOutcome.REFUSED,
+            ConnectionState.REAUTHORIZATION_REQUIRED,
+        ),
+        (
+            TokenAnswer(status=503, body=b"", complete=True),
+            AttemptOutcome.NOT_PROCESSED,
+            ConnectionState.ACTIVE,
+        ),
+        (
+            TokenAnswer(status=200, body=b"{", complete=False),
+            AttemptOutcome.UNKNOWN,
+            ConnectionState.UNCERTAIN,
+        ),
+    ],
+)
+async def test_every_answer_is_delivered_for_what_it_means(
+    replica: Replica,
+    world: World,
+    answer: TokenAnswer,
+    outcome: AttemptOutcome,
+    state: ConnectionState,
+) -> None:
+    """A refusal too is in the database before anything is presented again."""
+    await crash_with(replica, answer)
+
+    assert await replica.deliver() == 1
+
+    assert await world.outcomes() == [outcome]
+    assert (await world.connection()).state is state
+    assert replica.spool.open == []
+
+
+async def test_a_busy_answer_found_later_leaves_uncertainty(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """Whoever was to wait for the other presentation is dead."""
+    world.org.next.append(refused("invalid_grant", "token request is already being processed"))
+    world.audit.down = False
+
+    async def die() -> None:
+        raise Crash
+
+    replica.waiting.meanwhile.append(die)
+    with pytest.raises(Crash):
+        await replica.refresh(CONNECTION, refused=1)
+    [attempt] = await world.attempts()
+    replica.spool.open.append(attempt.id)
+
+    await restarted(kitchen, replica)
+
+    assert await world.outcomes() == [AttemptOutcome.UNKNOWN]
+    assert (await world.connection()).state is ConnectionState.UNCERTAIN
+
+
+async def test_an_answer_that_the_database_knows_is_only_marked(
+    replica: Replica, world: World
+) -> None:
+    """The process died between the save and the mark."""
+    await replica.refresh(CONNECTION, refused=1)
+    [attempt] = await world.attempts()
+    replica.spool.open.append(attempt.id)
+    before = await world.tokens()
+
+    assert await replica.deliver() == 0
+
+    assert replica.spool.open == []
+    assert await world.tokens() == before
+
+
+async def test_an_answer_of_an_attempt_that_nobody_knows_is_only_marked(
+    replica: Replica,
+) -> None:
+    """A database that was set up anew has no home for it; it stays in the journal."""
+    await replica.spool.put(spooled(attempt_id=AttemptId("att_unknown")))
+
+    assert await replica.deliver() == 0
+
+    assert replica.spool.open == []
+    assert "att_unknown" in replica.spool.kept
+
+
+async def test_an_answer_that_is_gone_from_the_spool_is_passed_over(
+    replica: Replica,
+) -> None:
+    """One that was cleaned away meanwhile stops nobody."""
+    replica.spool.open.append(AttemptId("att_gone"))
+
+    assert await replica.deliver() == 0
+
+
+async def test_what_came_for_a_connection_that_ended_is_revoked(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """The customer disconnected while the answer lay on a dead replica's spool."""
+    await crash_with(replica)
+    other = await kitchen.replica("spool_two")
+    await other.disconnect(WORKSPACE, CONNECTION, API_KEY)
+    assert await replica.deliver() == 1  # being ended: it waits
+    assert len(replica.spool.open) == 1
+    [job] = world.background.asked
+    assert await other.revoke_grant(job)
+
+    assert await replica.deliver() == 1
+
+    assert (await world.connection()).state is ConnectionState.REVOKED
+    assert await world.outcomes() == [AttemptOutcome.SUPERSEDED]
+    assert replica.spool.open == []
+    [later] = [asked for asked in world.background.asked if asked != job]
+    assert await other.revoke_grant(later)
+    revoked = [form["token"] for _, path, form in world.org.posted if path.endswith("/revoke")]
+    assert world.org.refresh_token in revoked
+
+
+async def test_a_refusal_for_a_connection_that_ended_is_only_noted(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """There is nothing to revoke in it."""
+    await crash_with(replica, refused("invalid_grant", "expired access/refresh token"))
+    other = await kitchen.replica("spool_two")
+    await other.disconnect(WORKSPACE, CONNECTION, API_KEY)
+    [job] = world.background.asked
+    await other.revoke_grant(job)
+
+    assert await replica.deliver() == 1
+
+    assert await world.outcomes() == [AttemptOutcome.SUPERSEDED]
+    assert world.background.asked == [job]
+    assert (await world.connection()).state is ConnectionState.REVOKED
+
+
+async def test_an_attempt_of_no_connection_is_only_marked(replica: Replica, world: World) -> None:
+    """A row that names a connection of another workspace leads nowhere."""
+    await crash_with(replica)
+    await world.base.execute("DELETE FROM token_sets")
+    await world.base.execute("UPDATE connections SET workspace_id = 'ws_two'")
+
+    assert await replica.deliver() == 0
+
+    assert replica.spool.open == []
+
+
+# --- codes ----------------------------------------------------------------------------------
+
+
+async def code_on_spool(replica: Replica, **answer: object) -> str:
+    """Begin to connect, and leave an answer to the code on the spool; return the session."""
+    session, secret = await replica.connect.asked()
+    await replica.connect.pressed(secret)
+    said = replica.world.org.token_response() | answer
+    came = json_answer(**said)
+    await replica.spool.put(
+        spooled(
+            attempt_id=AttemptId(session.id),
+            connection_id=ConnectionId(""),
+            generation=0,
+            status=came.status,
+            body=came.body,
+            complete=True,
+        )
+    )
+    return session.id
+
+
+async def test_a_grant_whose_session_died_is_revoked(bare: Replica, world: World) -> None:
+    """The browser lost its way back between exchange and save; after its time all is ended."""
+    await code_on_spool(bare)
+    assert await bare.deliver() == 0, "the request may still be at work"
+    assert len(bare.spool.open) == 1
+
+    world.clock.advance(minutes=15)
+
+    assert await bare.deliver() == 1
+    assert bare.spool.open == []
+    [(reason, revoked)] = await world.jobs()
+    assert reason == "unconfirmed"
+    assert revoked == [world.org.refresh_token, world.org.token_response()["access_token"]]
+    assert "code.grant_found" in world.audit.types
+
+
+async def test_a_grant_of_a_failed_session_is_revoked_at_once(bare: Replica, world: World) -> None:
+    """Nobody is at work on it any more."""
+    session_id = await code_on_spool(bare)
+    found = await bare.connect.find(WORKSPACE, session_id)  # type: ignore[arg-type]
+    await bare.stores.connect_sessions.replace(found.failed("access_denied"))
+
+    assert await bare.deliver() == 1
+
+    assert len(await world.jobs()) == 1
+
+
+async def test_an_answer_to_a_code_that_brought_nothing_is_only_marked(
+    bare: Replica, world: World
+) -> None:
+    """A refusal has no grant to end."""
+    await code_on_spool(bare, access_token=None)
+    world.clock.advance(hours=1)
+
+    assert await bare.deliver() == 1
+
+    assert bare.spool.open == []
+    assert await world.jobs() == []
+
+
+async def test_a_grant_that_awaits_its_confirmation_is_left_alone(
+    bare: Replica, world: World
+) -> None:
+    """The process died between the save and the mark."""
+    session, secret = await bare.connect.asked()
+    asked = await bare.connect.pressed(secret)
+    await bare.connect.returned(asked["state"])
+    bare.spool.open.append(AttemptId(session.id))
+
+    assert await bare.deliver() == 0
+
+    assert bare.spool.open == []
+    assert await world.jobs() == []
+    found = await bare.connect.find(WORKSPACE, session.id)
+    assert found.status is SessionStatus.AWAITING_CONFIRMATION
+
+
+async def test_an_answer_for_a_session_that_nobody_knows_is_only_marked(
+    bare: Replica, world: World
+) -> None:
+    """There is no host to revoke it at."""
+    await bare.spool.put(spooled(attempt_id=AttemptId("cs_unknown"), status=200))
+
+    assert await bare.deliver() == 0
+
+    assert bare.spool.open == []
+    assert await world.jobs() == []
+
+
+async def test_an_answer_for_a_session_that_never_went_out_is_only_marked(
+    bare: Replica, world: World
+) -> None:
+    """An expired session without a trip to Salesforce has no grant."""
+    session, _ = await bare.connect.asked()
+    await bare.stores.connect_sessions.replace(session.failed("session_expired"))
+    await bare.spool.put(spooled(attempt_id=AttemptId(session.id), status=200))
+
+    assert await bare.deliver() == 0
+
+    assert bare.spool.open == []
+    assert await world.jobs() == []
+    assert world.clock.now() - START < timedelta(seconds=1)
