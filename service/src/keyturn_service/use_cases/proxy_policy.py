@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from keyturn_service.domain.errors import ServiceError
 
-_VISIBLE: Final = re.compile(r"[\x21-\x7e]*")
+_VISIBLE: Final = re.compile(r"[\x21\x22\x24-\x7e]*")  # no `#`: what follows would not go out
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TRICK: Final = re.compile(r"[\\;\x00-\x1f\x7f]|//|/\.{1,2}(/|$)")
 _REFERENCE: Final = re.compile(r"@\{[^{}/?#]*\}")
@@ -36,7 +36,7 @@ def check_target(target: str, *, unsafe: bool) -> None:
     """
     path, _, query = target.partition("?")
     segments = read_path(path)
-    if not _VISIBLE.fullmatch(query) or "#" in query or not _allowed(segments, query):
+    if not _VISIBLE.fullmatch(query) or not _allowed(segments, query):
         raise _refused()
     if not unsafe and _runs_code(segments):
         raise _refused()
@@ -47,7 +47,7 @@ def read_path(path: str) -> Sequence[str]:
 
     A path that two readers could understand differently is refused before anything compares
     it: doubled or encoded slashes, dot segments, backslashes, path parameters, control
-    characters, escapes that hide others, bytes that are no UTF-8.
+    characters, escapes that hide others, bytes that are no UTF-8, a fragment.
 
     Raises:
         ServiceError: `proxy_path_refused`.
