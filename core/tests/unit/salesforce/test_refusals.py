@@ -141,6 +141,25 @@ TOKEN = [
     ("access_denied", None, "access_denied"),
 ]
 
+# What says more than the error beside it, which older and newer orgs do not agree about.
+DESCRIPTIONS = [
+    ("user is inactive", "user_inactive"),
+    ("org is locked, closed, or suspended", "org_inactive"),
+    ("user is not admin approved to access this app", "user_not_authorized"),
+    ("External client app is not installed in this org", "app_not_installed"),
+    (
+        "Cross-org OAuth flows are not supported for this external client app",
+        "app_is_local",
+    ),
+    ("this app is blocked by admin", "app_blocked"),
+    ("login rate exceeded", "login_rate_exceeded"),
+    ("number of logins exceeded", "login_rate_exceeded"),
+    ("HTTPS required", "request_malformed"),
+    ("must use HTTP GET", "request_malformed"),
+    ("must use HTTP POST", "request_malformed"),
+    ("out-of-band not supported", "request_malformed"),
+]
+
 # The server's own list, less the codes of flows that are never asked for here: device flow,
 # dynamic registration, attestation of mobile apps, headless login; and less `invalid_grant`,
 # which says nothing without its description.
@@ -254,6 +273,14 @@ def test_the_description_says_more_than_the_error():
     refusal = token_refusal("server_error", "inactive organization", refresh=True)
 
     assert refusal.code == "org_inactive"
+
+
+@pytest.mark.parametrize(("description", "code"), DESCRIPTIONS)
+def test_a_description_is_known_beside_an_error_that_is_not(description, code):
+    """An org may answer `invalid_grant`, or with a code of its own."""
+    for error in ("invalid_grant", "no_such_error"):
+        assert token_refusal(error, description, refresh=True) is CATALOGUE[code]
+        assert authorization_refusal(error, description) is CATALOGUE[code]
 
 
 @pytest.mark.parametrize(
