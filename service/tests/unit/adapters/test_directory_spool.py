@@ -194,6 +194,18 @@ class TestKeeping:
                 ("undelivered", folder_size, True),
             ]
 
+    async def test_keeping_holds_no_file_open(self, folder):
+        """A replica keeps answers for months; a limit of open files would end that."""
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+            held = len(list(Path("/proc/self/fd").iterdir()))
+            for _ in range(5):
+                await spool.put(ANSWER)
+                await spool.get(ONE)
+                await spool.delivered(ONE)
+
+            assert len(list(Path("/proc/self/fd").iterdir())) == held
+
     async def test_a_full_disk_leaves_nothing_half_written(self, folder):
         """The caller is told, and the earlier answer stays."""
         async with spool_in(folder) as spool:

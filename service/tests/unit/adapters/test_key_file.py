@@ -135,6 +135,14 @@ class TestCreating:
             (True, folder.parent, folder.stat().st_size, True),
         ]
 
+    def test_making_it_leaves_no_file_open(self, path):
+        """Neither the file nor its folder."""
+        held = len(list(Path("/proc/self/fd").iterdir()))
+
+        KeyFile.create(path, CountedRandomness())
+
+        assert len(list(Path("/proc/self/fd").iterdir())) == held
+
     def test_a_full_disk_leaves_nothing_half_written(self, path):
         """Neither a key file nor a part of one; the next try begins afresh."""
         with full_disk(), pytest.raises(KeyFileRefused, match=r"cannot make the key file .*large"):
