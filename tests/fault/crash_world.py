@@ -64,6 +64,7 @@ class CrashWorld:
 
     def start(self, *, kill_at: str | None = None) -> float:
         """Start the replica; return how many seconds it took to answer."""
+        self.kill()  # what a test that failed left running
         began = time.monotonic()
         with (self.folder / "replica.log").open("a") as log:
             self.replica = subprocess.Popen(

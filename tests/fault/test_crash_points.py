@@ -69,6 +69,7 @@ def test_the_recorded_refresh_has_the_protocols_order(calls: list[str]) -> None:
     assert calls.index(SPOOLED) == calls.index("endpoint.present") + 1
 
 
+@pytest.mark.timeout(900)  # some twenty places to die, a start after each
 def test_a_kill_at_each_awaited_call_loses_no_connection(
     world: CrashWorld, calls: list[str]
 ) -> None:
