@@ -61,6 +61,7 @@ EVERYTHING = (
     "docs",
     "acceptance",
     "real-clients",
+    "browser",
     "fault",
 )
 

@@ -6,6 +6,7 @@ import pytest
 from orgsim_caller import Page, challenge_of
 from orgsim_program import user_of
 
+POLICY = "content-security-policy"
 BEFORE_THE_CLIENT_IS_TRUSTED = [
     ({"client_id": "3MVG9unknown"}, "invalid_client_id", "client identifier invalid"),
     (
@@ -123,6 +124,19 @@ def test_an_approval_is_remembered_until_consent_is_asked_for(sim, caller):
     caller.connect(org)
     assert "code" in caller.authorize(org, decision="deny")
     assert caller.authorize(org, decision="deny", prompt="consent")["error"] == "access_denied"
+
+
+@pytest.mark.parametrize("face", ["plain", "names"])
+def test_a_form_may_lead_wherever_the_callback_leads(caller_of, face):
+    """A browser holds the app's redirects, too, against the policy of the page with the form."""
+    caller = caller_of(face)
+    page = caller.authorize_answer()
+    while "location" in page.headers:
+        page = caller.http.get(urljoin(str(page.url), page.headers["location"]))
+    policy = dict(rule.strip().split(" ", 1) for rule in page.headers[POLICY].split(";"))
+    assert {"'self'", f"{urlsplit(caller.redirect_uri).scheme}:"} <= set(
+        policy["form-action"].split()
+    )
 
 
 def test_immediate_shows_no_page(sim, caller):

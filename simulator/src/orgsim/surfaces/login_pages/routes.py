@@ -32,21 +32,20 @@ _TEMPLATES = Environment(
 _STYLE = (Path(__file__).parent / "templates" / "style.css").read_text("utf-8")
 
 
-def _origin_of(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme in ("http", "https"):
-        return f"{parts.scheme}://{parts.netloc}"
-    return f"{parts.scheme}:"
-
-
 def _form_targets(call: Call, pending: Pending | None) -> str:
-    """Return where a form may lead, redirects included: this world, and the app's callback."""
+    """Return where a form may lead.
+
+    Browsers hold every redirect that follows a form against the policy of its page. Behind an
+    app's callback the app leads on to wherever it likes, so that only a page that serves no
+    app's request can name its targets.
+    """
     if call.face.kind == "names":
         targets = ["'self'", "https://*.my.salesforce.com"]
     else:
         targets = ["'self'", *(call.face.origin(org.slot) for org in call.world.orgs)]
     if pending is not None:
-        targets.append(_origin_of(pending.redirect_uri))
+        scheme = urlsplit(pending.redirect_uri).scheme
+        targets += ["https:"] if scheme == "https" else ["https:", f"{scheme}:"]
     return " ".join(targets)
 
 
