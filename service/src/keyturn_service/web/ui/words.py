@@ -32,7 +32,7 @@ _OWN: Final[Mapping[str, Explanation]] = MappingProxyType(
             code="not_found",
             title="This link leads nowhere",
             cause="No connection was asked for under this address; it may have been cut short.",
-            who="You can",
+            who="You",
             where=_AGAIN,
         ),
         "form_refused": Explanation(
@@ -40,7 +40,7 @@ _OWN: Final[Mapping[str, Explanation]] = MappingProxyType(
             title="That form was not sent from this page",
             cause="Your browser did not show the cookie that this page gave it, or another site"
             " sent the form.",
-            who="You can",
+            who="You",
             where="allow cookies for this site, then open the link again",
         ),
         "store_unavailable": Explanation(
@@ -54,21 +54,23 @@ _OWN: Final[Mapping[str, Explanation]] = MappingProxyType(
             code="internal_error",
             title="Something went wrong here",
             cause="This service met an error of its own. It was noted, without your data.",
-            who="{product} can",
-            where=f"tell {{product}} the code below; or {_AGAIN}",
+            who="{product}",
+            where=f"tell them the code below; or {_AGAIN}",
         ),
     }
 )
 _WHO: Final[Mapping[Who, str]] = MappingProxyType(
     {
-        Who.VENDOR: "{product} can",
-        Who.ADMIN: "An admin of your Salesforce org can",
-        Who.USER: "You can",
+        Who.VENDOR: "{product}",
+        Who.ADMIN: "An admin of your Salesforce org",
+        Who.USER: "You",
         Who.SALESFORCE: "Salesforce; it usually passes",
-        Who.OPERATOR: "The operators of this page can; {product} reaches them",
+        Who.OPERATOR: "The operators of this page; {product} reaches them",
     }
 )
 _PRODUCT_AGAIN: Final = "the vendor's product: connect Salesforce again"
+_BEHIND_THE_PAGE: Final = frozenset({Who.VENDOR, Who.OPERATOR})
+_TOLD_ON: Final = "tell them the code below. What they need: "
 _SCOPES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "api": "Read and change data through Salesforce's APIs, as far as your user may",
@@ -100,6 +102,8 @@ def explain(code: str, *, product: str | None) -> Explanation:
         return _about(own, name)
     refusal = CATALOGUE.get(code) or CATALOGUE["unknown_refusal"]
     where = _AGAIN if refusal.where == _PRODUCT_AGAIN else refusal.where
+    if refusal.who in _BEHIND_THE_PAGE:
+        where = _TOLD_ON + where
     told = Explanation(
         code=refusal.code,
         title=refusal.title,
