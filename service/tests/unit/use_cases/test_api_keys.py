@@ -1,0 +1,129 @@
+"""`use_cases.create_api_key`, `delete_api_key` and `authenticate`: a key's whole life."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from service.tests.support.fakes import CountedRandomness, fake_hash
+from service.tests.support.replicas import World
+from service.tests.support.values import OTHER_WORKSPACE, START, WORKSPACE
+
+from keyturn_service.domain.api_key import ApiKey, Right
+from keyturn_service.domain.errors import Forbidden, NotFound, Unauthorized
+from keyturn_service.ports import AuditUnavailable
+from keyturn_service.use_cases.authenticate import Authenticate
+from keyturn_service.use_cases.create_api_key import CreateApiKey
+from keyturn_service.use_cases.delete_api_key import DeleteApiKey
+
+pytestmark = pytest.mark.usefixtures("bare")
+ACTOR = "api_key:key_1"
+RIGHT, OTHER_RIGHT = sorted(Right)[:2]
+
+
+async def _create(world: World, *, lasts: timedelta | None = None) -> tuple[ApiKey, str]:
+    create = CreateApiKey(
+        keys=world.base.stores.api_keys,
+        audit=world.audit,
+        hashes=fake_hash,
+        clock=world.clock,
+        randomness=CountedRandomness(),
+    )
+    return await create(
+        WORKSPACE,
+        ACTOR,
+        name="backend",
+        rights=frozenset({RIGHT}),
+        expires_at=None if lasts is None else START + lasts,
+    )
+
+
+def _authenticate(world: World) -> Authenticate:
+    return Authenticate(keys=world.base.stores.api_keys, hashes=fake_hash, clock=world.clock)
+
+
+def _delete(world: World) -> DeleteApiKey:
+    return DeleteApiKey(keys=world.base.stores.api_keys, audit=world.audit, clock=world.clock)
+
+
+async def test_a_key_is_known_by_its_secret_alone(world: World) -> None:
+    """The secret says what it is for; what is kept is its hash."""
+    key, secret = await _create(world)
+
+    assert secret.startswith("kt_live_")
+    assert key.hash == fake_hash("api_key", secret)
+    assert await _authenticate(world)(secret, RIGHT) == key
+
+
+async def test_creating_a_key_is_audited_before_it_is_kept(world: World) -> None:
+    """Who made it, and what it may; never its secret."""
+    key, secret = await _create(world)
+
+    (event,) = world.audit.of("api_key.created")
+    assert (event.workspace_id, event.actor) == (WORKSPACE, ACTOR)
+    assert event.detail == {"api_key_id": key.id, "rights": RIGHT}
+    assert secret not in repr(event)
+
+
+async def test_without_audit_there_is_no_key(world: World) -> None:
+    """Nothing that opens a door is made unseen."""
+    world.audit.down = True
+
+    with pytest.raises(AuditUnavailable):
+        await _create(world)
+
+    assert await world.base.rows("SELECT id FROM api_keys") == []
+
+
+@pytest.mark.parametrize("shown", [None, "", "kt_live_unknown"])
+async def test_who_shows_no_key_that_is_known_is_a_stranger(
+    world: World, shown: str | None
+) -> None:
+    """Whatever keys there are."""
+    await _create(world)
+
+    with pytest.raises(Unauthorized):
+        await _authenticate(world)(shown, RIGHT)
+
+
+async def test_a_key_opens_what_it_has_the_right_to(world: World) -> None:
+    """A right that was not given is refused by name."""
+    _, secret = await _create(world)
+
+    with pytest.raises(Forbidden):
+        await _authenticate(world)(secret, OTHER_RIGHT)
+
+
+async def test_an_expired_key_opens_nothing(world: World) -> None:
+    """From the very moment at which it expires."""
+    _, secret = await _create(world, lasts=timedelta(hours=1))
+    world.clock.advance(hours=1)
+
+    with pytest.raises(Unauthorized):
+        await _authenticate(world)(secret, RIGHT)
+
+
+async def test_a_deleted_key_opens_nothing(world: World) -> None:
+    """Its end is audited under who asked for it."""
+    key, secret = await _create(world)
+
+    await _delete(world)(WORKSPACE, key.id, ACTOR)
+
+    with pytest.raises(Unauthorized):
+        await _authenticate(world)(secret, RIGHT)
+    (event,) = world.audit.of("api_key.deleted")
+    assert (event.actor, event.detail) == (ACTOR, {"api_key_id": key.id})
+
+
+async def test_a_key_can_be_deleted_once_and_from_its_own_workspace(world: World) -> None:
+    """The second time, and from elsewhere, there is none; neither is audited."""
+    key, secret = await _create(world)
+
+    with pytest.raises(NotFound):
+        await _delete(world)(OTHER_WORKSPACE, key.id, ACTOR)
+    assert await _authenticate(world)(secret, RIGHT) == key
+    await _delete(world)(WORKSPACE, key.id, ACTOR)
+    with pytest.raises(NotFound):
+        await _delete(world)(WORKSPACE, key.id, ACTOR)
+
+    assert len(world.audit.of("api_key.deleted")) == 1
