@@ -81,7 +81,10 @@ architecture: ## the tree itself
 $(SUITES): setup
 	@$(PY) -m tools.suites $@
 
-.PHONY: docs
+.PHONY: mutants docs
+mutants: setup ## change lines of oauth, vault and domain; the unit tests must notice (a few minutes)
+	@$(PY) -m tools.mutation
+
 docs: setup ## build the documentation, strictly, into build/docs
 	@$(PY) -m tools.suites docs
 

@@ -407,3 +407,15 @@ class TestRenewal:
 
         assert key_of(taken) == key_of(first)
         assert key_of(await vault.seal(b"value", HERE)) != key_of(first)
+
+
+async def test_another_replica_takes_over_each_workspace_s_own_key(house):
+    """Not the one that it met first."""
+    there = replace(HERE, workspace_id="ws_b")
+    first = house.vault()
+    ours, theirs = await first.seal(b"ours", HERE), await first.seal(b"theirs", there)
+
+    other = house.vault(old_source(), seed="two")
+
+    assert key_of(await other.seal(b"ours", HERE)) == key_of(ours)
+    assert key_of(await other.seal(b"theirs", there)) == key_of(theirs)
