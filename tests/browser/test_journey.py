@@ -29,6 +29,12 @@ def test_by_keyboard_alone(person: Person, world: World) -> None:
     _nothing_is_left_behind(person, world)
 
 
+def test_by_keyboard_on_a_narrow_window(open_browser: Callable[..., Person], world: World) -> None:
+    """Every step by Tab, Enter, Space and arrows, where there is room for a phone's width only."""
+    person = open_browser(size=NARROW)
+    Walk(person=person, hands=Keyboard(person), world=world).whole()
+
+
 def test_without_javascript(open_browser: Callable[..., Person], world: World) -> None:
     """Every step in a browser that runs no scripts, on a narrow window."""
     person = open_browser(javascript=False, size=NARROW)
