@@ -222,6 +222,8 @@ class FakeOrg:
     presented: list[Mapping[str, str]] = field(default_factory=list)
     posted: list[tuple[Origin, str, Mapping[str, str]]] = field(default_factory=list)
     members: dict[str, Any] = field(default_factory=dict)
+    connect_seconds: float = 10.0
+    answer_seconds: float = 30.0
     _number: int = 1
 
     async def present(

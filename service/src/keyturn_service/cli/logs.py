@@ -13,10 +13,10 @@ ALLOWED: Final = frozenset(
     {
         "app_id", "attempt", "attempt_id", "attempts", "code", "connect_session_id",
         "connection_id", "count", "delay", "deleted", "dropped", "duration_ms", "environment",
-        "error", "event", "executor_id", "generation", "handler", "host", "kind", "level",
-        "method", "name", "org_id", "outcome", "path", "port", "reason", "replica", "request_id",
-        "revocation_id", "route", "seconds", "size", "spool_id", "state", "status", "timestamp",
-        "type", "url", "version", "workspace_id", "writer",
+        "error", "event", "executor_id", "generation", "handler", "host", "kind", "late_ms",
+        "level", "method", "name", "org_id", "outcome", "path", "port", "reason", "replica",
+        "request_id", "revocation_id", "route", "seconds", "size", "spool_id", "state", "status",
+        "timestamp", "type", "url", "version", "workspace_id", "writer",
     }
 )  # fmt: skip
 """Fields that may be logged; what carries another name is dropped and counted in `dropped`."""

@@ -30,6 +30,16 @@ class DeadlinePassed(Exception):
 class TokenEndpoint(Protocol):
     """The token endpoint of login hosts, and what lies beside it."""
 
+    @property
+    def connect_seconds(self) -> float:
+        """How long a connection may take to stand, at most."""
+        ...
+
+    @property
+    def answer_seconds(self) -> float:
+        """How long an answer is waited for, from the first byte out to the last byte in."""
+        ...
+
     async def present(
         self, login_url: Origin, body: bytes, *, deadline: float | None = None
     ) -> TokenAnswer:

@@ -41,7 +41,8 @@ from keyturn_service.ports import (
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
 from keyturn_service.use_cases.settle_attempt import SettleAttempt
 
-LEASE_TTL: Final = timedelta(seconds=60)  # outlives the HTTP time-out (30 s) plus the save
+LEASE_TTL: Final = timedelta(seconds=60)
+SAVE_TIME: Final = timedelta(seconds=15)  # of a lease; kept for spool and store after the call
 _PATIENCE: Final = 25.0  # seconds a caller waits; the client's own time-out is 30
 _POLL: Final = 0.05  # seconds between looks while another replica holds the lease
 _log = structlog.get_logger()
@@ -49,7 +50,11 @@ _log = structlog.get_logger()
 
 @dataclass(kw_only=True)
 class RefreshTokens:
-    """Renew token sets: one attempt at a time for all callers and all replicas."""
+    """Renew token sets: one attempt at a time for all callers and all replicas.
+
+    A lease outlives the longest call plus the time to keep what it brought; an endpoint with
+    longer time-outs is refused with a ValueError.
+    """
 
     store: TokenStore
     leases: RefreshLeases
@@ -66,6 +71,11 @@ class RefreshTokens:
     _running: dict[ConnectionId, asyncio.Task[tuple[Connection, TokenSet]]] = field(
         default_factory=dict, init=False
     )
+
+    def __post_init__(self) -> None:
+        longest = self.endpoint.connect_seconds + self.endpoint.answer_seconds
+        if longest + SAVE_TIME.total_seconds() > LEASE_TTL.total_seconds():
+            raise ValueError("a token call may outlast the lease that it is made under")
 
     async def __call__(
         self, connection_id: ConnectionId, *, refused: int
@@ -171,7 +181,7 @@ class RefreshTokens:
         status, received, complete, retry_after = None, b"", False, None
         try:
             answer = await self.endpoint.present(
-                connection.login_url, body, deadline=lease.deadline
+                connection.login_url, body, deadline=self._latest_start(lease)
             )
         except (NotProcessed, DeadlinePassed):
             await self._not_presented(attempt)
@@ -181,6 +191,7 @@ class RefreshTokens:
         else:
             status, received, complete = answer.status, answer.body, answer.complete
             retry_after = answer.retry_after
+        late = self.clock.monotonic() - lease.deadline
         spooled = SpooledAnswer(
             attempt_id=attempt.id,
             workspace_id=attempt.workspace_id,
@@ -195,7 +206,32 @@ class RefreshTokens:
             await self.spool.put(spooled)
         except OSError as error:  # a full disk must not cost a token that is in our hands
             _log.error("spool_failed", attempt_id=attempt.id, error=type(error).__name__)
-        return await self.settle(attempt, connection, tokens, spooled, retry_after=retry_after)
+        try:
+            return await self.settle(attempt, connection, tokens, spooled, retry_after=retry_after)
+        finally:
+            if late > 0:
+                await self._count_late(attempt, round(late * 1000))
+
+    def _latest_start(self, lease: Lease) -> float:
+        """Return when the first byte may leave at the latest, of the monotonic clock.
+
+        From then on a whole answer can come and be kept before the lease ends.
+        """
+        return lease.deadline - self.endpoint.answer_seconds - SAVE_TIME.total_seconds()
+
+    async def _count_late(self, attempt: Attempt, milliseconds: int) -> None:
+        """Record a call that ended after its lease: this process was paused in the middle of it.
+
+        Where that happened between the last look at the deadline and the first byte, another
+        replica may have presented the same token before.
+        """
+        _log.warning(
+            "token_presented_late",
+            connection_id=attempt.connection_id,
+            attempt_id=attempt.id,
+            late_ms=milliseconds,
+        )
+        await self._note(attempt, "token.presented_late", late_ms=milliseconds)
 
     def _attempt(
         self,
@@ -241,7 +277,7 @@ class RefreshTokens:
             raise ConnectionCannotServe("connection_pending")
         return loaded
 
-    async def _note(self, attempt: Attempt, type_: str) -> None:
+    async def _note(self, attempt: Attempt, type_: str, **more: int) -> None:
         await self.audit.record(
             AuditEvent(
                 type=type_,
@@ -254,6 +290,7 @@ class RefreshTokens:
                     "generation": attempt.generation,
                     "token_hash": attempt.token_hash.hex(),
                     "spool_id": attempt.spool_id,
+                    **more,
                 },
             )
         )

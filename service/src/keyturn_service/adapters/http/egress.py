@@ -35,14 +35,16 @@ class Egress:
 
     `proxy_url` is `http://[user:password@]host:port` of a proxy that answers CONNECT.
     `loopback` holds the exact origins of a development world, which are reached directly and
-    may speak plain http. Seconds are of the machine's own clock.
+    may speak plain http. Seconds are of the machine's own clock: until a connection stands, then
+    until the last byte of an answer. Both together, and the time to keep what came, have to fit
+    into a refresh lease (`use_cases.refresh_tokens`).
     """
 
     proxy_url: str | None = None
     ca_file: Path | None = None
     loopback: frozenset[Origin] = frozenset()
     connect_seconds: float = 10.0
-    answer_seconds: float = 60.0
+    answer_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         if self.proxy_url is not None:

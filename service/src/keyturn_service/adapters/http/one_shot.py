@@ -65,6 +65,16 @@ class OneShot:
         self._egress = egress
         self._tls: ssl.SSLContext | None = None
 
+    @property
+    def connect_seconds(self) -> float:
+        """How long a connection may take to stand."""
+        return self._egress.connect_seconds
+
+    @property
+    def answer_seconds(self) -> float:
+        """How long an answer is waited for, from the first byte out to the last byte in."""
+        return self._egress.answer_seconds
+
     async def __call__(
         self,
         origin: Origin,

@@ -25,6 +25,16 @@ class HttpTokenEndpoint:
     one_shot: OneShot
     clock: Clock
 
+    @property
+    def connect_seconds(self) -> float:
+        """How long a connection may take to stand."""
+        return self.one_shot.connect_seconds
+
+    @property
+    def answer_seconds(self) -> float:
+        """How long an answer is waited for, from the first byte out to the last byte in."""
+        return self.one_shot.answer_seconds
+
     async def present(
         self, login_url: Origin, body: bytes, *, deadline: float | None = None
     ) -> TokenAnswer:
