@@ -116,9 +116,12 @@ def test_only_settings_reads_the_environment() -> None:
 
 
 def test_decisions_have_their_form() -> None:
-    """Each record is numbered without a gap and says context, options, decision, consequences."""
+    """Each record has a number of its own and says context, options, decision, consequences.
+
+    Numbers may be left out: who works beside others takes a range of their own.
+    """
     records = sorted((ROOT / "docs/adr").glob("[0-9]*.md"))
-    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+    assert len({record.name[:4] for record in records}) == len(records) > 0
     for record in records:
         text = record.read_text()
         assert re.match(r"# \d+\. \S", text), record.name

@@ -188,6 +188,7 @@ def test_an_org_that_says_not_now_costs_nothing(world: CrashWorld) -> None:
     assert (refused.status_code, refused.json()["code"]) == (503, "org_unavailable")
     assert refused.headers["retry-after"]
     assert world.connection(connection)["state"] == "active"
+    world.advance("PT2S")  # longer than the answer's Retry-After
     assert world.token(connection).json()["generation"] == generation + 1
     world.stop()
 

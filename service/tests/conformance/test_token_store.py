@@ -276,6 +276,36 @@ async def test_how_an_attempt_ended_is_kept(base: Base, outcome: AttemptOutcome)
     assert loaded == (connection(), tokens())
 
 
+async def test_every_replica_reads_when_another_attempt_may_be_of_use(base: Base) -> None:
+    """With the latest attempt of the generation in force, however it ended."""
+    await base.with_connection()
+    assert await base.stores.tokens.latest_attempt(CONNECTION) is None
+    intent = await begun(base)
+    later = START + timedelta(seconds=30)
+
+    await base.stores.tokens.end_attempt(
+        intent, AttemptOutcome.NOT_PROCESSED, at=START, spool_answered=True, retry_at=later
+    )
+
+    latest = await base.stores.tokens.latest_attempt(CONNECTION)
+    assert latest is not None
+    assert (latest.id, latest.outcome, latest.retry_at) == (
+        intent.id,
+        AttemptOutcome.NOT_PROCESSED,
+        later,
+    )
+
+
+async def test_an_attempt_at_an_older_generation_is_not_the_latest(base: Base) -> None:
+    """A refusal says nothing about the grant that came after."""
+    await base.with_connection()
+    intent = await begun(base)
+    made, new = renewed()
+    await base.stores.tokens.replace(made, new, attempt=intent)
+
+    assert await base.stores.tokens.latest_attempt(CONNECTION) is None
+
+
 async def test_the_end_of_an_attempt_may_change_its_connection(base: Base) -> None:
     """State and problem are kept with it, both or none."""
     await base.with_connection()

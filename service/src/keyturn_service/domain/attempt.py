@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from keyturn_service.domain.ids import AttemptId, ConnectionId, SpoolId, WorkspaceId
@@ -27,7 +27,8 @@ class Attempt:
 
     `token_hash` is a keyed hash of the token about to be presented. `spool_answered` is True
     once the spool it names has said that it holds nothing for it, or was declared lost.
-    `presented_again` marks the one decided second presentation.
+    `presented_again` marks the one decided second presentation. `retry_at` is there where the
+    refusal said when another presentation may be of use.
     """
 
     id: AttemptId
@@ -42,6 +43,7 @@ class Attempt:
     outcome: AttemptOutcome | None
     spool_answered: bool
     ended_at: datetime | None
+    retry_at: datetime | None = None
 
     @property
     def waits_for_its_spool(self) -> bool:
@@ -52,6 +54,16 @@ class Attempt:
         if self.outcome is None:
             return True
         return self.outcome is AttemptOutcome.UNKNOWN and not self.spool_answered
+
+    def hold_off(self, now: datetime) -> timedelta:
+        """Return for how long no other presentation is of use.
+
+        Never longer than was asked for, however far apart the replicas' clocks are.
+        """
+        if self.retry_at is None or self.ended_at is None:
+            return timedelta(0)
+        asked = self.retry_at - self.ended_at
+        return max(timedelta(0), min(self.retry_at - now, asked))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

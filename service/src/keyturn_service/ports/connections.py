@@ -150,6 +150,10 @@ class TokenStore(Protocol):
         """Return the latest attempt at the generation in force whose outcome is open or unknown."""
         ...
 
+    async def latest_attempt(self, connection_id: ConnectionId) -> Attempt | None:
+        """Return the latest attempt at the generation in force, however it ended."""
+        ...
+
     async def open_attempts_of(self, spool_id: SpoolId) -> Sequence[Attempt]:
         """Return the attempts that wait for an answer of the spool they name.
 
@@ -175,8 +179,9 @@ class TokenStore(Protocol):
         spool_answered: bool,
         state: ConnectionState | None = None,
         problem: str | None = None,
+        retry_at: datetime | None = None,
     ) -> None:
-        """Keep how an attempt ended.
+        """Keep how an attempt ended, and when another one may be of use.
 
         `state` and `problem`, where a state is given, are kept on the connection if the
         attempt's generation is still in force.

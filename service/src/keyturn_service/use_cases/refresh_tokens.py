@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from math import ceil
 from typing import Final
 
 import structlog
@@ -43,6 +44,7 @@ from keyturn_service.use_cases.settle_attempt import SettleAttempt
 
 LEASE_TTL: Final = timedelta(seconds=60)
 SAVE_TIME: Final = timedelta(seconds=15)  # of a lease; kept for spool and store after the call
+_SOON: Final = timedelta(seconds=1)
 _PATIENCE: Final = 25.0  # seconds a caller waits; the client's own time-out is 30
 _POLL: Final = 0.05  # seconds between looks while another replica holds the lease
 _log = structlog.get_logger()
@@ -139,6 +141,7 @@ class RefreshTokens:
         connection, tokens = await self._load(lease.connection_id)
         if tokens.generation > refused:
             return connection, tokens  # another replica was first
+        await self._respect_hold_off(connection)
         again = False
         earlier = await self.store.open_attempt(lease.connection_id)
         if earlier is not None:
@@ -148,6 +151,24 @@ class RefreshTokens:
                 return await self.settle(earlier, connection, tokens, spooled)
             again = True
         return await self.present(lease, connection, tokens, again=again)
+
+    async def _respect_hold_off(self, connection: Connection) -> None:
+        """Leave the org alone for as long as its last refusal asks for, whoever heard it.
+
+        Raises:
+            ConnectionCannotServe: it is too early; `retry_after` is what is left.
+        """
+        latest = await self.store.latest_attempt(connection.id)
+        if latest is None:
+            return
+        rest = latest.hold_off(self.clock.now())
+        if rest > timedelta(0):
+            refused = latest.outcome is AttemptOutcome.REFUSED
+            raise ConnectionCannotServe(
+                "org_unavailable",
+                reason=connection.problem if refused else None,
+                retry_after=ceil(rest.total_seconds()),
+            )
 
     async def present(
         self, lease: Lease, connection: Connection, tokens: TokenSet, *, again: bool
@@ -185,7 +206,9 @@ class RefreshTokens:
             )
         except (NotProcessed, DeadlinePassed):
             await self._not_presented(attempt)
-            raise ConnectionCannotServe("org_unavailable", retry_after=1) from None
+            raise ConnectionCannotServe(
+                "org_unavailable", retry_after=ceil(_SOON.total_seconds())
+            ) from None
         except OutcomeUnknown:
             pass  # the spool will say that nothing came
         else:
@@ -260,7 +283,11 @@ class RefreshTokens:
     async def _not_presented(self, attempt: Attempt) -> None:
         now = self.clock.now()
         await self.store.end_attempt(
-            attempt, AttemptOutcome.NOT_PRESENTED, at=now, spool_answered=True
+            attempt,
+            AttemptOutcome.NOT_PRESENTED,
+            at=now,
+            spool_answered=True,
+            retry_at=now + _SOON,
         )
         await self._note(attempt, "token.not_presented")
 

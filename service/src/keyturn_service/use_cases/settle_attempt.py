@@ -5,8 +5,11 @@ What came is on the spool already. Nothing here presents a token.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from math import ceil
 from typing import Final, NoReturn
 
 from keyturn_core.errors import CoreError
@@ -43,6 +46,8 @@ from keyturn_service.use_cases.end_grant import EndGrant
 _BUSY_PATIENCE: Final = 60.0  # seconds; design.md 5.7
 _BUSY_POLL: Final = 0.5  # seconds
 _SOON: Final = 1  # seconds
+_AN_HOUR: Final = 3600  # seconds
+_DIGITS: Final = re.compile(r"[0-9]{1,10}")
 _BY_SOMEBODY: Final = 10  # seconds: an admin or the vendor has to act first
 
 
@@ -77,12 +82,16 @@ class SettleAttempt:
         try:
             response = _read(spooled)
         except TokenRequestRefused as refused:
-            return await self._refused(attempt, connection, refused.refusal)
+            return await self._refused(attempt, connection, refused.refusal, spooled.received_at)
         except NotProcessed:
-            await self._end(attempt, AttemptOutcome.NOT_PROCESSED, "token.not_processed")
-            raise ConnectionCannotServe(
-                "org_unavailable", retry_after=_seconds(retry_after)
-            ) from None
+            wait = _seconds(retry_after, spooled.received_at)
+            await self._end(
+                attempt,
+                AttemptOutcome.NOT_PROCESSED,
+                "token.not_processed",
+                retry_at=spooled.received_at + timedelta(seconds=wait),
+            )
+            raise ConnectionCannotServe("org_unavailable", retry_after=wait) from None
         except OutcomeUnknown:
             await self.unknown(attempt, because="answer lost")
         if not _names_org(response, connection):
@@ -159,7 +168,9 @@ class SettleAttempt:
             )
         await self._end(attempt, AttemptOutcome.SUPERSEDED, "token.superseded")
 
-    async def _refused(self, attempt: Attempt, connection: Connection, refusal: Refusal) -> Attempt:
+    async def _refused(
+        self, attempt: Attempt, connection: Connection, refusal: Refusal, received_at: datetime
+    ) -> Attempt:
         if refusal.refusal_class is RefusalClass.BUSY:
             await self.spool.delivered(attempt.id)
             await self._note(attempt, "token.busy")
@@ -173,14 +184,15 @@ class SettleAttempt:
                 problem=refusal.code,
             )
             raise ConnectionCannotServe("reauthorization_required", reason=refusal.code)
+        wait = refusal.retry_after_seconds or (_SOON if refusal.retry else _BY_SOMEBODY)
         await self._end(
             attempt,
             AttemptOutcome.REFUSED,
             "token.refused",
             state=connection.state,
             problem=refusal.code,
+            retry_at=received_at + timedelta(seconds=wait),
         )
-        wait = refusal.retry_after_seconds or (_SOON if refusal.retry else _BY_SOMEBODY)
         raise ConnectionCannotServe("org_unavailable", reason=refusal.code, retry_after=wait)
 
     async def unknown(self, attempt: Attempt, *, because: str) -> NoReturn:
@@ -271,6 +283,7 @@ class SettleAttempt:
         state: ConnectionState | None = None,
         problem: str | None = None,
         because: str | None = None,
+        retry_at: datetime | None = None,
     ) -> None:
         await self.store.end_attempt(
             attempt,
@@ -279,6 +292,7 @@ class SettleAttempt:
             spool_answered=True,
             state=state,
             problem=problem,
+            retry_at=retry_at,
         )
         await self.spool.delivered(attempt.id)
         await self._note(attempt, type_, problem=problem, because=because)
@@ -326,8 +340,16 @@ def _names_org(response: TokenResponse, connection: Connection) -> bool:
         return True  # an identity URL out of shape names no other org
 
 
-def _seconds(retry_after: str | None) -> int:
-    """Read `Retry-After` in seconds; dates and nonsense count as soon."""
-    if retry_after is not None and retry_after.strip().isdigit():
-        return max(_SOON, min(int(retry_after), 3600))
-    return _SOON
+def _seconds(retry_after: str | None, received_at: datetime) -> int:
+    """Read `Retry-After` in seconds, an hour at most; nonsense counts as soon.
+
+    Spec: RFC 9110 section 10.2.3: seconds, or a date.
+    """
+    said = (retry_after or "").strip()
+    if _DIGITS.fullmatch(said):
+        return max(_SOON, min(int(said), _AN_HOUR))
+    try:
+        wait = parsedate_to_datetime(said) - received_at
+    except (ValueError, TypeError):  # no date, or one without a zone
+        return _SOON
+    return max(_SOON, min(ceil(wait.total_seconds()), _AN_HOUR))

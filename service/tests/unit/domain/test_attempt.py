@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
-from service.tests.support.values import attempt
+from service.tests.support.values import START, attempt
 
 from keyturn_service.domain.attempt import AttemptOutcome
 
@@ -27,3 +29,20 @@ def test_an_attempt_that_ended_waits_for_nothing(
 ) -> None:
     """What it was is known."""
     assert not attempt(outcome=outcome, spool_answered=spool_answered).waits_for_its_spool
+
+
+def test_a_refusal_holds_off_until_the_moment_it_named() -> None:
+    """What is left of it, and nothing once it is over; most attempts hold nothing off."""
+    refused = attempt(ended_at=START, retry_at=START + timedelta(seconds=30))
+
+    assert refused.hold_off(START + timedelta(seconds=10)) == timedelta(seconds=20)
+    assert refused.hold_off(START + timedelta(seconds=30)) == timedelta(0)
+    assert attempt(ended_at=START).hold_off(START) == timedelta(0)
+    assert attempt(retry_at=START).hold_off(START) == timedelta(0)
+
+
+def test_a_hold_off_is_never_longer_than_was_asked_for() -> None:
+    """A replica whose clock is an hour behind waits the thirty seconds, not an hour."""
+    refused = attempt(ended_at=START, retry_at=START + timedelta(seconds=30))
+
+    assert refused.hold_off(START - timedelta(hours=1)) == timedelta(seconds=30)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -22,7 +20,7 @@ from service.tests.support.values import (
 
 from keyturn_core.oauth.token_answer import NotProcessed, OutcomeUnknown, TokenAnswer
 from keyturn_core.secrets import RefreshToken
-from keyturn_service.domain.attempt import Attempt, AttemptOutcome
+from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
 from keyturn_service.domain.errors import ConnectionCannotServe, NotFound
 from keyturn_service.domain.ids import ConnectionId
@@ -318,84 +316,9 @@ async def test_what_never_left_is_presented_again(
     assert world.audit.types[-1] == "token.not_presented"
     assert (await world.connection()).state is ConnectionState.ACTIVE
     replica.refresh.store = replica.store
+    world.clock.advance(seconds=1)
     _, new = await replica.refresh(CONNECTION, refused=1)
     assert new.generation == 2
-
-
-@pytest.mark.parametrize(("spent", "sent"), [(14, 1), (16, 0)])
-async def test_no_call_begins_that_could_outlast_its_lease(
-    replica: Replica, world: World, spent: int, sent: int
-) -> None:
-    """The longest answer (30 s) and the time to keep it (15 s) fit into what is left, or wait."""
-    begin = replica.stores.tokens.begin_attempt
-
-    class Slow:
-        """A store that takes its time over the intent."""
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(replica.store, name)
-
-        async def begin_attempt(self, attempt: Attempt) -> None:
-            await begin(attempt)
-            world.clock.advance(seconds=spent)
-
-    replica.refresh.store = Slow()  # type: ignore[assignment]
-
-    with contextlib.suppress(ConnectionCannotServe):
-        await replica.refresh(CONNECTION, refused=1)
-
-    assert len(world.org.presented) == sent
-
-
-def test_an_endpoint_that_may_outlast_a_lease_is_refused(replica: Replica, world: World) -> None:
-    """Time-outs, save time and lease are compared before anything is served."""
-    world.org.answer_seconds = 36
-
-    with pytest.raises(ValueError, match="outlast the lease"):
-        replace(replica.refresh)
-
-    world.org.answer_seconds = 35
-    replace(replica.refresh)
-
-
-@pytest.mark.parametrize("lost", [False, True])
-async def test_a_call_that_ends_after_its_lease_is_counted(
-    replica: Replica, world: World, *, lost: bool
-) -> None:
-    """A process that was paused in the middle of it says by how much, whatever came back."""
-
-    async def pause() -> None:
-        world.clock.advance(seconds=62)
-        if lost:
-            raise UNKNOWN
-
-    world.org.next.append(meanwhile(world, pause))
-
-    with contextlib.suppress(ConnectionCannotServe):
-        await replica.refresh(CONNECTION, refused=1)
-
-    [late] = world.audit.of("token.presented_late")
-    [presented] = world.audit.of("token.presented")
-    assert late.detail == {**presented.detail, "late_ms": 2000}
-    assert len(replica.spool.kept) == 1
-
-
-async def test_a_call_inside_its_lease_is_not_counted_as_late(
-    replica: Replica, world: World
-) -> None:
-    """What ended in time says nothing about a pause."""
-    world.org.next.append(meanwhile(world, _half_a_minute(world)))
-
-    await replica.refresh(CONNECTION, refused=1)
-
-    assert world.audit.of("token.presented_late") == []
-
-
-def _half_a_minute(world: World) -> Callable[[], Awaitable[None]]:
-    async def pass_by() -> None:
-        world.clock.advance(seconds=30)
-
-    return pass_by
 
 
 async def test_a_lost_answer_is_never_presented_for_again_at_once(

@@ -273,13 +273,27 @@ async def test_a_refusal_that_leaves_the_grant_keeps_the_connection(
     assert wait is None or refusal.retry_after == wait
     kept = await world.connection()
     assert (kept.state, kept.problem) == (ConnectionState.ACTIVE, code)
+    world.clock.advance(seconds=refusal.retry_after)
     healed, new = await replica.refresh(CONNECTION, refused=1)
     assert (healed.problem, new.generation) == (None, 2)
 
 
 @pytest.mark.parametrize(
     ("retry_after", "wait"),
-    [(None, 1), ("7", 7), (" 7 ", 7), ("0", 1), ("999999", 3600), ("soon", 1), ("-5", 1)],
+    [
+        (None, 1),
+        ("7", 7),
+        (" 7 ", 7),
+        ("0", 1),
+        ("999999", 3600),
+        ("soon", 1),
+        ("-5", 1),
+        ("\u0667", 1),
+        ("Tue, 24 Nov 2026 12:01:30 GMT", 90),
+        ("Tue, 24 Nov 2026 11:00:00 GMT", 1),
+        ("Tue, 24 Nov 2099 12:00:00 GMT", 3600),
+        ("Tue, 24 Nov 2026 12:01:30", 1),
+    ],
 )
 @pytest.mark.parametrize("status", [429, 503])
 async def test_an_org_that_did_nothing_is_asked_again_later(
@@ -295,6 +309,7 @@ async def test_an_org_that_did_nothing_is_asked_again_later(
     assert (refusal.code, refusal.retry_after) == ("org_unavailable", wait)
     assert await world.outcomes() == [AttemptOutcome.NOT_PROCESSED]
     assert (await world.connection()).state is ConnectionState.ACTIVE
+    world.clock.advance(seconds=wait)
     assert (await replica.refresh(CONNECTION, refused=1))[1].generation == 2
 
 

@@ -175,6 +175,7 @@ def attempt_values(attempt: Attempt) -> dict[str, Any]:
         "outcome": attempt.outcome,
         "spool_answered": attempt.spool_answered,
         "ended_at": attempt.ended_at,
+        "retry_at": attempt.retry_at,
     }
 
 
@@ -193,6 +194,7 @@ def attempt_of(row: Row[Any]) -> Attempt:
         outcome=None if row.outcome is None else AttemptOutcome(row.outcome),
         spool_answered=row.spool_answered,
         ended_at=row.ended_at,
+        retry_at=row.retry_at,
     )
 
 

@@ -167,6 +167,7 @@ attempts: Final = Table(
     Column("outcome", String(16)),
     Column("spool_answered", Boolean, nullable=False),
     Column("ended_at", Moment),
+    Column("retry_at", Moment),
     Index(None, "connection_id", "generation"),
     Index(
         "ix_attempts_open",

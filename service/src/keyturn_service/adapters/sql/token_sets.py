@@ -79,6 +79,22 @@ class SqlTokenStore:
             row = (await reading.execute(asked)).first()
         return None if row is None else attempt_of(row)
 
+    async def latest_attempt(self, connection_id: ConnectionId) -> Attempt | None:
+        """Return the latest attempt at the generation in force, however it ended."""
+        asked = (
+            select(attempts)
+            .join(connections, connections.c.id == attempts.c.connection_id)
+            .where(
+                attempts.c.connection_id == connection_id,
+                attempts.c.generation == connections.c.generation,
+            )
+            .order_by(attempts.c.fence.desc(), attempts.c.started_at.desc())
+            .limit(1)
+        )
+        async with self.database.read() as reading:
+            row = (await reading.execute(asked)).first()
+        return None if row is None else attempt_of(row)
+
     async def open_attempts_of(self, spool_id: SpoolId) -> Sequence[Attempt]:
         """Return the attempts that wait for an answer of the spool they name."""
         asked = (
@@ -142,13 +158,19 @@ class SqlTokenStore:
         spool_answered: bool,
         state: ConnectionState | None = None,
         problem: str | None = None,
+        retry_at: datetime | None = None,
     ) -> None:
         """Keep how an attempt ended."""
         async with self.database.write() as writing:
             await writing.execute(
                 update(attempts)
                 .where(attempts.c.id == attempt.id)
-                .values(outcome=outcome, ended_at=at, spool_answered=spool_answered)
+                .values(
+                    outcome=outcome,
+                    ended_at=at,
+                    spool_answered=spool_answered,
+                    retry_at=retry_at,
+                )
             )
             if state is not None:
                 await writing.execute(

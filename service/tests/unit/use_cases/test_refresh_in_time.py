@@ -1,0 +1,184 @@
+"""`use_cases.refresh_tokens` against the clock: leases, pauses, and what a refusal asks to wait."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from service.tests.support.fakes import refused
+from service.tests.support.replicas import Kitchen, Replica, World
+from service.tests.support.values import CONNECTION
+
+from keyturn_core.oauth.token_answer import OutcomeUnknown, TokenAnswer
+from keyturn_service.domain.attempt import Attempt, AttemptOutcome
+from keyturn_service.domain.connection import ConnectionState
+from keyturn_service.domain.errors import ConnectionCannotServe
+from keyturn_service.ports import StoreUnavailable
+
+UNKNOWN = OutcomeUnknown("no status came")
+TOLD = ("org_unavailable", "login_rate_exceeded")
+
+
+def meanwhile(
+    world: World, work: Callable[[], Awaitable[object]]
+) -> Callable[[Mapping[str, str]], Awaitable[TokenAnswer]]:
+    """Do something while the org has the request, then have it answer as usual."""
+
+    async def answer(form: Mapping[str, str]) -> TokenAnswer:
+        await work()
+        return world.org.process(form)
+
+    return answer
+
+
+async def code_of(asked: Awaitable[object]) -> tuple[str, str | None]:
+    """Return the code and reason that something is refused with."""
+    with pytest.raises(ConnectionCannotServe) as refusal:
+        await asked
+    return refusal.value.code, refusal.value.reason
+
+
+async def test_one_refusal_holds_off_all_callers_of_all_replicas(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """What one replica heard counts for all: nobody asks before `Retry-After` is over."""
+    other = await kitchen.replica("spool_two")
+    world.org.next.append(TokenAnswer(status=429, body=b"busy", complete=True, retry_after="30"))
+    with pytest.raises(ConnectionCannotServe):
+        await replica.refresh(CONNECTION, refused=1)
+    world.clock.advance(seconds=12.5)
+
+    for _ in range(10):
+        for asked in (replica, other):
+            with pytest.raises(ConnectionCannotServe) as refusal:
+                await asked.refresh(CONNECTION, refused=1)
+            assert (refusal.value.code, refusal.value.retry_after) == ("org_unavailable", 18)
+
+    assert len(world.org.presented) == 1
+    assert (await world.connection()).state is ConnectionState.ACTIVE
+
+
+async def test_a_hold_off_tells_the_same_reason_and_ends_with_its_time(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """A quota breaks nothing, is told as what it is, and delays no call past its hour."""
+    other = await kitchen.replica("spool_two")
+    world.org.next.append(refused("rate_limit_exceeded", "login rate exceeded"))
+
+    assert await code_of(replica.refresh(CONNECTION, refused=1)) == TOLD
+    world.clock.advance(machine=False, seconds=3599)
+    assert await code_of(other.refresh(CONNECTION, refused=1)) == TOLD
+    world.clock.advance(machine=False, seconds=1)
+
+    assert (await other.refresh(CONNECTION, refused=1))[1].generation == 2
+
+
+async def test_a_new_grant_is_not_held_off(replica: Replica, world: World) -> None:
+    """A hold-off is about one generation: the customer who connected again starts free."""
+    world.org.next.append(refused("rate_limit_exceeded", "login rate exceeded"))
+    await code_of(replica.refresh(CONNECTION, refused=1))
+
+    await replica.connect.connected()
+
+    assert (await world.tokens()).generation == 2
+    assert (await replica.refresh(CONNECTION, refused=2))[1].generation == 3
+
+
+async def test_an_answer_on_the_spool_is_delivered_while_the_org_is_left_alone(
+    replica: Replica, world: World
+) -> None:
+    """A hold-off is about presenting; what came back already waits for nobody."""
+    replica.store.fails["replace"] = [StoreUnavailable()]
+    with pytest.raises(StoreUnavailable):
+        await replica.refresh(CONNECTION, refused=1)
+    [kept] = await world.attempts()
+    await world.base.stores.tokens.end_attempt(
+        kept,
+        AttemptOutcome.UNKNOWN,
+        at=world.clock.now(),
+        spool_answered=False,
+        retry_at=world.clock.now() + timedelta(hours=1),
+    )
+
+    assert await replica.deliver() == 1
+
+    assert (await world.tokens()).generation == 2
+
+
+@pytest.mark.parametrize(("spent", "sent"), [(14, 1), (16, 0)])
+async def test_no_call_begins_that_could_outlast_its_lease(
+    replica: Replica, world: World, spent: int, sent: int
+) -> None:
+    """The longest answer (30 s) and the time to keep it (15 s) fit into what is left, or wait."""
+    begin = replica.stores.tokens.begin_attempt
+
+    class Slow:
+        """A store that takes its time over the intent."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(replica.store, name)
+
+        async def begin_attempt(self, attempt: Attempt) -> None:
+            await begin(attempt)
+            world.clock.advance(seconds=spent)
+
+    replica.refresh.store = Slow()  # type: ignore[assignment]
+
+    with contextlib.suppress(ConnectionCannotServe):
+        await replica.refresh(CONNECTION, refused=1)
+
+    assert len(world.org.presented) == sent
+
+
+def test_an_endpoint_that_may_outlast_a_lease_is_refused(replica: Replica, world: World) -> None:
+    """Time-outs, save time and lease are compared before anything is served."""
+    world.org.answer_seconds = 36
+
+    with pytest.raises(ValueError, match="outlast the lease"):
+        replace(replica.refresh)
+
+    world.org.answer_seconds = 35
+    replace(replica.refresh)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_call_that_ends_after_its_lease_is_counted(
+    replica: Replica, world: World, *, lost: bool
+) -> None:
+    """A process that was paused in the middle of it says by how much, whatever came back."""
+
+    async def pause() -> None:
+        world.clock.advance(seconds=62)
+        if lost:
+            raise UNKNOWN
+
+    world.org.next.append(meanwhile(world, pause))
+
+    with contextlib.suppress(ConnectionCannotServe):
+        await replica.refresh(CONNECTION, refused=1)
+
+    [late] = world.audit.of("token.presented_late")
+    [presented] = world.audit.of("token.presented")
+    assert late.detail == {**presented.detail, "late_ms": 2000}
+    assert len(replica.spool.kept) == 1
+
+
+async def test_a_call_inside_its_lease_is_not_counted_as_late(
+    replica: Replica, world: World
+) -> None:
+    """What ended in time says nothing about a pause."""
+    world.org.next.append(meanwhile(world, _half_a_minute(world)))
+
+    await replica.refresh(CONNECTION, refused=1)
+
+    assert world.audit.of("token.presented_late") == []
+
+
+def _half_a_minute(world: World) -> Callable[[], Awaitable[None]]:
+    async def pass_by() -> None:
+        world.clock.advance(seconds=30)
+
+    return pass_by
