@@ -319,7 +319,9 @@ def _wired(
         sessions=stores.connect_sessions,
         apps=stores.apps,
         find=find_connect_session,
+        audit=audit,
         hashes=hashes,
+        clock=clock,
     )
     wiring = Wiring(
         authenticate=Authenticate(keys=stores.api_keys, hashes=hashes, clock=clock),

@@ -339,7 +339,9 @@ def _connecting(
     clock, audit, hashes = world.clock, world.audit, fakes.fake_hash
     sessions, connections, apps = stores.connect_sessions, stores.connections, stores.apps
     find = FindConnectSession(sessions=sessions, clock=clock)
-    open_link = OpenLink(sessions=sessions, apps=apps, find=find, hashes=hashes)
+    open_link = OpenLink(
+        sessions=sessions, apps=apps, find=find, audit=audit, hashes=hashes, clock=clock
+    )
     return Connecting(
         world=world,
         stores=stores,

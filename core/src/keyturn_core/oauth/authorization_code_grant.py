@@ -17,7 +17,7 @@ from keyturn_core.oauth.token_answer import (
     json_object,
     read_token_response,
 )
-from keyturn_core.salesforce.refusals import token_refusal
+from keyturn_core.salesforce.refusals import in_salesforces_words, token_refusal
 from keyturn_core.secrets import AuthorizationCode, CodeVerifier
 
 
@@ -59,11 +59,11 @@ def read_authorization_code_answer(answer: TokenAnswer) -> TokenResponse:
         return response
     match members:
         case {"error": str(error), **rest}:
-            description = rest.get("error_description")
+            said = rest.get("error_description")
+            description = said if isinstance(said, str) else None
             raise TokenRequestRefused(
-                token_refusal(
-                    error, description if isinstance(description, str) else None, refresh=False
-                )
+                token_refusal(error, description, refresh=False),
+                in_salesforces_words(error, description),
             )
         case _ if answer.status in NOT_PROCESSED_STATUSES and answer.complete:
             raise NotProcessed(f"HTTP {answer.status}")

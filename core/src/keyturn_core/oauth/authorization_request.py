@@ -7,16 +7,25 @@ from urllib.parse import quote, urlencode
 
 from keyturn_core.errors import CoreError
 from keyturn_core.salesforce.hosts import Origin
-from keyturn_core.salesforce.refusals import CATALOGUE, Refusal, authorization_refusal
+from keyturn_core.salesforce.refusals import (
+    CATALOGUE,
+    Refusal,
+    authorization_refusal,
+    in_salesforces_words,
+)
 from keyturn_core.salesforce.scopes import Scope
 from keyturn_core.secrets import AuthorizationCode
 
 
 class AuthorizationRefused(CoreError):
-    """The authorization response brought no code; `refusal` says why."""
+    """The authorization response brought no code; `refusal` says why.
 
-    def __init__(self, refusal: Refusal) -> None:
+    `said` is what Salesforce said, in its own words as far as they can be shown.
+    """
+
+    def __init__(self, refusal: Refusal, said: str | None = None) -> None:
         self.refusal = refusal
+        self.said = said
         self.code = refusal.code
         self.remedy = refusal.remedy
         self.who = refusal.who
@@ -67,7 +76,10 @@ def read_authorization_response(query: Mapping[str, str]) -> AuthorizationCode:
     """
     error = query.get("error")
     if error is not None:
-        raise AuthorizationRefused(authorization_refusal(error, query.get("error_description")))
+        description = query.get("error_description")
+        raise AuthorizationRefused(
+            authorization_refusal(error, description), in_salesforces_words(error, description)
+        )
     code = query.get("code")
     if not code:
         raise AuthorizationRefused(CATALOGUE["unexpected_answer"])

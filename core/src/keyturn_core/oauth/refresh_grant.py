@@ -22,7 +22,7 @@ from keyturn_core.oauth.token_answer import (
     token_response,
     token_text,
 )
-from keyturn_core.salesforce.refusals import token_refusal
+from keyturn_core.salesforce.refusals import in_salesforces_words, token_refusal
 from keyturn_core.secrets import AccessToken, RefreshToken
 
 _MEMBER: Final = re.compile(rb'"([a-z_]{1,40})"\s*:\s*("(?:[^"\\\x00-\x1f]|\\.){0,20000}")')
@@ -63,11 +63,11 @@ def read_refresh_answer(answer: TokenAnswer) -> TokenResponse:
             return response
     match members:
         case {"error": str(error), **rest}:
-            description = rest.get("error_description")
+            said = rest.get("error_description")
+            description = said if isinstance(said, str) else None
             raise TokenRequestRefused(
-                token_refusal(
-                    error, description if isinstance(description, str) else None, refresh=True
-                )
+                token_refusal(error, description, refresh=True),
+                in_salesforces_words(error, description),
             )
         case _ if answer.status in NOT_PROCESSED_STATUSES and answer.complete:
             raise NotProcessed(f"HTTP {answer.status}")

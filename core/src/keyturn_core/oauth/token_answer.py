@@ -20,10 +20,14 @@ _HALF: Final = re.compile(r"[\ud800-\udfff]")
 
 
 class TokenRequestRefused(CoreError):
-    """The token endpoint refused with an error code; `refusal` says what it means."""
+    """The token endpoint refused with an error code; `refusal` says what it means.
 
-    def __init__(self, refusal: Refusal) -> None:
+    `said` is what Salesforce said, in its own words as far as they can be shown.
+    """
+
+    def __init__(self, refusal: Refusal, said: str | None = None) -> None:
         self.refusal = refusal
+        self.said = said
         self.code = refusal.code
         self.remedy = refusal.remedy
         self.who = refusal.who

@@ -7,16 +7,21 @@ list of codes as Salesforce's Mobile SDK publishes it. The catalogue itself is i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
 from keyturn_core.salesforce.catalogue import CATALOGUE, Refusal, RefusalClass
 
+_LONGEST_SAID: Final = 160
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z_'-]{0,31}[.,:;!?]?")
+_LEFT_OUT: Final = "[…]"
+_CODE_GONE: Final = "code_replayed"
 _BUSY: Final = "token request is already being processed"
 
 # error_description -> code, where the description says more than the error does
 _BY_DESCRIPTION: Final[Mapping[str, str]] = {
-    "expired authorization code": "code_expired",
+    "expired authorization code": _CODE_GONE,
     "authentication failure": "authentication_failure",
     "expired access/refresh token": "grant_revoked",
     "token validity expired": "grant_expired",
@@ -99,6 +104,7 @@ _BY_ERROR: Final[Mapping[str, str]] = {
     "invalid_dpop_proof": "dpop_refused",
     "use_dpop_nonce": "dpop_refused",
     "invalid_token": "grant_revoked",
+    "invalid_grant": "unknown_refusal",  # its description says which
 }
 
 
@@ -109,10 +115,8 @@ def token_refusal(error: str, description: str | None, *, refresh: bool) -> Refu
     means that another refresh is under way.
     """
     code = _code(error, description)
-    if refresh and code == "code_expired":
+    if refresh and code == _CODE_GONE:
         code = "refresh_busy"
-    if not refresh and code == "code_expired":
-        code = "code_replayed"
     return CATALOGUE[code]
 
 
@@ -121,9 +125,34 @@ def authorization_refusal(error: str, description: str | None) -> Refusal:
     return CATALOGUE[_code(error, description)]
 
 
+def in_salesforces_words(error: str, description: str | None) -> str:
+    """Return what Salesforce said, fit to be shown and kept.
+
+    A description of the table is repeated whole. Of any other only plain words are: some
+    answers echo a token, and whoever brings a response by browser may have written it.
+    """
+    said = (description or "").strip()
+    if _known(said) not in _BY_DESCRIPTION:
+        said = _plain_words(said)
+    code = error.strip() if error.strip().lower() in _BY_ERROR else _plain_words(error)
+    return ": ".join(part for part in (code or _LEFT_OUT, said) if part)
+
+
+def _plain_words(text: str) -> str:
+    words = [
+        word if _WORD.fullmatch(word) else _LEFT_OUT for word in text[: 4 * _LONGEST_SAID].split()
+    ]
+    kept = " ".join(words)
+    return kept if len(kept) <= _LONGEST_SAID else f"{kept[:_LONGEST_SAID].rsplit(' ', 1)[0]} …"
+
+
+def _known(description: str | None) -> str:
+    """Return a description as the table has it."""
+    return (description or "").strip().lower().rstrip(".")
+
+
 def _code(error: str, description: str | None) -> str:
-    said = (description or "").strip().lower().rstrip(".")
-    named = _BY_DESCRIPTION.get(said)
+    named = _BY_DESCRIPTION.get(_known(description))
     if named is not None:
         return named
     return _BY_ERROR.get(error.strip().lower(), "unknown_refusal")
@@ -134,5 +163,6 @@ __all__ = [
     "Refusal",
     "RefusalClass",
     "authorization_refusal",
+    "in_salesforces_words",
     "token_refusal",
 ]

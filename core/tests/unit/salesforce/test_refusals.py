@@ -14,6 +14,7 @@ from keyturn_core.salesforce.refusals import (
     CATALOGUE,
     RefusalClass,
     authorization_refusal,
+    in_salesforces_words,
     token_refusal,
 )
 
@@ -306,3 +307,43 @@ def test_any_error_has_an_entry(error, description, refresh):
     """Nothing that an org says raises."""
     assert token_refusal(error, description, refresh=refresh) in CATALOGUE.values()
     assert authorization_refusal(error, description) in CATALOGUE.values()
+
+
+@pytest.mark.parametrize(
+    ("error", "description", "shown"),
+    [
+        ("access_denied", "end-user denied authorization", None),
+        ("invalid_grant", "IP restricted or invalid login hours", None),
+        ("OAUTH_EC_APP_NOT_FOUND", "External client app is not installed in this org", None),
+        ("invalid_grant", "expired access/refresh token", None),
+        ("server_error", None, "server_error"),
+        ("something_new", "never seen before", "something_new: never seen before"),
+        ("invalid_token", "invalid token: 00D5g0!AQ.dummy", "invalid_token: invalid token: […]"),
+        ("", "see https://evil.example/x now", "[…]: see […] now"),
+        ("5Aep861.dummy", "", "[…]"),
+    ],
+)
+def test_salesforces_words_are_shown_as_far_as_they_can_be(error, description, shown):
+    """A documented description whole; of any other its plain words, no token and no address."""
+    assert in_salesforces_words(error, description) == shown or (
+        shown is None and in_salesforces_words(error, description) == f"{error}: {description}"
+    )
+
+
+@given(error=st.text(), description=st.text())
+def test_nothing_long_or_odd_is_ever_shown(error, description):
+    """Whatever an answer or a browser brings: plain words of no more than 33 characters."""
+    shown = in_salesforces_words(error, f"x1 {description}")
+
+    assert len(shown) < 400
+    assert all(len(word) <= 34 for word in shown.split())
+    assert not any(letter.isdigit() or letter in '<>&"/\\@\n' for letter in shown)
+
+
+@pytest.mark.parametrize("description", [said for _, said, *_ in (*AUTHORIZE, *TOKEN) if said])
+def test_every_known_description_means_something_wherever_it_comes(description):
+    """A browser may bring what only the token endpoint says, and the other way round."""
+    told = authorization_refusal("invalid_grant", description)
+
+    assert told is CATALOGUE[told.code]
+    assert token_refusal("invalid_grant", description, refresh=False) is told

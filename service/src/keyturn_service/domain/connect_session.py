@@ -62,7 +62,8 @@ class ConnectSession:
 
     `link_hash` is the keyed hash of the secret in the link. `origin` is the face of this
     service that the API call came by; link, callback and pages stay on it. `pending_connection`
-    is the connection that a confirmation makes active.
+    is the connection that a confirmation makes active. `said` is what Salesforce said to a
+    refusal, fit to be shown.
     """
 
     id: ConnectSessionId
@@ -88,6 +89,7 @@ class ConnectSession:
     connection_id: ConnectionId | None
     problem: str | None
     version: int
+    said: str | None = None
 
     def status_at(self, now: datetime) -> SessionStatus:
         """Return the status, ended by time where its time is over."""
@@ -103,7 +105,16 @@ class ConnectSession:
             return self.authorization.expires_at
         return self.expires_at
 
-    def failed(self, problem: str) -> ConnectSession:
+    @property
+    def never_came_back(self) -> bool:
+        """Whether a browser went to Salesforce, and time ended the session before it returned.
+
+        Some refusals Salesforce shows on a page of its own, and sends nobody on from there.
+        """
+        gone = self.authorization is not None and self.connection_id is None
+        return self.status is SessionStatus.EXPIRED and gone
+
+    def failed(self, problem: str, said: str | None = None) -> ConnectSession:
         """Return the session as it stands after `problem`, a code of the catalogue."""
         status = SessionStatus.EXPIRED if problem == "session_expired" else SessionStatus.FAILED
-        return replace(self, status=status, problem=problem, confirmation_hash=None)
+        return replace(self, status=status, problem=problem, said=said, confirmation_hash=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 from keyturn_core.salesforce.hosts import Environment, HostRefused, Origin, read_my_domain
 from keyturn_service.domain.app import App
@@ -77,13 +77,13 @@ class BeginConnectSession:
         """
         app = await self._app(workspace_id, app_id)
         if not app.accepts_return_url(return_url):
-            raise ConnectRefused("return_url_refused")
+            await self._refuse(workspace_id, actor, "return_url_refused", connection_id)
         login_url = None
         if my_domain is not None:
             try:
                 login_url = read_my_domain(my_domain, loopback=self.loopback)
-            except HostRefused as error:
-                raise ConnectRefused("host_refused") from error
+            except HostRefused:
+                await self._refuse(workspace_id, actor, "host_refused", connection_id)
         if connection_id is not None:
             await self._check_reauthorization(workspace_id, connection_id, customer_id, app)
         now = self.clock.now()
@@ -125,6 +125,21 @@ class BeginConnectSession:
         )
         await self.sessions.add(session)
         return session, f"{origin}/connect/{secret}"
+
+    async def _refuse(
+        self, workspace_id: WorkspaceId, actor: str, code: str, connection_id: ConnectionId | None
+    ) -> NoReturn:
+        await self.audit.record(
+            AuditEvent(
+                type="connect_session.refused",
+                at=self.clock.now(),
+                workspace_id=workspace_id,
+                actor=actor,
+                connection_id=connection_id,
+                detail={"about": "not begun", "problem": code},
+            )
+        )
+        raise ConnectRefused(code)
 
     async def _app(self, workspace_id: WorkspaceId, app_id: AppId | None) -> App:
         if app_id is not None:

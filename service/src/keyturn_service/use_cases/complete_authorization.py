@@ -108,7 +108,9 @@ class CompleteAuthorization:
         try:
             code = read_authorization_response(query)
         except AuthorizationRefused as refused:
-            await self._fail(session, refused.refusal.code, "authorization refused")
+            await self._fail(
+                session, refused.refusal.code, "authorization refused", said=refused.said
+            )
         client, response = await self._exchange(session, authorization, code)
         try:
             grant = await self.verify(session, authorization, client, response)
@@ -155,7 +157,7 @@ class CompleteAuthorization:
             await self._keep(session, answer.status, answer.body, complete=answer.complete)
             return client, read_authorization_code_answer(answer)
         except TokenRequestRefused as refused:
-            await self._fail(session, refused.refusal.code, "code refused")
+            await self._fail(session, refused.refusal.code, "code refused", said=refused.said)
         except UnexpectedAnswer:
             await self._fail(session, "unexpected_answer", "answer out of shape")
         except (NotProcessed, OutcomeUnknown, DeadlinePassed):
@@ -231,20 +233,21 @@ class CompleteAuthorization:
             grant, tokens, reason=RevocationReason.UNCONFIRMED, ends_connection=False
         )
 
-    async def _fail(self, session: ConnectSession, code: str, because: str) -> NoReturn:
-        failed = session.failed(code)
-        await self._note(session, "connect_session.failed", because, problem=code)
+    async def _fail(
+        self, session: ConnectSession, code: str, because: str, *, said: str | None = None
+    ) -> NoReturn:
+        failed = session.failed(code, said)
+        await self._note(session, "connect_session.failed", because, problem=code, said=said)
         await self.sessions.replace(failed)
         raise AuthorizationFailed(code, failed)
 
     async def _note(
-        self, session: ConnectSession | None, type_: str, about: str, problem: str | None = None
+        self, session: ConnectSession | None, type_: str, about: str, **more: str | None
     ) -> None:
         detail: dict[str, str | int | bool | None] = {"about": about}
         if session is not None:
             detail["connect_session_id"] = session.id
-        if problem is not None:
-            detail["problem"] = problem
+        detail |= {name: value for name, value in more.items() if value is not None}
         await self.audit.record(
             AuditEvent(
                 type=type_,

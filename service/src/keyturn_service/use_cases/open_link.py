@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keyturn_service.domain.app import App
+from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connect_session import ConnectSession, SessionStatus
 from keyturn_service.domain.errors import ConnectRefused, NotFound
-from keyturn_service.ports import Apps, ConnectSessions, KeyedHash
+from keyturn_service.ports import Apps, AuditLog, Clock, ConnectSessions, KeyedHash
 from keyturn_service.use_cases.find_connect_session import FindConnectSession
 
 _OPENABLE = frozenset({SessionStatus.OPEN, SessionStatus.AUTHORIZING})
@@ -23,7 +24,9 @@ class OpenLink:
     sessions: ConnectSessions
     apps: Apps
     find: FindConnectSession
+    audit: AuditLog
     hashes: KeyedHash
+    clock: Clock
 
     async def __call__(self, link_secret: str) -> tuple[ConnectSession, App]:
         """Return the session and its app.
@@ -42,3 +45,19 @@ class OpenLink:
         if app is None:
             raise NotFound("app")
         return session, app
+
+    async def note_taken(self, session: ConnectSession) -> None:
+        """Record that a browser opened a link on which another one had pressed Connect."""
+        await self.audit.record(
+            AuditEvent(
+                type="connect_session.refused",
+                at=self.clock.now(),
+                workspace_id=session.workspace_id,
+                actor="user",
+                connection_id=session.reauthorizes,
+                detail={
+                    "connect_session_id": session.id,
+                    "about": "another browser opened the link",
+                },
+            )
+        )

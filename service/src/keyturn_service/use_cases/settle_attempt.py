@@ -24,7 +24,7 @@ from keyturn_core.oauth.token_answer import (
 )
 from keyturn_core.salesforce.hosts import Origin, read_instance_url
 from keyturn_core.salesforce.identity import read_identity_url
-from keyturn_core.salesforce.refusals import Refusal, RefusalClass
+from keyturn_core.salesforce.refusals import RefusalClass
 from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
@@ -82,7 +82,7 @@ class SettleAttempt:
         try:
             response = _read(spooled)
         except TokenRequestRefused as refused:
-            return await self._refused(attempt, connection, refused.refusal, spooled.received_at)
+            return await self._refused(attempt, connection, refused, spooled.received_at)
         except NotProcessed:
             wait = _seconds(retry_after, spooled.received_at)
             await self._end(
@@ -169,8 +169,13 @@ class SettleAttempt:
         await self._end(attempt, AttemptOutcome.SUPERSEDED, "token.superseded")
 
     async def _refused(
-        self, attempt: Attempt, connection: Connection, refusal: Refusal, received_at: datetime
+        self,
+        attempt: Attempt,
+        connection: Connection,
+        refused: TokenRequestRefused,
+        received_at: datetime,
     ) -> Attempt:
+        refusal = refused.refusal
         if refusal.refusal_class is RefusalClass.BUSY:
             await self.spool.delivered(attempt.id)
             await self._note(attempt, "token.busy")
@@ -182,6 +187,7 @@ class SettleAttempt:
                 "token.refused",
                 state=ConnectionState.REAUTHORIZATION_REQUIRED,
                 problem=refusal.code,
+                said=refused.said,
             )
             raise ConnectionCannotServe("reauthorization_required", reason=refusal.code)
         wait = refusal.retry_after_seconds or (_SOON if refusal.retry else _BY_SOMEBODY)
@@ -191,6 +197,7 @@ class SettleAttempt:
             "token.refused",
             state=connection.state,
             problem=refusal.code,
+            said=refused.said,
             retry_at=received_at + timedelta(seconds=wait),
         )
         raise ConnectionCannotServe("org_unavailable", reason=refusal.code, retry_after=wait)
@@ -283,6 +290,7 @@ class SettleAttempt:
         state: ConnectionState | None = None,
         problem: str | None = None,
         because: str | None = None,
+        said: str | None = None,
         retry_at: datetime | None = None,
     ) -> None:
         await self.store.end_attempt(
@@ -295,7 +303,7 @@ class SettleAttempt:
             retry_at=retry_at,
         )
         await self.spool.delivered(attempt.id)
-        await self._note(attempt, type_, problem=problem, because=because)
+        await self._note(attempt, type_, problem=problem, because=because, said=said)
 
     async def _note(self, attempt: Attempt, type_: str, **detail: str | bool | None) -> None:
         await self.audit.record(

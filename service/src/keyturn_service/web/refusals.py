@@ -33,6 +33,12 @@ class Entry:
     retry_after: int | None = None
 
 
+SALESFORCE_SAID: Final = "Salesforce said:"
+NEVER_CAME_BACK: Final = (
+    "The browser went to Salesforce and did not come back. Where Salesforce showed an error page,"
+    " its reason stands in that page's address only, as error and error_description: send it to"
+    " the vendor. Often the app is not installed in the org, or the user may not use it."
+)
 # Codes of the catalogue that answer with another status than 409.
 _STATUS: Final[Mapping[str, HTTPStatus]] = {
     "org_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,

@@ -320,7 +320,8 @@ def wire(memory, clock, refreshing, relay, *, public_urls):
         ),
         find_connect_session=find_connect_session,
         open_link=OpenLink(
-            sessions=sessions, apps=apps, find=find_connect_session, hashes=hashes
+            sessions=sessions, apps=apps, find=find_connect_session, audit=audit, hashes=hashes,
+            clock=clock,
         ),
         begin_authorization=None,
         complete_authorization=None,

@@ -97,12 +97,14 @@ async def test_a_my_domain_may_be_given_beforehand(
 async def test_a_host_that_is_not_registered_is_refused(
     bare: Replica, world: World, asked: dict[str, Any], code: str
 ) -> None:
-    """Nothing is kept and no link is made."""
+    """Nothing is kept and no link is made, and who asked for it is on record."""
     with pytest.raises(ConnectRefused) as refusal:
         await bare.connect.asked(**asked)
 
     assert refusal.value.code == code
-    assert world.journal == []
+    assert world.journal == ["connect_session.refused"]
+    assert world.audit.events[0].detail == {"about": "not begun", "problem": code}
+    assert await world.base.rows("SELECT id FROM connect_sessions") == []
 
 
 async def test_the_app_must_be_named_where_there_are_several(bare: Replica) -> None:

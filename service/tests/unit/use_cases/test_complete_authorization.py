@@ -231,6 +231,19 @@ async def test_a_refusal_of_salesforces_ends_the_session_with_its_meaning(
     assert event.detail["problem"] == code
 
 
+async def test_salesforces_own_words_stay_with_the_session(bare: Replica, world: World) -> None:
+    """Fit to be shown, for whoever has to mend it; in the audit as well."""
+    session_id, state = await gone(bare)
+
+    await failure_of(
+        bare.connect.returned(state, error="made_up", error_description="token 5Aep861 is odd")
+    )
+
+    kept = await bare.connect.find(WORKSPACE, session_id)
+    assert kept.said == "made_up: token […] is odd"
+    assert world.audit.of("connect_session.failed")[0].detail["said"] == kept.said
+
+
 @pytest.mark.parametrize(
     ("answer", "code"),
     [

@@ -84,3 +84,19 @@ async def test_a_session_is_followed_in_its_workspace_only(bare: Replica) -> Non
         await bare.connect.find(OTHER_WORKSPACE, session.id)
     with pytest.raises(NotFound):
         await bare.connect.find(WORKSPACE, SESSION)
+
+
+async def test_a_taken_link_that_is_opened_elsewhere_is_on_record(
+    bare: Replica, world: World
+) -> None:
+    """Who it was forwarded to leaves a trace with the session."""
+    session, _ = await bare.connect.asked()
+
+    await bare.connect.open_link.note_taken(session)
+
+    [event] = world.audit.of("connect_session.refused")
+    assert event.workspace_id == WORKSPACE
+    assert event.detail == {
+        "connect_session_id": session.id,
+        "about": "another browser opened the link",
+    }

@@ -274,6 +274,7 @@ def _session_document(session: ConnectSession) -> dict[str, Any]:
         else None,
         "connection_id": session.connection_id,
         "problem": session.problem,
+        "said": session.said,
     }
 
 
@@ -304,6 +305,7 @@ def session_of(row: Row[Any]) -> ConnectSession:
         connection_id=said["connection_id"],
         problem=said["problem"],
         version=row.version,
+        said=said.get("said"),
     )
 
 

@@ -8,9 +8,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from keyturn_core.salesforce.hosts import Environment
-from keyturn_service.domain.app import origin_of
 from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
-from keyturn_service.domain.errors import ConnectRefused
 from keyturn_service.domain.ids import AppId, ConnectionId, ConnectSessionId, CustomerId
 from keyturn_service.web.api.connections import ConnectionOut, connection_out
 from keyturn_service.web.api.route import ApiRoute, Face, Reader, Wired, Writer
@@ -27,6 +25,7 @@ from keyturn_service.web.api.wire import (
     problem_out,
     user_out,
 )
+from keyturn_service.web.refusals import NEVER_CAME_BACK, SALESFORCE_SAID
 
 router: Final = APIRouter(route_class=ApiRoute, tags=["connect sessions"])
 
@@ -80,8 +79,6 @@ async def begin_connect_session(
     asked: ConnectSessionIn, caller: Writer, wired: Wired, face: Face
 ) -> ConnectSessionOut:
     """Begin a connect session: send the customer's browser to its `url`."""
-    if origin_of(asked.return_url) is None:
-        raise ConnectRefused("return_url_refused")
     session, link = await wired.begin_connect_session(
         caller.workspace_id,
         caller.id,
@@ -143,5 +140,17 @@ def _out(session: ConnectSession, *, link: str | None, face: str) -> ConnectSess
         org=org,
         user=None if session.user is None else user_out(session.user),
         connection_id=session.connection_id,
-        problem=problem_out(session.problem, face=face),
+        problem=_problem(session, face=face),
     )
+
+
+def _problem(session: ConnectSession, *, face: str) -> dict[str, Any] | None:
+    """Return what ended the session: our explanation, then Salesforce's words for it."""
+    problem = problem_out(session.problem, face=face)
+    if problem is None:
+        return None
+    if session.said is not None:
+        problem["detail"] = f"{problem['detail']} {SALESFORCE_SAID} {session.said}"
+    elif session.never_came_back:
+        problem["detail"] = f"{problem['detail']} {NEVER_CAME_BACK}"
+    return problem

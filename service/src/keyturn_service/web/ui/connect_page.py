@@ -64,6 +64,7 @@ class ConnectPage:
             return self.results.refused(refused.code, status=410)
         browser = browser_of(request, face)
         if self._is_taken(session, browser):
+            await self.parts.open_link.note_taken(session)
             return self.results.refused("session_expired", app=app, status=410)
         return self._form(request, session, app, _preset(session, app), browser=browser)
 

@@ -18,6 +18,7 @@ from keyturn_service.domain.ids import ConnectSessionId
 from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 from keyturn_service.use_cases.complete_authorization import AuthorizationFailed
 from keyturn_service.web.faces import face_of
+from keyturn_service.web.refusals import NEVER_CAME_BACK, SALESFORCE_SAID
 from keyturn_service.web.ui.cookies import browser_of
 from keyturn_service.web.ui.install import install_step
 from keyturn_service.web.ui.pages import Pages, send_to
@@ -106,6 +107,7 @@ class ResultPages:
             "result.html",
             status=status,
             told=self.explain(code, app),
+            said=_told_by_salesforce(session, code),
             product=None if app is None else app.name,
             session=session,
             install=install,
@@ -153,6 +155,15 @@ class ResultPages:
 def code_of(error: StoreUnavailable | AuditUnavailable) -> str:
     """Return the code of a failure that passes."""
     return "audit_unavailable" if isinstance(error, AuditUnavailable) else "store_unavailable"
+
+
+def _told_by_salesforce(session: ConnectSession | None, code: str) -> str | None:
+    """Return what else there is to say of a session's end: Salesforce's words, or their lack."""
+    if session is None or session.problem != code:
+        return None
+    if session.said is not None:
+        return f"{SALESFORCE_SAID} {session.said}"
+    return NEVER_CAME_BACK if session.never_came_back else None
 
 
 def _single(request: Request) -> Mapping[str, str]:
