@@ -24,6 +24,7 @@ FaultName = Literal[
     "login_rate_exceeded",
     "ip_restricted",
     "maintenance_page",
+    "oauth_error",
 ]
 
 MEANINGS: dict[FaultName, str] = {
@@ -37,6 +38,10 @@ MEANINGS: dict[FaultName, str] = {
     "login_rate_exceeded": "the user has logged in too often this hour",
     "ip_restricted": "the caller's address is refused",
     "maintenance_page": "nothing is done; a page of HTML with status 503",
+    "oauth_error": (
+        "an OAuth endpoint refuses with a documented error, options.error and"
+        " options.description, on the way options.delivery"
+    ),
 }
 
 _SLOW_SHARE = 0.06
@@ -77,6 +82,9 @@ class Options:
     body: Literal["json", "html"] = "json"
     program: str | None = None
     by: timedelta = timedelta()
+    error: str = ""
+    description: str | None = None
+    delivery: Literal["body", "error_page", "redirect", "json"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orgsim.connection import close_connection, reset_connection
-from orgsim.faults import Fault, hostile_fault
+from orgsim.faults import Fault, Options, hostile_fault
 from orgsim.json_text import compact_json
 from orgsim.sites import Directory
 from orgsim.surfaces.call import Call, Refusal, attach, read_pairs
@@ -111,8 +111,8 @@ class Gate:
                 await exchange.answer(_status_answer(call, options.status, options.body))
             case Fault(name="maintenance_page"):
                 await exchange.answer(_maintenance())
-            case Fault(name=name):
-                call.refusal = _REFUSALS[name]
+            case Fault(name=name, options=options):
+                call.refusal = _REFUSALS.get(name) or _documented(options)
                 if call.entry.path.startswith(_SPEAKS_OAUTH):
                     await self._app(scope, receive, exchange.passing)
                 else:
@@ -220,6 +220,10 @@ def _status_answer(call: Call, status: int, body: str) -> Response:
         fields = {"error": "server_error", "error_description": "unexpected error"}
         return _json_answer(fields, status)
     return _json_answer([{"message": "Server error", "errorCode": "SERVER_UNAVAILABLE"}], status)
+
+
+def _documented(options: Options) -> Refusal:
+    return Refusal(error=options.error, description=options.description, delivery=options.delivery)
 
 
 def _refused(refusal: Refusal) -> Response:

@@ -126,7 +126,7 @@ def _fault_routes(world: World) -> APIRouter:
         """Give all names with their meanings, and what is set."""
         return views.faults_view(world)
 
-    @router.post("/faults", status_code=HTTPStatus.CREATED, responses=_BODY)
+    @router.post("/faults", status_code=HTTPStatus.CREATED, responses=_BODY | documented(409))
     async def set_fault(asked: FaultAsked) -> views.FaultView:
         """Set a fault; `times` 0 lasts until deleted."""
         fault = world.faults.add(

@@ -11,9 +11,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from orgsim.clock import parse_duration
 from orgsim.control.durations import Duration, SignedDuration
+from orgsim.control.problems import Conflict
 from orgsim.faults import Match, Options
 from orgsim.orgs.org import OrgState
 from orgsim.orgs.policies import PermittedUsers, RefreshPolicy, Switches
+from orgsim.surfaces.oauth.documented import find_documented
 
 _LARGEST_SEED = 2**53
 
@@ -134,6 +136,29 @@ class SkewOptions(Asked):
         return Options(program=self.program, by=parse_duration(self.by))
 
 
+class ErrorOptions(Asked):
+    """Which documented error: `GET /faults` lists them. Without `delivery` its usual way."""
+
+    error: _TEXT
+    description: _TEXT | None = None
+    delivery: Literal["body", "error_page", "redirect", "json"] | None = None
+
+    def value(self) -> Options:
+        """Return it as the fault book takes it, the delivery filled in.
+
+        Raises:
+            Conflict: no source says that Salesforce sends it so.
+        """
+        known = find_documented(self.error, self.description, self.delivery)
+        if known is None:
+            raise Conflict("Salesforce documents no such error; GET /faults lists those it does")
+        return Options(
+            error=known.error,
+            description=known.description,
+            delivery=self.delivery or known.deliveries[0],
+        )
+
+
 class _FaultAsked(Asked):
     match: MatchAsked = MatchAsked()
     times: Annotated[int, Field(ge=0, le=1_000_000), _WHOLE] = 1
@@ -175,6 +200,13 @@ class StatusFault(_FaultAsked):
     options: StatusOptions = StatusOptions()
 
 
+class ErrorFault(_FaultAsked):
+    """A documented error of the OAuth endpoints."""
+
+    name: Literal["oauth_error"]
+    options: ErrorOptions
+
+
 class SkewFault(_FaultAsked):
     """A program's clock that is off, until deleted."""
 
@@ -183,7 +215,8 @@ class SkewFault(_FaultAsked):
 
 
 FaultAsked = Annotated[
-    PlainFault | TruncatedFault | SlowFault | StatusFault | SkewFault, Field(discriminator="name")
+    PlainFault | TruncatedFault | SlowFault | StatusFault | ErrorFault | SkewFault,
+    Field(discriminator="name"),
 ]
 
 

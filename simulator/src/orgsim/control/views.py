@@ -13,6 +13,7 @@ from orgsim.orgs.apps import App
 from orgsim.orgs.org import Environment, Org, OrgState, Role, User
 from orgsim.orgs.policies import Installation, PermittedUsers, RefreshPolicy
 from orgsim.sites import Face
+from orgsim.surfaces.oauth.documented import DOCUMENTED
 from orgsim.world import World
 
 
@@ -149,11 +150,22 @@ class FaultView(View):
     options: dict[str, Any]
 
 
+class DocumentedErrorView(View):
+    """An error that the fault `oauth_error` can answer with; its usual delivery comes first."""
+
+    endpoint: str
+    error: str
+    description: str | None
+    deliveries: list[str]
+    source: str
+
+
 class FaultsView(View):
-    """Every fault there is with its meaning, and those that are set."""
+    """Every fault there is with its meaning, those that are set, and the documented errors."""
 
     names: dict[str, str]
     faults: list[FaultView]
+    documented_errors: list[DocumentedErrorView]
 
 
 class EndedView(View):
@@ -285,6 +297,7 @@ _READS: dict[FaultName, tuple[str, ...]] = {
     "truncated_answer": ("bytes",),
     "slow": ("delay",),
     "status": ("status", "body"),
+    "oauth_error": ("error", "description", "delivery"),
     "clock_skew": ("program", "by"),
 }
 
@@ -313,4 +326,14 @@ def faults_view(world: World) -> FaultsView:
     return FaultsView(
         names={str(name): meaning for name, meaning in MEANINGS.items()},
         faults=[fault_view(fault) for fault in world.faults],
+        documented_errors=[
+            DocumentedErrorView(
+                endpoint=known.endpoint,
+                error=known.error,
+                description=known.description,
+                deliveries=list(known.deliveries),
+                source=known.source,
+            )
+            for known in DOCUMENTED
+        ],
     )

@@ -17,10 +17,14 @@ _KEY = "orgsim.call"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """An answer that a fault demands, in the words of whatever surface is asked."""
+    """An answer that a fault demands, in the words of whatever surface is asked.
+
+    `delivery` is how the authorization endpoint tells it, None for the usual way.
+    """
 
     error: str
-    description: str
+    description: str | None
+    delivery: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -53,8 +53,7 @@ def oauth_answer(
 def oauth_refusal(request: Request, form: Mapping[str, str], reason: OAuthError) -> Response:
     """Write an error of the token endpoint and note it."""
     call_of(request).note(error=reason.error, detail=reason.description)
-    fields = {"error": reason.error, "error_description": reason.description}
-    return oauth_answer(request, form, fields, status=reason.status)
+    return oauth_answer(request, form, reason.fields, status=reason.status)
 
 
 def plain_refusal(request: Request, reason: OAuthError) -> Response:
@@ -64,5 +63,5 @@ def plain_refusal(request: Request, reason: OAuthError) -> Response:
     """
     call = call_of(request)
     call.note(error=reason.error, detail=reason.description)
-    body = urlencode({"error": reason.error, "error_description": reason.description})
+    body = urlencode(reason.fields)
     return Response(body.encode(), status_code=call.world.switches.authorize_error_status)

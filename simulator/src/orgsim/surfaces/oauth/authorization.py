@@ -11,7 +11,7 @@ from orgsim.orgs.browsers import BrowserLogin, Pass, Pending
 from orgsim.orgs.codes import Code
 from orgsim.orgs.org import Org, User
 from orgsim.orgs.policies import Installation
-from orgsim.surfaces.call import Call, call_of
+from orgsim.surfaces.call import Call, Refusal, call_of
 from orgsim.surfaces.oauth import errors, rules
 from orgsim.surfaces.oauth.errors import OAuthError, Refused
 
@@ -49,7 +49,7 @@ def append_query(url: str, fields: Mapping[str, str]) -> str:
 def error_redirect(call: Call, pending: Pending, reason: OAuthError) -> str:
     """Return the URL that tells the client of an error, and note it."""
     call.note(error=reason.error, detail=reason.description)
-    fields = {"error": reason.error, "error_description": reason.description}
+    fields = reason.fields
     if pending.state is not None:
         fields["state"] = pending.state
     return append_query(pending.redirect_uri, fields)
@@ -58,8 +58,7 @@ def error_redirect(call: Call, pending: Pending, reason: OAuthError) -> str:
 def error_page(call: Call, reason: OAuthError) -> str:
     """Return the address of the in-org page for errors that never reach the client."""
     call.note(error=reason.error, detail=reason.description)
-    fields = {"error": reason.error, "error_description": reason.description}
-    return f"{call.origin}{ERROR_PATH}?{urlencode(fields, quote_via=quote)}"
+    return f"{call.origin}{ERROR_PATH}?{urlencode(reason.fields, quote_via=quote)}"
 
 
 def begin(request: Request, query: Mapping[str, str]) -> str:
@@ -96,8 +95,7 @@ def begin(request: Request, query: Mapping[str, str]) -> str:
     except Refused as refusal:
         return error_redirect(call, pending, refusal.reason)
     if call.refusal is not None:
-        reason = OAuthError(call.refusal.error, call.refusal.description)
-        return error_redirect(call, pending, reason)
+        return _demanded(call, pending, call.refusal)
     if query.get("immediate") == "true":
         return _immediate(request, pending)
     source = world.mint.handle()
@@ -106,6 +104,18 @@ def begin(request: Request, query: Mapping[str, str]) -> str:
     if login is None or pending.asks_login:
         return login_address(call, source)
     return after_login(call, login, source)
+
+
+def _demanded(call: Call, pending: Pending, refusal: Refusal) -> str:
+    """Refuse as a fault demands, on one of the three ways."""
+    reason = OAuthError(refusal.error, refusal.description)
+    match refusal.delivery:
+        case "body":
+            raise Refused(reason)
+        case "error_page":
+            return error_page(call, reason)
+        case _:
+            return error_redirect(call, pending, reason)
 
 
 def login_address(call: Call, source: str) -> str:

@@ -10,11 +10,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class OAuthError:
-    """An error code with its description."""
+    """An error code with its description, None where it has none."""
 
     error: str
-    description: str
+    description: str | None
     status: int = 400
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The members or parameters that tell it."""
+        said = {} if self.description is None else {"error_description": self.description}
+        return {"error": self.error, **said}
 
 
 class Refused(Exception):

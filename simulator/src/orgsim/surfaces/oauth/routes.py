@@ -76,8 +76,7 @@ def _revoke_refusal(request: Request, reason: OAuthError) -> Response:
     call = call_of(request)
     call.note(error=reason.error)
     chosen = {"form": "urlencoded", "json": "json"}[call.world.switches.revoke_error_format]
-    fields = {"error": reason.error, "error_description": reason.description}
-    return oauth_answer(request, {"format": chosen}, fields, status=reason.status)
+    return oauth_answer(request, {"format": chosen}, reason.fields, status=reason.status)
 
 
 async def introspect(request: Request) -> Response:
