@@ -54,6 +54,7 @@ def test_who_says_no_is_told_what_that_means(vendor: Vendor, browser: Walker) ->
     stands = vendor.session(session["id"])
     assert (stands["status"], stands["problem"]["code"]) == ("failed", "access_denied")
     assert "?" not in browser.url, "the callback's URL does not stay in the browser"
+    assert _abouts(vendor, session, "connect_session.failed") == ["authorization refused"]
 
 
 def test_a_user_whom_the_admin_did_not_approve_is_refused(vendor: Vendor, browser: Walker) -> None:
@@ -98,6 +99,7 @@ def test_another_browser_cannot_bring_the_response(vendor: Vendor, browser: Walk
         other.get(callback)
         assert other.code == "state_mismatch"
     assert vendor.session(session["id"])["status"] != "awaiting_confirmation"
+    assert _abouts(vendor, session) == ["another browser"]
 
 
 def test_a_response_brought_twice_is_refused(vendor: Vendor, browser: Walker) -> None:
@@ -109,7 +111,9 @@ def test_a_response_brought_twice_is_refused(vendor: Vendor, browser: Walker) ->
     assert browser.stopped_at is not None
     browser.stop_before = None
     browser.get(callback)
-    assert browser.code in {"code_replayed", "state_mismatch"}
+    assert browser.code == "code_replayed"
+    assert vendor.session(session["id"])["status"] == "awaiting_confirmation"
+    assert _abouts(vendor, session) == ["replayed response"]
 
 
 def test_a_forwarded_link_is_of_no_use_once_somebody_pressed_connect(
@@ -125,6 +129,7 @@ def test_a_forwarded_link_is_of_no_use_once_somebody_pressed_connect(
         other.get(session["url"])
         assert other.code == "session_expired"
         assert not other.has("connect")
+    assert _abouts(vendor, session) == ["another browser opened the link"]
 
 
 def test_a_stolen_or_late_confirmation_code_confirms_nothing(
@@ -144,6 +149,9 @@ def test_a_stolen_or_late_confirmation_code_confirms_nothing(
     late = vendor.api.post(path, json={"confirmation_code": code})
     assert late.json()["code"] == "session_expired"
     vendor.until(lambda: vendor.journal(path="/services/oauth2/revoke", since=since))
+    assert _abouts(vendor, session)[0] == "wrong code or org"
+    assert len(_abouts(vendor, session)) == 2
+    assert vendor.told(session["id"], "connect_session.unconfirmed")
 
 
 def test_a_confirmation_code_works_once(vendor: Vendor) -> None:
@@ -158,6 +166,7 @@ def test_a_confirmation_code_works_once(vendor: Vendor) -> None:
         f"/v1/connect-sessions/{session['id']}/confirm", json={"confirmation_code": code}
     )
     assert again.json()["code"] == "confirmation_invalid"
+    assert _abouts(vendor, session) == ["completed"]
 
     other = vendor.begin("somebody-else")
     with vendor.browser() as browser:
@@ -165,6 +174,7 @@ def test_a_confirmation_code_works_once(vendor: Vendor) -> None:
         vendor.log_in(browser, vendor.org("Brightwater"))
         browser.submit("oaapprove")
         assert browser.code == "org_already_connected"
+    assert _abouts(vendor, other, "connect_session.failed") == ["for another customer"]
     vendor.api.delete(f"/v1/connections/{connection['id']}").raise_for_status()
     vendor.until(lambda: vendor.connection(connection["id"])["state"] == "revoked")
 
@@ -179,6 +189,7 @@ def test_a_connection_keeps_its_org(vendor: Vendor, browser: Walker) -> None:
     assert browser.code == "org_mismatch"
     assert vendor.token(connection["id"]).status_code == 200
     assert "connect_session.failed" in vendor.events(connection["id"])
+    assert "org" in _abouts(vendor, session, "connect_session.failed")[0]
 
 
 @pytest.mark.parametrize(
@@ -200,6 +211,7 @@ def test_hosts_that_are_not_salesforces_are_refused(
     browser.submit("connect", environment="my_domain", my_domain=typed)
     assert (browser.status, browser.code) == (422, "host_refused")
     assert browser.has("connect"), "it can be mended on the spot"
+    assert _abouts(vendor, session) == ["not a host of Salesforce's"]
 
 
 @pytest.mark.parametrize(
@@ -213,3 +225,27 @@ def test_return_urls_of_other_origins_are_refused(vendor: Vendor, url: str) -> N
     assert answer.status_code in {409, 422}
     assert answer.json()["code"] in {"return_url_refused", "invalid_request"}
     assert answer.headers["content-type"].startswith("application/problem+json")
+    if answer.status_code == 409:  # in shape, but not the vendor's
+        _see_that_it_is_recorded(vendor, "return_url_refused")
+
+
+@pytest.mark.parametrize("typed", ["evil.example", "login.salesforce.com.evil.example"])
+def test_hosts_are_refused_to_the_vendors_own_program_too(vendor: Vendor, typed: str) -> None:
+    """A My Domain that the vendor's backend hands on is looked at like one that is typed."""
+    asked = {"customer_id": "northwind", "return_url": vendor.return_url, "my_domain": typed}
+    answer = vendor.api.post("/v1/connect-sessions", json=asked)
+    assert (answer.status_code, answer.json()["code"]) == (409, "host_refused")
+    _see_that_it_is_recorded(vendor, "host_refused")
+
+
+def _see_that_it_is_recorded(vendor: Vendor, code: str) -> None:
+    asked = {"type": "connect_session.refused", "limit": 200}
+    events = vendor.api.get("/v1/audit-events", params=asked).json()["data"]
+    assert {"about": "not begun", "problem": code} in [event["detail"] for event in events]
+
+
+def _abouts(
+    vendor: Vendor, session: dict[str, Any], type_: str = "connect_session.refused"
+) -> list[str]:
+    """Return why the audit says that steps of a session were refused."""
+    return [one["about"] for one in vendor.told(session["id"], type_)]

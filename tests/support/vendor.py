@@ -45,7 +45,7 @@ class Vendor:
 
     def begin(self, customer_id: str, **asked: Any) -> dict[str, Any]:
         """Ask for a connect session."""
-        body = {"customer_id": customer_id, "return_url": self.return_url, **asked}
+        body = {"customer_id": customer_id, **self._ours(), **asked}
         answer = self.api.post("/v1/connect-sessions", json=body)
         answer.raise_for_status()
         return dict(answer.json())
@@ -115,6 +115,17 @@ class Vendor:
                 return types
             asked["cursor"] = page["next_cursor"]
 
+    def told(self, session_id: str, type_: str = "connect_session.refused") -> list[dict[str, Any]]:
+        """Return the details of a connect session's audit events of a type, in order."""
+        found: list[dict[str, Any]] = []
+        asked: dict[str, Any] = {"type": type_, "limit": 200}
+        while True:
+            page = self.api.get("/v1/audit-events", params=asked).raise_for_status().json()
+            found += [event["detail"] for event in page["data"]]
+            if page["next_cursor"] is None:
+                return [one for one in found if one.get("connect_session_id") == session_id]
+            asked["cursor"] = page["next_cursor"]
+
     def journal(self, **asked: Any) -> list[dict[str, Any]]:
         """Return entries of the simulator's journal."""
         return list(self.control.get("/journal", params=asked).raise_for_status().json()["entries"])
@@ -140,12 +151,16 @@ class Vendor:
 
     def _wait_until_followed(self, wanted: str) -> None:
         """Ask each replica for sessions until one was made after that moment by its own clock."""
-        body = {"customer_id": "clock", "return_url": self.return_url}
+        body = {"customer_id": "clock", **self._ours()}
         for url in self.world.line["service_urls"]:
             while True:
                 made = self.api.post(f"{url}/v1/connect-sessions", json=body).raise_for_status()
                 if made.json()["created_at"] >= wanted.replace("Z", ""):
                     break
+
+    def _ours(self) -> dict[str, str]:
+        """Return what every session of the world's app is asked for with."""
+        return {"return_url": self.return_url, "app_id": str(self.world.line["app_id"])}
 
     @staticmethod
     def until(holds: Callable[[], object], *, seconds: float = 30) -> None:
