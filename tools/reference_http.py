@@ -37,6 +37,9 @@ _CLASSES: Final[Mapping[RefusalClass, str]] = {
 _LEAN: Final[Mapping[str, str]] = {
     "/v1/connections/{connection_id}/access-token": "tokens:read",
     "/v1/connections/{connection_id}/salesforce/{path}": "proxy",
+    "/api/v1/connections": "connections:read",
+    "/api/v1/connections/{connection_id}/credentials": "tokens:read",
+    "/api/v1/proxy/salesforce": "proxy",
 }
 _ADDRESSES: Final = "#/components/schemas/"
 _PAGE: Final = "Page_"

@@ -134,7 +134,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     if problem.status >= _FAULT and isinstance(error, _EXPECTED):  # others are noted by the guard
         _log.warning("request_refused", code=problem.code, error=type(error).__name__)
     if request.url.path.startswith(f"{compat.PREFIX}/"):
-        return compat.answer_of(error)
+        return compat.answer_of(problem)
     parts: Parts = request.app.state.parts
     return response_to(problem, face=parts.faces.of(request.scope))
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from keyturn_service.domain.audit import AuditRecord
 from keyturn_service.domain.ids import ConnectionId
 from keyturn_service.web.api.route import ApiRoute, Reader, Wired
-from keyturn_service.web.api.wire import Cursor, Limit, Out, Page, Text, Time, TimeIn
+from keyturn_service.web.api.wire import Cursor, IdIn, Limit, Out, Page, Text, Time, TimeIn
 from keyturn_service.web.problems import WebRefusal
 
 router: Final = APIRouter(route_class=ApiRoute, tags=["audit"])
@@ -35,7 +35,7 @@ async def list_audit_events(
     *,
     caller: Reader,
     wired: Wired,
-    connection_id: Annotated[Text | None, Query()] = None,
+    connection_id: Annotated[IdIn | None, Query()] = None,
     type: Annotated[Text | None, Query(examples=["token.presented"])] = None,
     since: Annotated[TimeIn | None, Query()] = None,
     limit: Limit = 50,

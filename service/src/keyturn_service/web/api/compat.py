@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -27,8 +27,10 @@ from keyturn_service.use_cases.get_access_token import Served
 from keyturn_service.use_cases.proxied_answer import ProxyCaller
 from keyturn_service.use_cases.proxy_call import BufferedAnswer
 from keyturn_service.web.api.route import Parts, bounded_receive
-from keyturn_service.web.problems import InvalidRequest, Problem, WebRefusal, problem_of
+from keyturn_service.web.problems import InvalidRequest, Problem, WebRefusal
 from keyturn_service.web.security import named_connection
+
+_T = TypeVar("_T")
 
 PREFIX: Final = "/api/v1"
 _PAGE: Final = 20
@@ -44,11 +46,13 @@ _NO_STORE: Final = {"Cache-Control": "no-store"}
 class _Asked(msgspec.Struct, frozen=True, kw_only=True):
     """The query of a list."""
 
-    environment: Environment | None = None
-    status: str | None = None
-    search: Annotated[str, msgspec.Meta(max_length=200, pattern=_PRINTABLE)] | None = None
+    environment: Environment | msgspec.UnsetType = msgspec.UNSET  # `null` is no environment
+    status: str | msgspec.UnsetType = msgspec.UNSET
+    search: Annotated[str, msgspec.Meta(max_length=200, pattern=_PRINTABLE)] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
     limit: Annotated[int, msgspec.Meta(ge=1, le=_LONGEST_PAGE)] = _PAGE
-    cursor: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+    cursor: Annotated[str, msgspec.Meta(max_length=500)] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _ProxyAsked(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,10 +74,9 @@ def compat_routes(parts: Parts) -> list[BaseRoute]:
     ]
 
 
-def answer_of(error: BaseException) -> Response:
-    """Write an error as that client reads it."""
-    problem = problem_of(error)
-    headers = {**_NO_STORE, "Keyturn-Problem": problem.code}
+def answer_of(problem: Problem) -> Response:
+    """Write a problem as that client reads it."""
+    headers = {**(problem.headers or {}), **_NO_STORE, "Keyturn-Problem": problem.code}
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
     said = {"error": problem.code, "message": _message(problem)}
@@ -91,7 +94,9 @@ class Compat:
         key = await self.parts.door.api_key(request.scope, Right.CONNECTIONS_READ)
         asked = _read_query(request)
         wanted = ConnectionFilter(
-            app_id=_app_id(request), environment=asked.environment, search=asked.search
+            app_id=_app_id(request),
+            environment=_given(asked.environment),
+            search=_given(asked.search),
         )
         try:
             page, total = await self._page(key, asked, wanted)
@@ -128,7 +133,10 @@ class Compat:
         """Make a call for an org and return its answer as JSON, whatever it was."""
         key = await self.parts.door.api_key(request.scope, Right.PROXY)
         asked = await _read_call(request)
-        connection_id = named_connection(request.headers.get("x-connection-id", ""))
+        named = request.headers.get("x-connection-id")
+        if not named:
+            raise InvalidRequest("header.X-Connection-Id", "is missing")
+        connection_id = named_connection(named)
         await self._of_the_app(request, key, connection_id)
         caller = ProxyCaller(
             workspace_id=key.workspace_id,
@@ -165,12 +173,13 @@ class Compat:
         """
         if asked.status == _CONNECTED:
             return await self._connected(key, asked, wanted)
-        if asked.status is not None:
+        if asked.status is not msgspec.UNSET:
             if asked.status not in set(ConnectionState) - {ConnectionState.ACTIVE}:
                 return Page(items=(), next_cursor=None), 0
             wanted = replace(wanted, state=ConnectionState(asked.status))
         total = await self.parts.wiring.connections.count(key.workspace_id, wanted)
-        return await self._listed(key, wanted, limit=asked.limit, cursor=asked.cursor), total
+        cursor = _given(asked.cursor)
+        return await self._listed(key, wanted, limit=asked.limit, cursor=cursor), total
 
     async def _connected(
         self, key: ApiKey, asked: _Asked, wanted: ConnectionFilter
@@ -184,7 +193,7 @@ class Compat:
         count = self.parts.wiring.connections.count
         others = await count(key.workspace_id, uncertain)
         total = await count(key.workspace_id, active) + others
-        cursor = asked.cursor
+        cursor = _given(asked.cursor)
         first: Page[Connection] = Page(items=(), next_cursor=None)
         if cursor is None or not cursor.startswith(_BEHIND_ACTIVE):
             first = await self._listed(key, active, limit=asked.limit, cursor=cursor)
@@ -212,9 +221,16 @@ class Compat:
         return await connections.list(key.workspace_id, wanted, limit=limit, cursor=cursor)
 
 
+def _given(value: _T | msgspec.UnsetType) -> _T | None:
+    return None if value is msgspec.UNSET else value
+
+
 def _read_query(request: Request) -> _Asked:
+    pairs = request.query_params.multi_items()
+    if len(dict(pairs)) < len(pairs):
+        raise InvalidRequest("query", "a parameter came twice")
     try:
-        return msgspec.convert(dict(request.query_params), _Asked, strict=False)
+        return msgspec.convert(dict(pairs), _Asked, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidRequest("query", str(error)) from None
 

@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from keyturn_service.web.api.access_token import PATH as ACCESS_TOKEN_PATH
 from keyturn_service.web.api.access_token import AccessTokenIn, AccessTokenOut
+from keyturn_service.web.api.openapi_compat import compat_paths, compat_schemas
 from keyturn_service.web.idempotency import HEADER, PATTERN
 from keyturn_service.web.problems import MEDIA_TYPE, FieldError
 
@@ -63,10 +64,11 @@ def write_openapi(app: FastAPI, *, servers: Sequence[str]) -> _Document:
     for operation in _writes(document):
         operation.setdefault("parameters", []).append(_idempotency_key())
     document["paths"].update(_paths_beside())
+    document["paths"].update(compat_paths(security=_SECURED))
     _, schemas = msgspec.json.schema_components(
         [AccessTokenIn, AccessTokenOut, FieldError], ref_template=f"{_REF}{{name}}"
     )
-    document["components"]["schemas"].update({**schemas, "Problem": _PROBLEM})
+    document["components"]["schemas"].update({**schemas, **compat_schemas(), "Problem": _PROBLEM})
     return document
 
 
