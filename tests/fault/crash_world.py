@@ -62,7 +62,18 @@ class CrashWorld:
         """The file of the calls that an armed replica met."""
         return self.folder / "calls"
 
-    def start(self, *, kill_at: str | None = None) -> float:
+    @property
+    def paused(self) -> Path:
+        """The file that is there while an armed replica is held up."""
+        return self.arm.with_suffix(".paused")
+
+    def start(
+        self,
+        *,
+        kill_at: str | None = None,
+        pause_at: str | None = None,
+        full_at: str | None = None,
+    ) -> float:
         """Start the replica; return how many seconds it took to answer."""
         self.kill()  # what a test that failed left running
         began = time.monotonic()
@@ -80,6 +91,8 @@ class CrashWorld:
             "arm": str(self.arm),
             "record": str(self.record),
             "kill_at": kill_at,
+            "pause_at": pause_at,
+            "full_at": full_at,
         }
         if self.replica.stdin is None or self.replica.stdout is None:
             raise RuntimeError("the replica has no pipes")
@@ -183,6 +196,26 @@ class CrashWorld:
         return str(confirmed.json()["id"])
 
 
+def second_replica(world: CrashWorld, folder: Path) -> CrashWorld:
+    """Return another replica over the same database and keys, with a spool of its own."""
+    port = _free_port(besides=world.settings["port"])
+    url = f"http://127.0.0.1:{port}"
+    settings = world.settings | {
+        "public_urls": [url],
+        "data_dir": str(folder / "data"),
+        "key_file": str(Path(world.settings["data_dir"]) / "keyturn.key"),
+        "port": port,
+    }
+    return CrashWorld(
+        folder=folder,
+        said=world.said,
+        settings=settings,
+        dev_world=world.dev_world,
+        url=url,
+        api_key=world.api_key,
+    )
+
+
 @contextlib.contextmanager
 def crash_world(folder: Path, *, database_url: str = "") -> Iterator[CrashWorld]:
     """Give a world whose replica is not started yet."""
@@ -281,9 +314,11 @@ def _hosts(world: CrashWorld) -> dict[Environment, str]:
     }
 
 
-def _free_port() -> int:
+def _free_port(*, besides: int | None = None) -> int:
     """Return a free port that no outgoing connection is lent: the replica comes back to it."""
     for port in range(15_000 + os.getpid() % 4_000, 20_000):
+        if port == besides:
+            continue
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(("127.0.0.1", port))

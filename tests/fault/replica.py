@@ -1,18 +1,20 @@
-"""A replica that is killed at one awaited call, or that writes down which calls there are.
+"""A replica that is killed, held up or failed at one awaited call, or notes which it met.
 
 Started as a program with one line of JSON on standard input: `settings`, `dev_world`, `arm`
-(a file whose being there arms it), `record` (a file to write the calls to) and `kill_at`
-(`<call>:before` or `<call>:after`, or null).
+(a file whose being there arms it), `record` (a file to write the calls to) and, each
+`<call>:before`, `<call>:after` or null: `kill_at`; `full_at`, where the disk is full; and
+`pause_at`, where the file `<arm>.paused` is made, and the call goes on when that is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import fields, replace
 from functools import partial
 from inspect import iscoroutinefunction
@@ -35,7 +37,7 @@ ROUNDS = frozenset({"spool.undelivered", "spool.purge", "revocations.claim_due"}
 class Watched:
     """A port with something before and after each of its awaited calls."""
 
-    def __init__(self, name: str, port: Any, met: Callable[[str, str], None]) -> None:
+    def __init__(self, name: str, port: Any, met: Callable[[str, str], Awaitable[None]]) -> None:
         self._name = name
         self._port = port
         self._met = met
@@ -50,9 +52,9 @@ class Watched:
     async def _call(self, name: str, call: Callable[..., Any], *args: Any, **named: Any) -> Any:
         if name == "audit.record":
             name += f"({args[0].type})"
-        self._met(name, "before")
+        await self._met(name, "before")
         answer = await call(*args, **named)
-        self._met(name, "after")
+        await self._met(name, "after")
         return answer
 
 
@@ -61,11 +63,16 @@ def watch(given: dict[str, Any]) -> Callable[[Parts], Parts]:
     arm = Path(given["arm"])
     record = Path(given["record"])
 
-    def met(name: str, when: str) -> None:
+    async def met(name: str, when: str) -> None:
         if name in ROUNDS or not arm.exists():
             return
-        if given["kill_at"] == f"{name}:{when}":
+        place = f"{name}:{when}"
+        if given["kill_at"] == place:
             os.kill(os.getpid(), signal.SIGKILL)
+        if given["full_at"] == place:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if given["pause_at"] == place:
+            await paused(arm.with_suffix(".paused"))
         if when == "before":
             with record.open("a") as file:
                 file.write(name + "\n")
@@ -80,6 +87,13 @@ def watch(given: dict[str, Any]) -> Callable[[Parts], Parts]:
         return replace(parts, stores=stores, **{n: p for n, p in ports.items() if n in known})
 
     return between
+
+
+async def paused(mark: Path) -> None:
+    """Make a file, and wait until somebody has removed it."""
+    mark.touch()
+    while mark.exists():
+        await asyncio.sleep(0.01)
 
 
 def main() -> None:
