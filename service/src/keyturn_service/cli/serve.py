@@ -18,6 +18,7 @@ import uvloop
 from keyturn_service.bootstrap import CannotStart, Parts, open_house
 from keyturn_service.cli.logs import log_to_stderr
 from keyturn_service.settings import Settings, SettingsRefused, read_settings
+from keyturn_service.web.patience import PatientProtocol
 
 _DRAIN_SECONDS: Final = 5
 
@@ -94,7 +95,8 @@ def _configs(settings: Settings, app: Any) -> list[uvicorn.Config]:
         "server_header": False,
         "proxy_headers": False,
         "timeout_graceful_shutdown": _DRAIN_SECONDS,
-        "h11_max_incomplete_event_size": 65536,
+        "http": PatientProtocol,
+        "ws": "none",
     }
     configs = [uvicorn.Config(app, port=settings.port, **common)]
     if settings.tls_port is not None:

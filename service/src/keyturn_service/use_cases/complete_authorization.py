@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, NoReturn
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -43,6 +43,7 @@ from keyturn_service.domain.connect_session import (
 from keyturn_service.domain.connection import Connection, ConnectionState, Renewal
 from keyturn_service.domain.errors import ConnectRefused
 from keyturn_service.domain.ids import ID_BYTES, AttemptId, ConnectionId, new_id
+from keyturn_service.domain.ration import Ration
 from keyturn_service.ports import (
     Apps,
     AuditLog,
@@ -93,6 +94,7 @@ class CompleteAuthorization:
     hashes: KeyedHash
     clock: Clock
     randomness: Randomness
+    strangers: Ration = field(default_factory=Ration)
 
     async def __call__(
         self, query: Mapping[str, str], *, browser: str | None
@@ -125,7 +127,7 @@ class CompleteAuthorization:
         state = query.get("state", "")
         session = await self.sessions.by_state(self.hashes("state", state)) if state else None
         if session is None or session.authorization is None:
-            await self._note(None, "connect_session.refused", "unknown state")
+            await self._note_stranger("unknown state")
             raise AuthorizationFailed("state_mismatch", None)
         authorization = session.authorization
         if browser is None or self.hashes("browser", browser) != authorization.browser_hash:
@@ -241,8 +243,16 @@ class CompleteAuthorization:
         await self.sessions.replace(failed)
         raise AuthorizationFailed(code, failed)
 
+    async def _note_stranger(self, about: str) -> None:
+        """Record what somebody brought who shows no secret of ours, within their ration."""
+        left_out = self.strangers.take(self.clock.monotonic())
+        if left_out is None:
+            _log.warning("callback_of_a_stranger_not_recorded")
+            return
+        await self._note(None, "connect_session.refused", about, left_out=left_out or None)
+
     async def _note(
-        self, session: ConnectSession | None, type_: str, about: str, **more: str | None
+        self, session: ConnectSession | None, type_: str, about: str, **more: str | int | None
     ) -> None:
         detail: dict[str, str | int | bool | None] = {"about": about}
         if session is not None:

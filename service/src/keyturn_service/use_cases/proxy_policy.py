@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from keyturn_service.domain.errors import ServiceError
 
@@ -145,7 +145,7 @@ def _allowed(segments: Sequence[str], query: str) -> bool:
             return True
         case ["id", org, user]:
             ids = _SALESFORCE_ID.fullmatch(org) and _SALESFORCE_ID.fullmatch(user)
-            return ids is not None and "token" not in query.casefold()
+            return ids is not None and "token" not in unquote(query).casefold()
         case _:
             return False
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
 from keyturn_core.errors import CoreError
 from keyturn_core.oauth.client import Client
@@ -136,7 +135,8 @@ class VerifyGrant:
     async def _who(
         self, instance_url: Origin, identity_url: IdentityUrl, response: TokenResponse
     ) -> tuple[Organization | None, ConnectedUser]:
-        path = urlsplit(response.identity_url or "").path
+        # Of the URL only the ids count: its path goes out beside the access token.
+        path = f"/id/{identity_url.org_id}/{identity_url.user_id}"
         try:
             identity = await self.directory.identity(instance_url, path, response.access_token)
             organization = await self.directory.organization(instance_url, response.access_token)

@@ -140,6 +140,18 @@ async def test_an_unknown_state_leads_nowhere(
     assert kept.status is SessionStatus.AUTHORIZING
 
 
+async def test_strangers_cannot_fill_the_audit(bare: Replica, world: World) -> None:
+    """A flood of guessed states is recorded by the second, with how many were left out."""
+    for _ in range(100):
+        await failure_of(bare.connect.complete({"state": "guessed"}, browser=None))
+    world.clock.advance(seconds=5)
+    await failure_of(bare.connect.complete({"state": "guessed"}, browser=None))
+
+    events = world.audit.of("connect_session.refused")
+    assert len(events) == 61
+    assert events[-1].detail == {"about": "unknown state", "left_out": 40}
+
+
 @pytest.mark.parametrize("browser", [None, "", "another browser's cookie"])
 async def test_another_browser_cannot_bring_the_answer(
     bare: Replica, world: World, browser: str | None

@@ -101,6 +101,7 @@ def test_the_apis_of_an_org_may_be_called(target: str) -> None:
         f"/id/x/{USER}",
         f"/id/{ORG}a/{USER}",
         f"/id/{ORG}/{USER}?oauth_token=x",
+        f"/id/{ORG}/{USER}?oauth_%74oken=x",
         f"/id/{ORG}/{USER}?oauth_TOKEN=x",
     ],
 )

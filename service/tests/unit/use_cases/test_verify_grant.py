@@ -424,3 +424,13 @@ async def test_a_session_is_never_taken_for_shorter_than_an_admin_can_set(
 ) -> None:
     """A clock that runs wrong does not make every token dead at once."""
     assert (await verified(bare, access_token=jwt(-3600))).session_life == SHORTEST_SESSION
+
+
+@pytest.mark.parametrize("before", ["", "/site", "/a b", "/services/apexrest/evil"])
+async def test_the_access_token_goes_to_the_path_that_the_ids_name(
+    replica: Replica, before: str
+) -> None:
+    """Whatever else stands in the identity URL is not repeated beside a token."""
+    await verified(replica, id=f"https://login.salesforce.com{before}/id/{ORG}/{USER}")
+
+    assert replica.world.directory.paths == [f"/id/{ORG}/{USER}"]
