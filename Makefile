@@ -81,9 +81,12 @@ architecture: ## the tree itself
 $(SUITES): setup
 	@$(PY) -m tools.suites $@
 
-.PHONY: mutants docs
+.PHONY: mutants bench docs
 mutants: setup ## change lines of oauth, vault and domain; the unit tests must notice (a few minutes)
 	@$(PY) -m tools.mutation
+
+bench: setup ## token reads and proxied calls beside their bare baselines, alternating (five minutes)
+	@$(PY) -m tools.bench all
 
 docs: setup ## build the documentation, strictly, into build/docs
 	@$(PY) -m tools.suites docs

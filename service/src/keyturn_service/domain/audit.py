@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from keyturn_service.domain.ids import ConnectionId, WorkspaceId
 
 CHAIN_START: Final = bytes(32)
 _FORMAT: Final = b"keyturn-audit-1\x00"
+_written: Final = msgspec.json.Encoder().encode  # JSON without spaces, as UTF-8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,7 @@ def chained(event: AuditEvent, *, writer: str, sequence: int, previous: bytes) -
 
 def record_hash(event: AuditEvent, *, writer: str, sequence: int, previous: bytes) -> bytes:
     """Hash a record over everything it says and the record before it."""
-    body = json.dumps(
+    body = _written(
         [
             writer,
             sequence,
@@ -65,8 +67,6 @@ def record_hash(event: AuditEvent, *, writer: str, sequence: int, previous: byte
             event.actor,
             event.connection_id,
             dict(sorted(event.detail.items())),
-        ],
-        separators=(",", ":"),
-        ensure_ascii=False,
-    ).encode()
+        ]
+    )
     return hashlib.sha256(_FORMAT + previous + body).digest()

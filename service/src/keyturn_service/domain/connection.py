@@ -55,21 +55,43 @@ class ConnectedUser:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenSet:
-    """What one token response put in force, opened; it never leaves memory in this form.
+class TokenInForce:
+    """The access token of a generation, opened; it never leaves memory in this form.
 
     `expires_at` is the learned end of the access token, None where it was refused already.
     """
 
     generation: int
     access_token: AccessToken
-    refresh_token: RefreshToken | None
     received_at: datetime
     expires_at: datetime | None
 
     def serves(self, now: datetime) -> bool:
         """Tell whether the access token is safely inside its learned life."""
         return self.expires_at is not None and now < self.expires_at - SESSION_MARGIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSet(TokenInForce):
+    """What one token response put in force: the access token, and what renews it."""
+
+    refresh_token: RefreshToken | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionInUse:
+    """What serving a token or a call needs of a connection, and no more: it is read a lot."""
+
+    id: ConnectionId
+    workspace_id: WorkspaceId
+    state: ConnectionState
+    environment: Environment
+    org_id: OrgId
+    user_id: UserId
+    instance_url: Origin
+    scopes: frozenset[Scope]
+    session_life: timedelta
+    problem: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +138,21 @@ class Connection:
         if not self.keep_alive and idle < fixed:
             return idle, DiesBecause.IDLE
         return fixed, DiesBecause.FIXED_LIFETIME
+
+    def in_use(self) -> ConnectionInUse:
+        """Return what serving needs of it."""
+        return ConnectionInUse(
+            id=self.id,
+            workspace_id=self.workspace_id,
+            state=self.state,
+            environment=self.environment,
+            org_id=self.org_id,
+            user_id=self.user.id,
+            instance_url=self.instance_url,
+            scopes=self.scopes,
+            session_life=self.session_life,
+            problem=self.problem,
+        )
 
     def with_problem(self, state: ConnectionState, problem: str | None) -> Connection:
         """Return the connection in another state, with what is wrong with it."""

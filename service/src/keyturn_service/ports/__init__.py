@@ -73,6 +73,9 @@ from keyturn_service.ports.records import (
     AuditUnavailable as AuditUnavailable,
 )
 from keyturn_service.ports.records import (
+    Basis as Basis,
+)
+from keyturn_service.ports.records import (
     Spool as Spool,
 )
 from keyturn_service.ports.salesforce import (

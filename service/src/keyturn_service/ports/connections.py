@@ -18,7 +18,9 @@ from keyturn_service.domain.api_key import ApiKey
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome
 from keyturn_service.domain.connection import (
     Connection,
+    ConnectionInUse,
     ConnectionState,
+    TokenInForce,
     TokenSet,
 )
 from keyturn_service.domain.ids import (
@@ -30,6 +32,7 @@ from keyturn_service.domain.ids import (
     SpoolId,
     WorkspaceId,
 )
+from keyturn_service.ports.records import Basis
 from keyturn_service.ports.vendors import Page
 
 
@@ -208,19 +211,31 @@ class TokenStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """All that a hot read needs, in one look at the database."""
+    """All that a hot read needs, in one look at the database; no refresh token is opened for it.
+
+    `basis` is what it rests on, None where it cannot be asked about later.
+    """
 
     api_key: ApiKey | None
-    connection: Connection | None
-    tokens: TokenSet | None
+    connection: ConnectionInUse | None
+    tokens: TokenInForce | None
     ending: bool
+    basis: Basis | None = None
 
 
 class ServingReads(Protocol):
-    """The hot read. An adapter may gather several into one query; it keeps no copies."""
+    """The hot read. An adapter may gather several into one query."""
 
     async def read(self, connection_id: ConnectionId, *, key_hash: bytes) -> Serving:
-        """Return the key with that hash and the connection with its tokens, each if kept."""
+        """Return the key with that hash and the connection with its token, each if kept."""
+        ...
+
+    def recall(self, connection_id: ConnectionId, *, key_hash: bytes) -> Serving | None:
+        """Return what an earlier read found that could be served; None where none is remembered.
+
+        It may have changed since: nothing of it goes out before `AuditLog.record_on` has
+        found that its basis stands.
+        """
         ...
 
 

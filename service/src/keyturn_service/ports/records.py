@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -21,11 +22,36 @@ class AuditUnavailable(Exception):
     """The event could not be made durable: whatever waits for it must not happen."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """What an API key and a connection with its token said when they were read.
+
+    Each in a form of the database's own, which only adapters compare. The event that rests on
+    it names key and connection: as `actor` and `connection_id`.
+    """
+
+    api_key: str
+    connection: str
+
+
 class AuditLog(Protocol):
     """The audit trail of this replica's run."""
 
-    async def record(self, event: AuditEvent) -> None:
+    async def record(self, event: AuditEvent, *, urgent: bool = True) -> None:
         """Return once the event is durable.
+
+        One that is not urgent may wait some milliseconds, to be written along with others.
+
+        Raises:
+            AuditUnavailable: it could not be written.
+        """
+        ...
+
+    async def record_on(self, event: AuditEvent, basis: Basis) -> bool:
+        """Return once the event is durable: whether its basis stood as it was recorded.
+
+        Both in one look at the database, begun after the call. False also where this database
+        cannot tell.
 
         Raises:
             AuditUnavailable: it could not be written.

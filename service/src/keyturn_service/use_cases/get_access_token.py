@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from keyturn_service.domain.api_key import ApiKey, Right
 from keyturn_service.domain.audit import AuditEvent
-from keyturn_service.domain.connection import Connection, TokenSet
-from keyturn_service.domain.errors import Forbidden, NotFound, Unauthorized
+from keyturn_service.domain.connection import ConnectionInUse, TokenInForce
 from keyturn_service.domain.ids import ConnectionId
 from keyturn_service.ports import AuditLog, Clock, ServingReads, Uses
+from keyturn_service.use_cases.admit import admit
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
 
 
@@ -17,14 +18,18 @@ from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
 class Served:
     """An access token on its way out, and for whom."""
 
-    connection: Connection
-    tokens: TokenSet
+    connection: ConnectionInUse
+    tokens: TokenInForce
     api_key: ApiKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetAccessToken:
-    """Check the key, find the tokens, renew them if need be, and record the read."""
+    """Check the key, find the token, renew it if need be, and record the read.
+
+    A token that was read before is taken from memory, and the record of its read looks in the
+    same moment whether nothing of it has changed: one trip instead of two, and no stale token.
+    """
 
     reads: ServingReads
     renew_if_needed: RenewIfNeeded
@@ -48,30 +53,51 @@ class GetAccessToken:
             ConnectionCannotServe: no token serves; the code says why.
             AuditUnavailable: the read could not be recorded, so no token leaves.
         """
+        if rejected_generation is None:
+            served = await self._remembered(connection_id, key_hash)
+            if served is not None:
+                return served
         serving = await self.reads.read(connection_id, key_hash=key_hash)
         now = self.clock.now()
-        key, connection = serving.api_key, serving.connection
-        if key is None or not key.valid_at(now):
-            raise Unauthorized
-        if Right.TOKENS_READ not in key.rights:
-            raise Forbidden(Right.TOKENS_READ)
-        if connection is None or connection.workspace_id != key.workspace_id:
-            raise NotFound("connection")
+        key, connection = admit(serving, Right.TOKENS_READ, now=now)
         connection, tokens = await self.renew_if_needed(
             connection,
             serving.tokens,
             ending=serving.ending,
             rejected_generation=rejected_generation,
         )
-        await self.audit.record(
-            AuditEvent(
-                type="token.read",
-                at=now,
-                workspace_id=connection.workspace_id,
-                actor=key.id,
-                connection_id=connection.id,
-                detail={"generation": tokens.generation},
-            )
-        )
+        served = Served(connection=connection, tokens=tokens, api_key=key)
+        await self.audit.record(_event("token.read", served, now))
         self.uses.note(connection.id, now)
-        return Served(connection=connection, tokens=tokens, api_key=key)
+        return served
+
+    async def _remembered(self, connection_id: ConnectionId, key_hash: bytes) -> Served | None:
+        """Return what is remembered, where the record of its read finds that it still stands.
+
+        The record comes first, so it may tell of a token that is withheld: then a second one
+        says so.
+        """
+        now = self.clock.now()
+        serving = self.reads.recall(connection_id, key_hash=key_hash)
+        if serving is None or serving.tokens is None or serving.basis is None:
+            return None
+        if not serving.tokens.serves(now):
+            return None
+        key, connection = admit(serving, Right.TOKENS_READ, now=now)
+        served = Served(connection=connection, tokens=serving.tokens, api_key=key)
+        if await self.audit.record_on(_event("token.read", served, now), serving.basis):
+            self.uses.note(connection.id, now)
+            return served
+        await self.audit.record(_event("token.withheld", served, now))
+        return None
+
+
+def _event(type_: str, served: Served, now: datetime) -> AuditEvent:
+    return AuditEvent(
+        type=type_,
+        at=now,
+        workspace_id=served.connection.workspace_id,
+        actor=served.api_key.id,
+        connection_id=served.connection.id,
+        detail={"generation": served.tokens.generation},
+    )

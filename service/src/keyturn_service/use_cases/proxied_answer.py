@@ -12,7 +12,15 @@ import structlog
 from keyturn_core.salesforce.api_errors import SessionVerdict, session_verdict
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.ids import ConnectionId, WorkspaceId
-from keyturn_service.ports import AnswerLost, AuditLog, AuditUnavailable, Clock, OrgAnswer, OrgCall
+from keyturn_service.ports import (
+    AnswerLost,
+    AuditLog,
+    AuditUnavailable,
+    Basis,
+    Clock,
+    OrgAnswer,
+    OrgCall,
+)
 
 _REFUSAL: Final = 64 * 1024  # bytes; no refusal of a session is longer
 _PATH_SHOWN: Final = 200  # characters of a path in the audit trail
@@ -42,8 +50,10 @@ class ProxyRecord:
     request_id: str
     started: float
 
-    async def begun(self, call: OrgCall, *, generation: int) -> None:
+    async def begun(self, call: OrgCall, *, generation: int, basis: Basis | None = None) -> bool:
         """Record that the call is about to be made; only then may a byte of it leave.
+
+        False: what it rests on does not stand any more, so nothing of it may.
 
         Raises:
             AuditUnavailable: it could not be recorded.
@@ -56,7 +66,11 @@ class ProxyRecord:
         }
         if self.caller.proxy_session_id is not None:
             detail["proxy_session_id"] = self.caller.proxy_session_id
-        await self.audit.record(self._event("proxy.begun", detail))
+        event = self._event("proxy.begun", detail)
+        if basis is not None:
+            return await self.audit.record_on(event, basis)
+        await self.audit.record(event)
+        return True
 
     async def ended(self, *, status: int | None, received: int, problem: str | None) -> None:
         """Record how it ended; where that fails, the beginning stands alone in the trail."""
@@ -69,7 +83,7 @@ class ProxyRecord:
         if problem is not None:
             detail["problem"] = problem
         try:
-            await self.audit.record(self._event("proxy.ended", detail))
+            await self.audit.record(self._event("proxy.ended", detail), urgent=False)
         except AuditUnavailable:
             _log.exception("proxy_end_unrecorded", connection_id=self.connection_id)
 

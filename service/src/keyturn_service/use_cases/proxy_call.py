@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import structlog
 
-from keyturn_service.domain.connection import Connection, TokenSet
+from keyturn_service.domain.connection import ConnectionInUse, TokenInForce
 from keyturn_service.domain.errors import ConnectionCannotServe, ServiceError
 from keyturn_service.domain.ids import ID_BYTES, ConnectionId, WorkspaceId, new_id
 from keyturn_service.ports import (
@@ -37,6 +37,7 @@ from keyturn_service.use_cases.proxy_policy import (
     check_target,
     holds_subrequests,
 )
+from keyturn_service.use_cases.token_for_proxy import Admission
 
 REPLAYABLE: Final = 1024 * 1024  # bytes of a request body that are held to be sent again
 _BUFFERED: Final = 32 * 1024 * 1024  # bytes of an answer that is handed on as a whole
@@ -57,8 +58,18 @@ class TokensForProxy(Protocol):
         connection_id: ConnectionId,
         *,
         rejected_generation: int | None = None,
-    ) -> tuple[Connection, TokenSet]:
+    ) -> tuple[ConnectionInUse, TokenInForce]:
         """Return the connection and tokens that serve."""
+        ...
+
+    async def admit(
+        self, connection_id: ConnectionId, *, key_hash: bytes, remembered: bool
+    ) -> Admission:
+        """Return what an API key may call by."""
+        ...
+
+    async def serving(self, admission: Admission) -> tuple[ConnectionInUse, TokenInForce]:
+        """Return connection and tokens of an admission."""
         ...
 
 
@@ -98,7 +109,37 @@ class ProxyCall:
         """
         _check(call, unsafe=caller.unsafe)
         connection, tokens = await self.token_for_proxy(caller.workspace_id, connection_id)
-        record = ProxyRecord(
+        record = self._record(caller, connection_id)
+        await record.begun(call, generation=tokens.generation)
+        return await self._carried(caller, connection, tokens, call, record)
+
+    async def by_key(
+        self, connection_id: ConnectionId, call: OrgCall, *, key_hash: bytes
+    ) -> ProxiedAnswer:
+        """Return the org's answer to a call under an API key, as `__call__` does.
+
+        What is remembered of key and connection serves, where the record of the call's
+        beginning finds that it still stands; else that record ends as withheld, and all is
+        read again.
+
+        Raises:
+            Unauthorized: the key opens nothing.
+            Forbidden: it may not call by the proxy.
+        """
+        for remembered in (True, False):
+            admission = await self.token_for_proxy.admit(
+                connection_id, key_hash=key_hash, remembered=remembered
+            )
+            _check(call, unsafe=admission.caller.unsafe)
+            connection, tokens = await self.token_for_proxy.serving(admission)
+            record = self._record(admission.caller, connection_id)
+            if await record.begun(call, generation=tokens.generation, basis=admission.basis):
+                break
+            await record.ended(status=None, received=0, problem="withheld")
+        return await self._carried(admission.caller, connection, tokens, call, record)
+
+    def _record(self, caller: ProxyCaller, connection_id: ConnectionId) -> ProxyRecord:
+        return ProxyRecord(
             audit=self.audit,
             clock=self.clock,
             caller=caller,
@@ -106,7 +147,16 @@ class ProxyCall:
             request_id=new_id("req", self.randomness.token_bytes(ID_BYTES)),
             started=self.clock.monotonic(),
         )
-        await record.begun(call, generation=tokens.generation)
+
+    async def _carried(
+        self,
+        caller: ProxyCaller,
+        connection: ConnectionInUse,
+        tokens: TokenInForce,
+        call: OrgCall,
+        record: ProxyRecord,
+    ) -> ProxiedAnswer:
+        """Make the call whose beginning is recorded."""
         try:
             answer = await self._answered(caller, connection, tokens, call)
         except BaseException as error:
@@ -143,7 +193,7 @@ class ProxyCall:
         return BufferedAnswer(status=answer.status, headers=answer.headers, body=bytes(received))
 
     async def _answered(
-        self, caller: ProxyCaller, connection: Connection, tokens: TokenSet, call: OrgCall
+        self, caller: ProxyCaller, connection: ConnectionInUse, tokens: TokenInForce, call: OrgCall
     ) -> OrgAnswer:
         """Send the call, and once more where the first token turned out to be dead."""
         first = await self._sent(connection, tokens, call)
@@ -165,7 +215,9 @@ class ProxyCall:
         await answer.close()
         return await self._sent(connection, tokens, call)
 
-    async def _sent(self, connection: Connection, tokens: TokenSet, call: OrgCall) -> OrgAnswer:
+    async def _sent(
+        self, connection: ConnectionInUse, tokens: TokenInForce, call: OrgCall
+    ) -> OrgAnswer:
         """Send the call; what only reads is sent a second time where no answer came."""
         if call.method in _READS and isinstance(call.body, bytes):
             try:

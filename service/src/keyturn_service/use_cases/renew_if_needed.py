@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from keyturn_service.domain.connection import (
-    Connection,
+    ConnectionInUse,
     ConnectionState,
-    TokenSet,
+    TokenInForce,
     learned_session,
 )
 from keyturn_service.domain.errors import ConnectionCannotServe
@@ -28,12 +28,12 @@ class RenewIfNeeded:
 
     async def __call__(
         self,
-        connection: Connection,
-        tokens: TokenSet | None,
+        connection: ConnectionInUse,
+        tokens: TokenInForce | None,
         *,
         ending: bool,
         rejected_generation: int | None,
-    ) -> tuple[Connection, TokenSet]:
+    ) -> tuple[ConnectionInUse, TokenInForce]:
         """Return connection and tokens as they serve now.
 
         `rejected_generation` is the generation whose access token Salesforce refused.
@@ -59,4 +59,5 @@ class RenewIfNeeded:
                 tokens = replace(tokens, expires_at=None)
         elif tokens.serves(now):
             return connection, tokens
-        return await self.refresh(connection.id, refused=tokens.generation)
+        renewed, tokens = await self.refresh(connection.id, refused=tokens.generation)
+        return renewed.in_use(), tokens

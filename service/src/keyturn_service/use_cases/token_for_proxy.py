@@ -4,18 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keyturn_service.domain.connection import Connection, TokenSet
+from keyturn_service.domain.api_key import Right
+from keyturn_service.domain.connection import ConnectionInUse, TokenInForce
 from keyturn_service.domain.errors import NotFound
 from keyturn_service.domain.ids import ConnectionId, WorkspaceId
-from keyturn_service.ports import Clock, ServingReads, Uses
+from keyturn_service.ports import Basis, Clock, ServingReads, Uses
+from keyturn_service.use_cases.admit import admit
+from keyturn_service.use_cases.proxied_answer import ProxyCaller
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
 
 _NO_KEY = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """An API key that may call a connection's org, and what was found of the connection.
+
+    `basis` is set where that was remembered: it goes nowhere before it was found to stand.
+    """
+
+    caller: ProxyCaller
+    connection: ConnectionInUse
+    tokens: TokenInForce | None
+    ending: bool
+    basis: Basis | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenForProxy:
-    """Return tokens that serve, for a caller that is known already.
+    """Return tokens that serve.
 
     The proxied call records its own beginning and end, so this records nothing.
     """
@@ -31,7 +48,7 @@ class TokenForProxy:
         connection_id: ConnectionId,
         *,
         rejected_generation: int | None = None,
-    ) -> tuple[Connection, TokenSet]:
+    ) -> tuple[ConnectionInUse, TokenInForce]:
         """Return the connection and its tokens.
 
         Raises:
@@ -49,4 +66,46 @@ class TokenForProxy:
             rejected_generation=rejected_generation,
         )
         self.uses.note(connection_id, self.clock.now())
+        return served
+
+    async def admit(
+        self, connection_id: ConnectionId, *, key_hash: bytes, remembered: bool
+    ) -> Admission:
+        """Return what an API key may call by; `remembered` allows what was read before.
+
+        Raises:
+            Unauthorized: the key opens nothing.
+            Forbidden: it may not call by the proxy.
+            NotFound: there is no such connection in its workspace.
+        """
+        now = self.clock.now()
+        serving = self.reads.recall(connection_id, key_hash=key_hash) if remembered else None
+        if serving is None or serving.tokens is None or not serving.tokens.serves(now):
+            serving = await self.reads.read(connection_id, key_hash=key_hash)
+        key, connection = admit(serving, Right.PROXY, now=now)
+        return Admission(
+            caller=ProxyCaller(
+                workspace_id=key.workspace_id,
+                actor=key.id,
+                unsafe=Right.PROXY_UNSAFE in key.rights,
+            ),
+            connection=connection,
+            tokens=serving.tokens,
+            ending=serving.ending,
+            basis=serving.basis,
+        )
+
+    async def serving(self, admission: Admission) -> tuple[ConnectionInUse, TokenInForce]:
+        """Return connection and tokens of an admission, renewed if need be.
+
+        Raises:
+            ConnectionCannotServe: no token serves; the code says why.
+        """
+        served = await self.renew_if_needed(
+            admission.connection,
+            admission.tokens,
+            ending=admission.ending,
+            rejected_generation=None,
+        )
+        self.uses.note(admission.connection.id, self.clock.now())
         return served

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _FORMAT: Final = b"keyturn-seal-1"
+_FORMAT_LENGTH: Final = len(_FORMAT).to_bytes(4, "big")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,15 @@ class Place:
 
     def associated_data(self) -> bytes:
         """Return the bytes that the seal binds: each part with its length, so none runs over."""
-        texts = (self.workspace_id, self.table, self.row, self.column, str(self.generation))
-        parts = [_FORMAT, *(text.encode() for text in texts)]
-        return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        workspace, table = self.workspace_id.encode(), self.table.encode()
+        row, column = self.row.encode(), self.column.encode()
+        generation = b"%d" % self.generation
+        parts = (
+            *(_FORMAT_LENGTH, _FORMAT),
+            *(len(workspace).to_bytes(4, "big"), workspace),
+            *(len(table).to_bytes(4, "big"), table),
+            *(len(row).to_bytes(4, "big"), row),
+            *(len(column).to_bytes(4, "big"), column),
+            *(len(generation).to_bytes(4, "big"), generation),
+        )  # written out: this runs for every value that is opened
+        return b"".join(parts)

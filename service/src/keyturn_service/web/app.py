@@ -34,6 +34,7 @@ from keyturn_service.web.error_pages import error_pages
 from keyturn_service.web.faces import Faces
 from keyturn_service.web.guard import Guard
 from keyturn_service.web.health import health_routes
+from keyturn_service.web.hot_path import Application
 from keyturn_service.web.idempotency import Idempotency
 from keyturn_service.web.problems import InvalidRequest, problem_of, response_to
 from keyturn_service.web.proxy import PROXIED_METHODS, proxy_routes
@@ -55,7 +56,7 @@ _log = structlog.get_logger()
 
 def create_app(wiring: Wiring, *, pages: Sequence[BaseRoute] = ()) -> FastAPI:
     """Return the application. `pages` are the routes of the hosted pages (`ui.routes`)."""
-    app = FastAPI(
+    app = Application(
         title="Keyturn",
         version=version("keyturn-service"),
         description="Connections to customers' Salesforce orgs: custody, refresh, proxy.",
@@ -68,16 +69,16 @@ def create_app(wiring: Wiring, *, pages: Sequence[BaseRoute] = ()) -> FastAPI:
     )
     parts = _parts(wiring)
     app.state.parts = parts
-    app.router.routes.extend(
-        [
-            Route(
-                ACCESS_TOKEN_PATH,
-                AccessTokenRoute(parts.door, wiring.get_access_token),
-                methods=["POST"],
-            ),
-            *proxy_routes(parts.door, wiring.proxy_call),
-        ]
-    )
+    hot = [
+        Route(
+            ACCESS_TOKEN_PATH,
+            AccessTokenRoute(parts.door, wiring.get_access_token),
+            methods=["POST"],
+        ),
+        *proxy_routes(parts.door, wiring.proxy_call),
+    ]
+    guard = functools.partial(Guard, faces=parts.faces, answer=_refused, expected=_EXPECTED)
+    app.carry_past(hot, around=guard)
     for resource in _RESOURCES:
         app.include_router(resource.router, responses=REFUSED)
     app.router.routes.extend(
@@ -93,7 +94,7 @@ def create_app(wiring: Wiring, *, pages: Sequence[BaseRoute] = ()) -> FastAPI:
         *(route for route in app.router.routes if isinstance(route, Route)),
         *(route for resource in _RESOURCES for route in resource.router.routes),
     ]
-    app.add_middleware(Guard, faces=parts.faces, answer=_refused)
+    app.add_middleware(guard)
     return app
 
 

@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Final
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,15 +15,15 @@ from keyturn_service.web.faces import Faces
 from keyturn_service.web.health import PATHS as ANY_HOST
 from keyturn_service.web.problems import WebRefusal
 
-_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
-}
+_HEADERS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
+)
 """What an answer carries that does not say it itself; the pages say more."""
-_HSTS: Final = "max-age=31536000"
+_SECURE: Final = (*_HEADERS, (b"strict-transport-security", b"max-age=31536000"))
 _Answer = Callable[[Request, Exception], Awaitable[Response]]
 _log = structlog.get_logger()
 
@@ -32,10 +31,18 @@ _log = structlog.get_logger()
 class Guard:
     """ASGI middleware; it holds nothing back, so that answers stream."""
 
-    def __init__(self, app: ASGIApp, *, faces: Faces, answer: _Answer) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        faces: Faces,
+        answer: _Answer,
+        expected: tuple[type[Exception], ...] = (),
+    ) -> None:
         self._app = app
         self._faces = faces
         self._answer = answer
+        self._expected = expected
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse what came for another host; answer for whatever fails behind."""
@@ -59,7 +66,8 @@ class Guard:
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text is not for the caller
-            note(error, scope)
+            if started or not isinstance(error, self._expected):
+                note(error, scope)
             if not started:
                 response = await self._answer(Request(scope), error)
                 await response(scope, receive, send_with_headers)
@@ -87,8 +95,7 @@ def _place(trace: TracebackType | None) -> str | None:
 
 
 def _add_headers(message: Message, *, secure: bool) -> None:
-    headers = MutableHeaders(raw=message.setdefault("headers", []))
-    for name, value in _HEADERS.items():
-        headers.setdefault(name, value)
-    if secure:
-        headers.setdefault("Strict-Transport-Security", _HSTS)
+    headers = list(message.get("headers", ()))
+    said = {name for name, _ in headers}
+    headers += (pair for pair in (_SECURE if secure else _HEADERS) if pair[0] not in said)
+    message["headers"] = headers

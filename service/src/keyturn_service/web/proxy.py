@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from keyturn_service.domain.api_key import Right
-from keyturn_service.domain.errors import NotFound
+from keyturn_service.domain.errors import NotFound, Unauthorized
 from keyturn_service.domain.ids import ConnectionId
 from keyturn_service.ports import AnswerLost, OrgCall, ProxySession
 from keyturn_service.use_cases.proxied_answer import ProxiedAnswer, ProxyCaller
@@ -36,7 +35,7 @@ _Handle = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log = structlog.get_logger()
 
 
-def proxy_routes(door: Door, proxy_call: ProxyCall) -> list[BaseRoute]:
+def proxy_routes(door: Door, proxy_call: ProxyCall) -> list[Route]:
     """Return the routes, the root's last."""
     proxy = Proxy(door=door, proxy_call=proxy_call)
     return [
@@ -74,15 +73,16 @@ class Proxy:
             if session.connection_id != connection_id:
                 raise NotFound("connection")
             caller = _through(session)
-        else:
-            key = await self.door.api_key(scope, Right.PROXY)
-            caller = ProxyCaller(
-                workspace_id=key.workspace_id,
-                actor=key.id,
-                unsafe=Right.PROXY_UNSAFE in key.rights,
-            )
-        call = _Call(caller=caller, connection_id=connection_id, target=target)
-        await self._pass_on(call, scope, receive, send)
+            call = _Call(caller=caller, connection_id=connection_id, target=target)
+            await self._pass_on(call, scope, receive, send)
+            return
+        _, shown = self.door.shown(scope)
+        call = _Call(caller=shown, connection_id=connection_id, target=target)
+        try:
+            await self._pass_on(call, scope, receive, send)
+        except Unauthorized:
+            self.door.refused(scope, shown)
+            raise
 
     async def by_session(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Proxy a call to a path of Salesforce's own; the session id names the connection."""
@@ -110,7 +110,13 @@ class Proxy:
         await unless_gone(upload, self._carry(call, org_call, send))
 
     async def _carry(self, call: _Call, org_call: OrgCall, send: Send) -> None:
-        answer = await self.proxy_call(call.caller, call.connection_id, org_call)
+        if isinstance(call.caller, bytes):
+            answer = await self.proxy_call.by_key(
+                call.connection_id, org_call, key_hash=call.caller
+            )
+            self.door.strangers.welcome(call.caller)
+        else:
+            answer = await self.proxy_call(call.caller, call.connection_id, org_call)
         try:
             await _hand_on(answer, send)
         except AnswerLost:
@@ -123,9 +129,13 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Call:
-    """Who calls which connection's org, by path and query as they go out."""
+    """Who calls which connection's org, by path and query as they go out.
 
-    caller: ProxyCaller
+    `caller` is the hash of an API key that is not looked up yet, or who a proxy session
+    stands for.
+    """
+
+    caller: ProxyCaller | bytes
     connection_id: ConnectionId
     target: str
 
@@ -134,11 +144,23 @@ async def _hand_on(answer: ProxiedAnswer, send: Send) -> None:
     """Send the org's answer to the caller as it arrives. The date is the server's to say."""
     dropped = {b"date", b"content-length"} if answer.status in _EMPTY else {b"date"}
     headers = [(name, value) for name, value in answer.headers if name not in dropped]
+    left = _length(headers)  # bytes to come
     headers.append((b"keyturn-request-id", answer.request_id.encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    last = b""
     async for part in answer.parts():
-        await send({"type": "http.response.body", "body": part, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+        left -= len(part)
+        if left == 0:  # it goes out with the word that it is the last one
+            last = part
+        else:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": last, "more_body": False})
+
+
+def _length(headers: list[tuple[bytes, bytes]]) -> int:
+    """Return the length that an answer states, -1 where it states none."""
+    stated = [value for name, value in headers if name == b"content-length"]
+    return int(stated[0]) if len(stated) == 1 and stated[0].isdigit() else -1
 
 
 def _named(scope: Scope) -> tuple[ConnectionId, str]:

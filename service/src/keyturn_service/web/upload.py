@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any, Never
+from typing import Any, Final, Never
 
 from starlette.types import Receive
+
+_UNWATCHED: Final = 0.05  # seconds
 
 
 class CallerGone(Exception):
@@ -39,16 +41,21 @@ class Upload:
 
     async def gone(self) -> None:
         """Return once the caller has left."""
+        if not self._whole.is_set():
+            await self._until_over()
+        while not self._gone.is_set():
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self._gone.set()
+
+    async def _until_over(self) -> None:
+        """Return once the body is whole or its caller has left: until then it is being read."""
         over = [asyncio.ensure_future(event.wait()) for event in (self._whole, self._gone)]
         try:
             await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for waiting in over:
                 waiting.cancel()
-        while not self._gone.is_set():
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self._gone.set()
 
     async def _part(self) -> bytes:
         message = await self._receive()
@@ -72,18 +79,35 @@ class Upload:
 
 
 async def unless_gone(upload: Upload, work: Coroutine[Any, Any, None]) -> None:
-    """Do the work; where the caller leaves, it is cancelled and nothing is said."""
-    doing = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(upload.gone())
+    """Do the work; where the caller leaves, it is cancelled and nothing is said.
+
+    Most work is over before anybody could leave it: it is watched only after a moment.
+    """
+    doing = asyncio.current_task()
+    leaving: asyncio.Task[None] | None = None
+    left = False
+
+    def leave(gone: asyncio.Task[None]) -> None:
+        nonlocal left
+        if doing is not None and not gone.cancelled():
+            left = doing.cancel()
+
+    def watch() -> None:
+        nonlocal leaving
+        leaving = asyncio.ensure_future(upload.gone())
+        leaving.add_done_callback(leave)
+
+    watching = asyncio.get_running_loop().call_later(_UNWATCHED, watch)
     try:
-        await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await work
+    except asyncio.CancelledError:
+        if not left or doing is None or doing.uncancel():
+            raise  # somebody else cancelled us
     finally:
-        leaving.cancel()
-        if not doing.done():
-            doing.cancel()
-        await asyncio.wait({doing, leaving})
-    if not doing.cancelled():
-        doing.result()
+        watching.cancel()
+        if leaving is not None:
+            leaving.remove_done_callback(leave)
+            leaving.cancel()
 
 
 async def _until_cancelled() -> Never:

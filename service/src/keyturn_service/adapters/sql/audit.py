@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -15,15 +15,46 @@ from sqlalchemy import insert, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.hot_reads import CONNECTION_SAID, KEY_SAID
+from keyturn_service.adapters.sql.lines import PostgresLine
 from keyturn_service.adapters.sql.tables import audit_events
-from keyturn_service.adapters.sql.types import as_of, from_micros, to_micros
+from keyturn_service.adapters.sql.types import as_of, from_micros, to_micros, written_document
 from keyturn_service.domain.audit import CHAIN_START, AuditEvent, AuditRecord, chained
 from keyturn_service.domain.ids import ConnectionId, WorkspaceId
-from keyturn_service.ports import AuditUnavailable, Clock, Page, StoreUnavailable
+from keyturn_service.ports import AuditUnavailable, Basis, Clock, Page, StoreUnavailable
 
 _AT_ONCE: Final = 500
+_PATIENCE: Final = 0.01  # seconds that an event waits which nobody waits for
 _FAR: Final = 2**56  # beyond every moment and length; still a date
+_COLUMNS: Final = (
+    ("workspace_id", "text"),
+    ("connection_id", "text"),
+    ("type", "text"),
+    ("actor", "text"),
+    ("at", "bigint"),
+    ("detail", "text"),
+    ("previous", "bytea"),
+    ("hash", "bytea"),
+)
+_CONSTANTS: Final = (("writer", "text"), ("before", "bigint"))
+_BASIS: Final = (("key_said", "text"), ("said", "text"))
+_NAMES: Final = ", ".join(name for name, _ in _COLUMNS)
+_INSERT: Final = (
+    "WITH asked AS (SELECT * FROM {asked}),"  # noqa: S608 - of names that stand above
+    f" written AS (INSERT INTO audit_events (writer, sequence, {_NAMES})"
+    f" SELECT {{writer}}, {{before}} + n, {_NAMES} FROM asked)"
+    " SELECT {before} + n FROM asked"
+    " LEFT JOIN api_keys k ON k.id = asked.actor"
+    " LEFT JOIN connections c ON c.id = asked.connection_id"
+    " LEFT JOIN token_sets t ON t.connection_id = asked.connection_id"
+    f" WHERE asked.said IS NOT NULL AND ({KEY_SAID} IS DISTINCT FROM asked.key_said"
+    f" OR {CONNECTION_SAID} IS DISTINCT FROM asked.said)"
+)
+"""Write records, and return the sequences of those whose basis does not stand any more."""
 _log = structlog.get_logger()
+
+
+_Asked = tuple[AuditEvent, Basis | None, "asyncio.Future[bool]"]
 
 
 class SqlAuditLog:
@@ -36,8 +67,15 @@ class SqlAuditLog:
         self._sequence = 0
         self._head = CHAIN_START
         self._sure = True  # whether sequence and head are what the database knows
-        self._waiting: list[tuple[AuditEvent, asyncio.Future[None]]] = []
+        self._waiting: list[_Asked] = []
+        self._pressing = False  # whether somebody waits for what waits
+        self._patience: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._line = (
+            None
+            if database.is_sqlite
+            else PostgresLine(database, _INSERT, (*_COLUMNS, *_BASIS), _CONSTANTS)
+        )
 
     async def open(self) -> None:
         """Open the chain.
@@ -49,52 +87,96 @@ class SqlAuditLog:
 
     async def close(self) -> None:
         """Close the chain; what is said to it afterwards would not fit."""
-        await self.record(self._own("chain.closed", {"length": self._sequence + 1}))
+        try:
+            await self.record(self._own("chain.closed", {"length": self._sequence + 1}))
+        finally:
+            if self._line is not None:
+                await self._line.close()
 
-    async def record(self, event: AuditEvent) -> None:
+    async def record(self, event: AuditEvent, *, urgent: bool = True) -> None:
         """Return once the event is durable.
 
         Raises:
             AuditUnavailable: it could not be written.
         """
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append((event, future))
+        await self._durable(event, None, urgent=urgent)
+
+    async def record_on(self, event: AuditEvent, basis: Basis) -> bool:
+        """Return once the event is durable: whether its basis stood as it was recorded.
+
+        Raises:
+            AuditUnavailable: it could not be written.
+        """
+        return await self._durable(event, basis, urgent=True)
+
+    def _durable(
+        self, event: AuditEvent, basis: Basis | None, *, urgent: bool
+    ) -> asyncio.Future[bool]:
+        """Return what is set once the event is written; that goes on whoever waits for it."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bool] = loop.create_future()
+        self._waiting.append((event, basis, future))
+        if urgent:
+            self._press()
+        elif self._patience is None:
+            self._patience = loop.call_later(_PATIENCE, self._press)
+        return future
+
+    def _press(self) -> None:
+        """Have all that waits written now."""
+        self._pressing = True
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
         if self._task is None:
-            self._task = asyncio.create_task(self._work())
-        await asyncio.shield(future)
+            self._task = asyncio.get_running_loop().create_task(self._work())
 
     async def _work(self) -> None:
         try:
-            while self._waiting:
+            while self._pressing and self._waiting:
                 group, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
-                error = await self._write([event for event, _ in group])
-                for _, future in group:
-                    if error is None:
-                        future.set_result(None)
-                    else:
-                        future.set_exception(error)
-                        future.exception()  # whoever left does not leave a warning behind
+                self._pressing = bool(self._waiting)
+                await self._write(group)
         finally:
             self._task = None
 
-    async def _write(self, events: Sequence[AuditEvent]) -> AuditUnavailable | None:
+    async def _write(self, group: Sequence[_Asked]) -> None:
         try:
             if not self._sure:
                 await self._look_again()
             records, sequence, head = [], self._sequence, self._head
-            for event in events:
+            for event, _, _ in group:
                 sequence += 1
                 record = chained(event, writer=self._writer, sequence=sequence, previous=head)
                 records.append(record)
                 head = record.hash
             self._sure = False
+            outdated = await self._append(records, [basis for _, basis, _ in group])
+        except (StoreUnavailable, IntegrityError) as error:
+            _log.error("audit_not_written", error=type(error).__name__, count=len(group))
+            for future in (one for _, _, one in group if not one.done()):
+                future.set_exception(AuditUnavailable())
+            return
+        self._sequence, self._head, self._sure = sequence, head, True
+        for record, (_, basis, future) in zip(records, group, strict=True):
+            if not future.done():
+                future.set_result(basis is not None and record.sequence not in outdated)
+
+    async def _append(
+        self, records: Sequence[AuditRecord], bases: Sequence[Basis | None]
+    ) -> Container[int]:
+        """Write records in one transaction; return the sequences whose basis does not stand."""
+        if self._line is None:
             async with self._database.write() as writing:
                 await writing.execute(insert(audit_events), [_values(one) for one in records])
-        except (StoreUnavailable, IntegrityError) as error:
-            _log.error("audit_not_written", error=type(error).__name__, count=len(events))
-            return AuditUnavailable()
-        self._sequence, self._head, self._sure = sequence, head, True
-        return None
+            return frozenset(one.sequence for one in records)  # nothing is remembered there
+        both = zip(records, bases, strict=True)
+        outdated = await self._line.rows(
+            [(*_row(one), *_told(basis)) for one, basis in both],
+            self._writer,
+            records[0].sequence - 1,
+        )
+        return [row[0] for row in outdated]
 
     async def _look_again(self) -> None:
         """Find the end of the chain, after a write whose outcome is not known."""
@@ -177,6 +259,28 @@ def _values(record: AuditRecord) -> dict[str, Any]:
         "previous": record.previous,
         "hash": record.hash,
     }
+
+
+def _told(basis: Basis | None) -> tuple[str | None, ...]:
+    """Return a basis as the statement takes it."""
+    if basis is None:
+        return None, None
+    return basis.api_key, basis.connection
+
+
+def _row(record: AuditRecord) -> tuple[Any, ...]:
+    """Return what `_COLUMNS` keep: `_values` as PostgreSQL takes it."""
+    event = record.event
+    return (
+        event.workspace_id,
+        event.connection_id,
+        event.type,
+        event.actor,
+        to_micros(event.at),
+        written_document(dict(event.detail)),
+        record.previous,
+        record.hash,
+    )
 
 
 def _record_of(row: Any) -> AuditRecord:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, bindparam, func, or_, select, tuple_, update
 
 from keyturn_core.salesforce.hosts import Origin
 from keyturn_core.salesforce.ids import OrgId
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.rows import connection_of
 from keyturn_service.adapters.sql.tables import connections
-from keyturn_service.adapters.sql.types import as_of, from_micros, to_micros
+from keyturn_service.adapters.sql.types import Moment, as_of, from_micros, to_micros
 from keyturn_service.domain.connection import Connection, ConnectionState
 from keyturn_service.domain.ids import AppId, ConnectionId, WorkspaceId
 from keyturn_service.ports import ConnectionFilter, Page
@@ -101,22 +101,28 @@ class SqlConnections:
 
     async def touch_used(self, used: Mapping[ConnectionId, datetime]) -> None:
         """Note when connections were last used, where that is later than noted."""
+        if not used:
+            return
+        uses = [{"used_id": one, "used_at": at} for one, at in sorted(used.items())]
         async with self.database.write() as writing:
-            for connection_id, at in sorted(used.items()):
-                await writing.execute(
-                    update(connections)
-                    .where(
-                        connections.c.id == connection_id,
-                        or_(connections.c.last_used_at.is_(None), connections.c.last_used_at < at),
-                    )
-                    .values(last_used_at=at)
-                )
+            await writing.execute(_TOUCHED, uses)
 
     async def _change(self, connection_id: ConnectionId, **values: Any) -> None:
         async with self.database.write() as writing:
             await writing.execute(
                 update(connections).where(connections.c.id == connection_id).values(**values)
             )
+
+
+_USED_AT: Final = bindparam("used_at", type_=Moment)
+_TOUCHED: Final = (
+    update(connections)
+    .where(
+        connections.c.id == bindparam("used_id"),
+        or_(connections.c.last_used_at.is_(None), connections.c.last_used_at < _USED_AT),
+    )
+    .values(last_used_at=_USED_AT)
+)
 
 
 def _conditions(workspace_id: WorkspaceId, asked: ConnectionFilter) -> list[ColumnElement[bool]]:

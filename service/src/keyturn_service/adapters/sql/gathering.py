@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -20,39 +21,45 @@ class Gathered(Generic[_Key, _Found]):
 
     def __init__(self, look: Callable[[Sequence[_Key]], Awaitable[Mapping[_Key, _Found]]]) -> None:
         self._look = look
-        self._waiting: dict[_Key, asyncio.Future[_Found | None]] = {}
+        self._waiting: dict[_Key, list[asyncio.Future[_Found | None]]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def find(self, key: _Key) -> _Found | None:
-        """Return what the key names; None where there is nothing.
+    def find(self, key: _Key) -> asyncio.Future[_Found | None]:
+        """Return what will hold what the key names; None where there is nothing.
 
-        Raises:
-            Exception: what the look raised, for each that asked.
+        It raises what the look raised. Each caller has a future of its own: who goes away
+        takes nothing from the others.
         """
-        future = self._waiting.get(key)
-        if future is None:
-            future = self._waiting[key] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_Found | None] = loop.create_future()
+        self._waiting.setdefault(key, []).append(future)
         if self._task is None:
-            self._task = asyncio.create_task(self._work())
-        return await asyncio.shield(future)
+            self._task = loop.create_task(self._work())
+        return future
 
     async def _work(self) -> None:
         try:
             while self._waiting:
-                asked = dict(list(self._waiting.items())[:_AT_ONCE])
-                for key in asked:
-                    del self._waiting[key]
+                asked = self._waiting
+                if len(asked) > _AT_ONCE:
+                    asked = dict(islice(asked.items(), _AT_ONCE))
+                    for key in asked:
+                        del self._waiting[key]
+                else:
+                    self._waiting = {}
                 await self._answer(asked)
         finally:
             self._task = None
 
-    async def _answer(self, asked: Mapping[_Key, asyncio.Future[_Found | None]]) -> None:
+    async def _answer(self, asked: Mapping[_Key, Sequence[asyncio.Future[_Found | None]]]) -> None:
         try:
             found = await self._look(list(asked))
         except Exception as error:  # noqa: BLE001 - each that asked gets it
-            for future in asked.values():
+            for future in (one for futures in asked.values() for one in futures if not one.done()):
                 future.set_exception(error)
-                future.exception()  # whoever left does not leave a warning behind
         else:
-            for key, future in asked.items():
-                future.set_result(found.get(key))
+            for key, futures in asked.items():
+                value = found.get(key)
+                for future in futures:
+                    if not future.done():
+                        future.set_result(value)

@@ -1,8 +1,7 @@
-"""The hot read: API key, connection and token set of many callers in two statements."""
+"""The hot read: API key, connection and access token of many callers in one statement."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,139 +11,219 @@ from typing import Any, Final
 from keyturn_core.salesforce.hosts import Environment, Origin
 from keyturn_core.salesforce.ids import OrgId, UserId
 from keyturn_core.salesforce.scopes import Scope
-from keyturn_core.secrets import AccessToken, RefreshToken
+from keyturn_core.secrets import AccessToken
 from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.gathering import Gathered
 from keyturn_service.adapters.sql.lines import Line, PostgresLine, SqliteLine
+from keyturn_service.adapters.sql.remembered import (
+    CONNECTIONS_REMEMBERED,
+    KEYS_REMEMBERED,
+    ConnectionRow,
+    KeyRow,
+    Remembered,
+)
 from keyturn_service.adapters.sql.types import from_micros
 from keyturn_service.domain.api_key import ApiKey, Right
-from keyturn_service.domain.connection import (
-    ConnectedUser,
-    Connection,
-    ConnectionState,
-    Renewal,
-    TokenSet,
-)
-from keyturn_service.domain.ids import ApiKeyId, AppId, ConnectionId, CustomerId, WorkspaceId
-from keyturn_service.ports import Serving
-from keyturn_service.vault.place import Place
+from keyturn_service.domain.connection import ConnectionInUse, ConnectionState, TokenInForce
+from keyturn_service.domain.ids import ApiKeyId, ConnectionId, WorkspaceId
+from keyturn_service.ports import Basis, Serving
 from keyturn_service.vault.vault import Vault
 
-_CONNECTION_COLUMNS: Final = (
-    "c.id, c.workspace_id, c.app_id, c.customer_id, c.state, c.environment, c.org_id, c.org_name,"
-    " c.instance_url, c.login_url, c.user_id, c.username, c.email, c.scopes, c.renewal,"
-    " c.keep_alive, c.generation, c.session_life, c.created_at, c.authorized_at, c.last_used_at,"
-    " c.last_refreshed_at, c.problem, c.ending, t.generation, t.access_token, t.refresh_token,"
-    " t.received_at, t.expires_at"
-    " FROM connections c LEFT JOIN token_sets t ON t.connection_id = c.id"
+_ASKED: Final = (("id", "text"), ("hash", "bytea"))
+_KEY: Final = (
+    "k.id, k.workspace_id, k.name, k.hash, k.rights, k.created_at, k.expires_at, k.deleted_at"
 )
-_KEY_COLUMNS: Final = (
-    "id, workspace_id, name, hash, rights, created_at, expires_at, deleted_at FROM api_keys"
+_CONNECTION: Final = (
+    "c.id, c.workspace_id, c.state, c.environment, c.org_id, c.user_id, c.instance_url, c.scopes,"
+    " c.session_life, c.problem, c.ending"
 )
-_TOKENS_FROM: Final = 24  # columns of the connection before those of its token set
+_TOKENS: Final = "t.generation, t.access_token, t.received_at, t.expires_at"
+KEY_SAID: Final = (
+    "k.workspace_id || ' ' || k.rights || ' ' || coalesce(k.expires_at, 0)"
+    " || ' ' || coalesce(k.deleted_at, 0)"
+)
+CONNECTION_SAID: Final = (
+    "c.state || ' ' || c.ending || ' ' || c.instance_url || ' ' || c.scopes || ' ' ||"
+    " t.generation || ' ' || t.received_at || ' ' || coalesce(t.expires_at, 0)"
+)
+"""All that decides what is served, and how; who used a connection when does not."""
+_STATEMENT: Final = (
+    f"SELECT asked.id, asked.hash, {_KEY}, {_CONNECTION}, {_TOKENS},"  # noqa: S608 - ours
+    f" {KEY_SAID}, {CONNECTION_SAID}"
+    " FROM {asked}"
+    " LEFT JOIN api_keys k ON k.hash = asked.hash"
+    " LEFT JOIN connections c ON c.id = asked.id"
+    " LEFT JOIN token_sets t ON t.connection_id = c.id"
+)
+_KEY_AT, _CONNECTION_AT, _ENDING_AT, _TOKENS_AT, _SAID_AT = 2, 10, 20, 21, 25
+_KEY_STATEMENT: Final = f"SELECT {_KEY} FROM {{asked}} JOIN api_keys k ON k.hash = asked.hash"  # noqa: S608 - ours
+_SERVED: Final = frozenset({ConnectionState.ACTIVE, ConnectionState.UNCERTAIN})
+_Question = tuple[str, bytes]
+_Row = Sequence[Any]
 
 
-class SqlServingReads:
-    """`ports.ServingReads`; it keeps no copies."""
+class KeyReads:
+    """API keys by their hashes, those of many callers in one statement."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
-        self._vault = vault
-        kind: type[PostgresLine | SqliteLine] = SqliteLine if database.is_sqlite else PostgresLine
-        among = "IN (?)" if database.is_sqlite else "= any($1)"
-        self._connection_line: Line = kind(
-            database, f"SELECT {_CONNECTION_COLUMNS} WHERE c.id {among}"
-        )
-        self._key_line: Line = kind(database, f"SELECT {_KEY_COLUMNS} WHERE hash {among}")
-        self._connections = Gathered(self._look_connections)
-        self._keys = Gathered(self._look_keys)
+    def __init__(self, database: Database) -> None:
+        self._line = _line(database, _KEY_STATEMENT, (("hash", "bytea"),))
+        self._gathered: Gathered[bytes, ApiKey] = Gathered(self._look)
 
-    async def read(self, connection_id: ConnectionId, *, key_hash: bytes) -> Serving:
-        """Return the key with that hash and the connection with its tokens, each if kept.
+    async def find(self, key_hash: bytes) -> ApiKey | None:
+        """Return the key with that hash, also one that is over.
 
         Raises:
             StoreUnavailable: the database does not answer.
         """
-        key, found = await asyncio.gather(
-            self._keys.find(key_hash), self._connections.find(connection_id)
-        )
-        if found is None:
-            return Serving(api_key=key, connection=None, tokens=None, ending=False)
-        connection = _connection_of(found)
-        tokens = await self._tokens_of(connection, found[_TOKENS_FROM:])
-        return Serving(api_key=key, connection=connection, tokens=tokens, ending=bool(found[23]))
+        return await self._gathered.find(key_hash)
 
     async def close(self) -> None:
-        """Close both lines."""
-        await self._connection_line.close()
-        await self._key_line.close()
+        """Close the line."""
+        await self._line.close()
 
-    async def _look_connections(self, ids: Sequence[str]) -> Mapping[str, Sequence[Any]]:
-        return {row[0]: tuple(row) for row in await self._connection_line.rows(ids)}
+    async def _look(self, hashes: Sequence[bytes]) -> Mapping[bytes, ApiKey]:
+        rows = await self._line.rows([(one,) for one in hashes])
+        return {row[3]: _key_of(row) for row in map(tuple, rows)}
 
-    async def _look_keys(self, hashes: Sequence[bytes]) -> Mapping[bytes, ApiKey]:
-        return {row[3]: _key_of(row) for row in await self._key_line.rows(hashes)}
 
-    async def _tokens_of(self, connection: Connection, row: Sequence[Any]) -> TokenSet | None:
-        generation, access, refresh, received_at, expires_at = row
+def _line(database: Database, statement: str, columns: Sequence[tuple[str, str]]) -> Line:
+    kind: type[PostgresLine | SqliteLine] = SqliteLine if database.is_sqlite else PostgresLine
+    return kind(database, statement, columns)
+
+
+class SqlServingReads:
+    """`ports.ServingReads`; on PostgreSQL it remembers what it read, and what that said."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._remembers = not database.is_sqlite
+        self._vault = vault
+        self._line = _line(database, _STATEMENT, _ASKED)
+        self._gathered: Gathered[_Question, tuple[Any, ...]] = Gathered(self._look)
+        self._keys: Remembered[bytes, KeyRow] = Remembered(KEYS_REMEMBERED)
+        self._connections: Remembered[str, ConnectionRow] = Remembered(CONNECTIONS_REMEMBERED)
+
+    async def read(self, connection_id: ConnectionId, *, key_hash: bytes) -> Serving:
+        """Return the key with that hash and the connection with its token, each if kept.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        row = await self._gathered.find((connection_id, key_hash))
+        if row is None:
+            return Serving(api_key=None, connection=None, tokens=None, ending=False)
+        key = None if row[_KEY_AT] is None else _key_of(row[_KEY_AT:_CONNECTION_AT])
+        if row[_CONNECTION_AT] is None:
+            return Serving(api_key=key, connection=None, tokens=None, ending=False)
+        connection = _connection_of(row[_CONNECTION_AT:_ENDING_AT])
+        tokens = await self._token_of(connection, row[_TOKENS_AT:_SAID_AT])
+        serving = Serving(
+            api_key=key, connection=connection, tokens=tokens, ending=bool(row[_ENDING_AT])
+        )
+        if self._remembers:
+            self._remember(serving, row)
+        return serving
+
+    def recall(self, connection_id: ConnectionId, *, key_hash: bytes) -> Serving | None:
+        """Return what an earlier read found that could be served; None where none is remembered."""
+        known, found = self._keys.get(key_hash), self._connections.get(connection_id)
+        if known is None or found is None:
+            return None
+        opened = self._vault.open_now(found.sealed, found.place)
+        if opened is None:
+            return None
+        return Serving(
+            api_key=known.api_key,
+            connection=found.connection,
+            tokens=TokenInForce(
+                generation=found.generation,
+                access_token=AccessToken(opened.decode()),
+                received_at=found.received_at,
+                expires_at=found.expires_at,
+            ),
+            ending=False,
+            basis=Basis(api_key=known.said, connection=found.said),
+        )
+
+    async def close(self) -> None:
+        """Close the line."""
+        await self._line.close()
+
+    def _remember(self, serving: Serving, row: _Row) -> None:
+        """Remember what could be served again as it is, and forget what could not."""
+        key, connection, tokens = serving.api_key, serving.connection, serving.tokens
+        key_said, said = row[_SAID_AT:]
+        if key is not None:
+            self._keys.put(key.hash, KeyRow(api_key=key, said=key_said))
+        if connection is None:
+            return
+        if tokens is None or serving.ending or connection.state not in _SERVED:
+            self._connections.forget(connection.id)
+            return
+        self._connections.put(
+            connection.id,
+            ConnectionRow(
+                connection=connection,
+                place=places.access_token(
+                    connection.workspace_id, connection.id, tokens.generation
+                ),
+                generation=tokens.generation,
+                sealed=row[_TOKENS_AT + 1],
+                received_at=tokens.received_at,
+                expires_at=tokens.expires_at,
+                said=said,
+            ),
+        )
+
+    async def _look(self, questions: Sequence[_Question]) -> Mapping[_Question, tuple[Any, ...]]:
+        return {(row[0], row[1]): row for row in map(tuple, await self._line.rows(questions))}
+
+    async def _token_of(self, connection: ConnectionInUse, row: _Row) -> TokenInForce | None:
+        generation, sealed, received_at, expires_at = row
         if generation is None:
             return None
-        where = (connection.workspace_id, connection.id, generation)
-        opened = await self._open(access, places.access_token(*where))
-        renewing = None
-        if refresh is not None:
-            renewing = await self._open(refresh, places.refresh_token(*where))
-        return TokenSet(
+        place = places.access_token(connection.workspace_id, connection.id, generation)
+        opened = self._vault.open_now(sealed, place)
+        if opened is None:
+            opened = await self._vault.open(sealed, place)
+        return TokenInForce(
             generation=generation,
-            access_token=AccessToken(opened),
-            refresh_token=None if renewing is None else RefreshToken(renewing),
+            access_token=AccessToken(opened.decode()),
             received_at=from_micros(received_at),
             expires_at=_moment(expires_at),
         )
 
-    async def _open(self, sealed: bytes, place: Place) -> str:
-        opened = self._vault.open_now(sealed, place)
-        if opened is None:
-            opened = await self._vault.open(sealed, place)
-        return opened.decode()
 
-
-def _connection_of(row: Sequence[Any]) -> Connection:
-    return Connection(
-        id=ConnectionId(row[0]),
-        workspace_id=WorkspaceId(row[1]),
-        app_id=AppId(row[2]),
-        customer_id=CustomerId(row[3]),
-        state=ConnectionState(row[4]),
-        environment=Environment(row[5]),
-        org_id=OrgId(row[6]),
-        org_name=row[7],
-        instance_url=Origin(row[8]),
-        login_url=Origin(row[9]),
-        user=ConnectedUser(id=UserId(row[10]), username=row[11], email=row[12]),
-        scopes=_scopes(row[13]),
-        renewal=Renewal(row[14]),
-        keep_alive=bool(row[15]),
-        generation=row[16],
-        session_life=timedelta(microseconds=row[17]),
-        created_at=from_micros(row[18]),
-        authorized_at=from_micros(row[19]),
-        last_used_at=_moment(row[20]),
-        last_refreshed_at=_moment(row[21]),
-        problem=row[22],
+def _connection_of(row: _Row) -> ConnectionInUse:
+    own, workspace_id, state, environment, org_id, user_id, instance_url, scopes, life, problem = (
+        row
+    )
+    return ConnectionInUse(
+        id=ConnectionId(own),
+        workspace_id=WorkspaceId(workspace_id),
+        state=ConnectionState(state),
+        environment=Environment(environment),
+        org_id=OrgId(org_id),
+        user_id=UserId(user_id),
+        instance_url=Origin(instance_url),
+        scopes=_scopes(scopes),
+        session_life=timedelta(microseconds=life),
+        problem=problem,
     )
 
 
-def _key_of(row: Sequence[Any]) -> ApiKey:
+@lru_cache(maxsize=256)  # by all that its row says: the row itself is read each time
+def _key_of(row: tuple[Any, ...]) -> ApiKey:
+    own, workspace_id, name, hash_, rights, created_at, expires_at, deleted_at = row
     return ApiKey(
-        id=ApiKeyId(row[0]),
-        workspace_id=WorkspaceId(row[1]),
-        name=row[2],
-        hash=row[3],
-        rights=frozenset(Right(right) for right in json.loads(row[4])),
-        created_at=from_micros(row[5]),
-        expires_at=_moment(row[6]),
-        deleted_at=_moment(row[7]),
+        id=ApiKeyId(own),
+        workspace_id=WorkspaceId(workspace_id),
+        name=name,
+        hash=hash_,
+        rights=frozenset(Right(right) for right in json.loads(rights)),
+        created_at=from_micros(created_at),
+        expires_at=_moment(expires_at),
+        deleted_at=_moment(deleted_at),
     )
 
 

@@ -1,4 +1,8 @@
-"""Single connections that speak to a driver directly, for the two hot statements."""
+"""Single connections that speak to a driver directly, for the two hot statements.
+
+A statement is asked many questions at once: tuples of plain values, which it sees as the rows of
+a table named `asked`.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,20 @@ from keyturn_service.adapters.sql.database import Database, translated
 
 _CONNECT_SECONDS: Final = 5
 _STATEMENT_SECONDS: Final = 10
+# Else few questions are planned anew each time, which costs several times what they take.
+_PLANNED_ONCE: Final = {"plan_cache_mode": "force_generic_plan"}
+Question = tuple[Any, ...]
 
 
 class Line(Protocol):
-    """One connection to read by, made again after it broke."""
+    """One connection for one statement, made again after it broke."""
 
-    async def rows(self, keys: Sequence[str] | Sequence[bytes]) -> Sequence[Sequence[Any]]:
-        """Return the rows of these keys.
+    async def rows(self, questions: Sequence[Question]) -> Sequence[Sequence[Any]]:
+        """Carry the statement out for all questions, and return what it returns.
 
         Raises:
-            StoreUnavailable: the database does not answer.
+            StoreUnavailable: the database does not answer; a statement that writes may or may
+                not have done so.
         """
         ...
 
@@ -33,23 +41,44 @@ class Line(Protocol):
 
 
 class PostgresLine:
-    """A line of PostgreSQL; the statement is prepared once a connection."""
+    """A line of PostgreSQL; the statement is prepared once a connection.
 
-    def __init__(self, database: Database, statement: str) -> None:
+    `columns` are the names of a question's members with their types; a column `n` counts the
+    questions from 1. `{asked}` in the statement stands for the table. `constants` are what is
+    the same for all questions of a call: each stands in the statement by its name in braces.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        statement: str,
+        columns: Sequence[tuple[str, str]],
+        constants: Sequence[tuple[str, str]] = (),
+    ) -> None:
         self._dsn = database.dsn
-        self._statement = statement
+        arrays = ", ".join(f"${n}::{kind}[]" for n, (_, kind) in enumerate(columns, start=1))
+        names = ", ".join(name for name, _ in columns)
+        numbered = enumerate(constants, start=len(columns) + 1)
+        self._statement = statement.format(
+            asked=f"unnest({arrays}) WITH ORDINALITY AS asked({names}, n)",
+            **{name: f"${n}::{kind}" for n, (name, kind) in numbered},
+        )
         self._connection: Any = None
         self._prepared: Any = None
 
-    async def rows(self, keys: Sequence[str] | Sequence[bytes]) -> Sequence[Sequence[Any]]:
-        """Return the rows of these keys; `$1` is an array of them."""
+    async def rows(
+        self, questions: Sequence[Question], *constants: str | int
+    ) -> Sequence[Sequence[Any]]:
+        """Carry the statement out for all questions, and return what it returns."""
         with translated():
             if self._connection is None or self._connection.is_closed():
-                self._connection = await asyncpg.connect(self._dsn, timeout=_CONNECT_SECONDS)
+                self._connection = await asyncpg.connect(
+                    self._dsn, timeout=_CONNECT_SECONDS, server_settings=_PLANNED_ONCE
+                )
                 self._prepared = await self._connection.prepare(self._statement)
             try:
                 rows: Sequence[Sequence[Any]] = await self._prepared.fetch(
-                    keys, timeout=_STATEMENT_SECONDS
+                    *zip(*questions, strict=True), *constants, timeout=_STATEMENT_SECONDS
                 )
             except BaseException:
                 self._connection.terminate()
@@ -64,25 +93,34 @@ class PostgresLine:
 
 
 class SqliteLine:
-    """A line of SQLite: `?` stands for each key."""
+    """A line of SQLite that reads. `{asked}` in the statement stands for the table."""
 
-    def __init__(self, database: Database, statement: str) -> None:
+    def __init__(
+        self, database: Database, statement: str, columns: Sequence[tuple[str, str]]
+    ) -> None:
         self._path = database.url.database or ""
-        self._before, _, self._behind = statement.partition("?")
+        self._statement = statement
+        self._marks = f"({','.join('?' * len(columns))})"
+        self._names = ", ".join(
+            f"column{n} AS {name}" for n, (name, _) in enumerate(columns, start=1)
+        )
         self._connection: aiosqlite.Connection | None = None
         self._turn = asyncio.Lock()
 
-    async def rows(self, keys: Sequence[str] | Sequence[bytes]) -> Sequence[Sequence[Any]]:
-        """Return the rows of these keys."""
+    async def rows(self, questions: Sequence[Question]) -> Sequence[Sequence[Any]]:
+        """Carry the statement out for all questions, and return what it returns."""
+        values = ",".join([self._marks] * len(questions))
+        statement = self._statement.format(
+            asked=f"(SELECT {self._names} FROM (VALUES {values})) AS asked"  # noqa: S608 - marks
+        )
         with translated():
             async with self._turn:
                 if self._connection is None:
                     self._connection = await aiosqlite.connect(
                         self._path, isolation_level=None, timeout=_CONNECT_SECONDS
                     )
-            marks = ",".join("?" * len(keys))
             found = await self._connection.execute_fetchall(
-                f"{self._before}{marks}{self._behind}", tuple(keys)
+                statement, [value for question in questions for value in question]
             )
             return list(found)
 

@@ -10,7 +10,7 @@ from keyturn_service.adapters.sql.audit import SqlAuditTrail
 from keyturn_service.adapters.sql.connect_sessions import SqlConnectSessions
 from keyturn_service.adapters.sql.connections import SqlConnections
 from keyturn_service.adapters.sql.database import Database
-from keyturn_service.adapters.sql.hot_reads import SqlServingReads
+from keyturn_service.adapters.sql.hot_reads import KeyReads, SqlServingReads
 from keyturn_service.adapters.sql.idempotency import SqlIdempotencyKeys
 from keyturn_service.adapters.sql.leases import SqlRefreshLeases
 from keyturn_service.adapters.sql.revocations import SqlRevocations
@@ -53,11 +53,12 @@ async def open_stores(
     """Give the stores; `owner` is who takes leases here."""
     connections = SqlConnections(database)
     serving = SqlServingReads(database, vault)
+    keys = KeyReads(database)
     try:
         yield Stores(
             workspaces=SqlWorkspaces(database),
             apps=SqlApps(database, vault),
-            api_keys=SqlApiKeys(database),
+            api_keys=SqlApiKeys(database, keys),
             connect_sessions=SqlConnectSessions(database, vault),
             connections=connections,
             tokens=SqlTokenStore(database, vault),
@@ -71,3 +72,4 @@ async def open_stores(
         )
     finally:
         await serving.close()
+        await keys.close()

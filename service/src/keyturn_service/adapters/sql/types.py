@@ -33,6 +33,10 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + micros * _MICROSECOND
 
 
+written_document: Final = json.JSONEncoder(separators=(",", ":")).encode
+"""Return JSON as it is kept."""
+
+
 class Moment(TypeDecorator[datetime]):
     """A moment as microseconds since 1970: ordered and exact on every database."""
 
@@ -76,7 +80,7 @@ class Document(TypeDecorator[Any]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         """Return what is kept."""
         del dialect
-        return None if value is None else json.dumps(value, separators=(",", ":"))
+        return None if value is None else written_document(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """Return what was kept."""

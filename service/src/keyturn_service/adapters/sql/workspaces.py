@@ -13,6 +13,7 @@ from keyturn_core.oauth.client import Client
 from keyturn_core.secrets import ConsumerSecret
 from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.hot_reads import KeyReads
 from keyturn_service.adapters.sql.rows import (
     api_key_of,
     api_key_values,
@@ -163,9 +164,10 @@ class SqlApps:
 
 @dataclass(frozen=True, slots=True)
 class SqlApiKeys:
-    """`ports.ApiKeys`."""
+    """`ports.ApiKeys`; each request asks for one, so they are read together."""
 
     database: Database
+    reads: KeyReads
 
     async def add(self, key: ApiKey) -> None:
         """Keep a new key."""
@@ -174,10 +176,7 @@ class SqlApiKeys:
 
     async def by_hash(self, key_hash: bytes) -> ApiKey | None:
         """Return the key whose secret hashes to this; also one that is over."""
-        async with self.database.read() as connection:
-            asked = select(api_keys).where(api_keys.c.hash == key_hash)
-            row = (await connection.execute(asked)).first()
-        return None if row is None else api_key_of(row)
+        return await self.reads.find(key_hash)
 
     async def list(self, workspace_id: WorkspaceId) -> Sequence[ApiKey]:
         """Return the keys of a workspace that were not deleted, oldest first."""

@@ -7,18 +7,22 @@ from typing import Final
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from keyturn_service.domain.errors import Unauthorized
 from keyturn_service.use_cases.get_access_token import GetAccessToken, Served
-from keyturn_service.web.api.route import bounded_receive
+from keyturn_service.web.api.route import bounded_receive, has_body
 from keyturn_service.web.problems import InvalidRequest
 from keyturn_service.web.security import Door, named_connection
 
 PATH: Final = "/v1/connections/{connection_id}/access-token"
 _LONGEST_BODY: Final = 4096  # bytes
-_HEADERS: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749 section 5.1
+_HEADERS: Final = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),  # RFC 6749 section 5.1
+    (b"pragma", b"no-cache"),
+)
+_OK: Final = 200
 _BAD_REQUEST: Final = 400
 
 
@@ -46,7 +50,10 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 class AccessTokenRoute:
-    """An ASGI application: no dependency machinery, no wire model that is validated twice."""
+    """An ASGI application: no dependency machinery, no wire model that is validated twice.
+
+    The answer is sent as the server takes it, without a response object in between.
+    """
 
     def __init__(self, door: Door, get_access_token: GetAccessToken) -> None:
         self._door = door
@@ -55,8 +62,10 @@ class AccessTokenRoute:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand out an access token that serves."""
         _, shown = self._door.shown(scope)
-        bounded = bounded_receive(scope, receive, longest=_LONGEST_BODY)
-        rejected = _rejected_generation(await Request(scope, bounded).body())
+        rejected = None
+        if has_body(scope):
+            bounded = bounded_receive(scope, receive, longest=_LONGEST_BODY)
+            rejected = _rejected_generation(await Request(scope, bounded).body())
         try:
             served = await self._get_access_token(
                 named_connection(scope["path_params"]["connection_id"]),
@@ -67,8 +76,10 @@ class AccessTokenRoute:
             self._door.refused(scope, shown)
             raise
         self._door.strangers.welcome(shown)
-        answer = Response(_written(served), headers=_HEADERS, media_type="application/json")
-        await answer(scope, receive, send)
+        body = _written(served)
+        length = (b"content-length", b"%d" % len(body))
+        await send({"type": "http.response.start", "status": _OK, "headers": [*_HEADERS, length]})
+        await send({"type": "http.response.body", "body": body})
 
 
 def _rejected_generation(body: bytes) -> int | None:
@@ -93,7 +104,7 @@ def _written(served: Served) -> bytes:
             expires_at=tokens.expires_at,
             generation=tokens.generation,
             org_id=connection.org_id,
-            user_id=connection.user.id,
+            user_id=connection.user_id,
             scopes=sorted(connection.scopes),
         )
     )

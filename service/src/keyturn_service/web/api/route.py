@@ -109,6 +109,17 @@ class ApiRoute(APIRoute):
         raise TypeError(f"{self.path} names no right")
 
 
+def has_body(scope: Scope) -> bool:
+    """Tell whether a request says that it has a body.
+
+    Spec: RFC 9112 section 6.3: without either header its body is empty.
+    """
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
+            return True
+    return False
+
+
 def bounded_receive(scope: Scope, receive: Receive, *, longest: int = LONGEST_BODY) -> Receive:
     """Return `receive`, refusing a body once it is longer than `longest` bytes."""
     received = 0

@@ -1,0 +1,280 @@
+"""`use_cases.confirm_connection`: only who began to connect puts a grant in force."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from service.tests.support.replicas import Replica, World, parameters
+from service.tests.support.values import (
+    API_KEY,
+    CONNECTION,
+    CUSTOMER,
+    ORG,
+    OTHER_ORG,
+    OTHER_WORKSPACE,
+    REFRESH,
+    START,
+    WORKSPACE,
+    user,
+)
+
+from keyturn_service.domain.connect_session import CONFIRMATION_LIFE, Delivery, SessionStatus
+from keyturn_service.domain.connection import Connection, ConnectionState
+from keyturn_service.domain.errors import ConnectRefused, NotFound
+from keyturn_service.domain.ids import ConnectSessionId
+from keyturn_service.ports import AuditUnavailable
+
+
+async def returned(replica: Replica, **asked: Any) -> tuple[ConnectSessionId, str | None]:
+    """Go as far as the confirmation; return the session and its code."""
+    session, secret = await replica.connect.asked(**asked)
+    sent = await replica.connect.pressed(secret)
+    done = await replica.connect.returned(sent["state"])
+    return session.id, parameters(done.redirect_url).get("confirmation_code")
+
+
+async def confirm(
+    replica: Replica, session_id: ConnectSessionId, code: str | None, org_id: str | None = None
+) -> Connection:
+    """Confirm as the vendor's backend does."""
+    return await replica.connect.confirm(
+        WORKSPACE, session_id, API_KEY, confirmation_code=code, org_id=org_id
+    )
+
+
+async def code_of(asked: Awaitable[object]) -> str:
+    """Return the code that something is refused with."""
+    with pytest.raises(ConnectRefused) as refusal:
+        await asked
+    return refusal.value.code
+
+
+async def test_a_confirmed_connection_serves(bare: Replica, world: World) -> None:
+    """It is active at generation 1, with the tokens that the code brought."""
+    session_id, code = await returned(bare)
+
+    made = await confirm(bare, session_id, code)
+
+    assert (made.state, made.generation, made.customer_id) == (ConnectionState.ACTIVE, 1, CUSTOMER)
+    assert (made.org_id, made.user, made.authorized_at) == (ORG, user(), START)
+    assert await world.connection(made.id) == made
+    loaded = await bare.stores.tokens.load(made.id)
+    assert loaded is not None
+    assert loaded[1].access_token.reveal() == world.org.token_response()["access_token"]
+    assert loaded[1].expires_at == START + timedelta(hours=2)
+    kept = await bare.connect.find(WORKSPACE, session_id)
+    assert (kept.status, kept.confirmation_hash) == (SessionStatus.COMPLETED, None)
+    assert await world.jobs() == []
+
+
+async def test_a_confirmation_is_recorded_before_it_is_kept(bare: Replica, world: World) -> None:
+    """By whom, for which org; where that cannot be written nothing is in force."""
+    session_id, code = await returned(bare)
+    world.audit.down = True
+    with pytest.raises(AuditUnavailable):
+        await confirm(bare, session_id, code)
+
+    world.audit.down = False
+    made = await confirm(bare, session_id, code)
+
+    [event] = world.audit.of("connection.confirmed")
+    assert (event.actor, event.connection_id, event.detail["about"]) == (API_KEY, made.id, ORG)
+
+
+@pytest.mark.parametrize("code", [None, "", "another code"])
+async def test_a_wrong_code_confirms_nothing(bare: Replica, world: World, code: str | None) -> None:
+    """It is recorded; the right one still works afterwards."""
+    session_id, right = await returned(bare)
+
+    assert await code_of(confirm(bare, session_id, code, org_id=ORG)) == "confirmation_invalid"
+
+    assert world.audit.types[-1] == "connect_session.refused"
+    assert (await confirm(bare, session_id, right)).state is ConnectionState.ACTIVE
+
+
+async def test_a_code_of_another_session_confirms_nothing(bare: Replica) -> None:
+    """A code belongs to the browser that brought it."""
+    first, _ = await returned(bare)
+    bare.connect.browser = None
+    _, second_code = await returned(bare)
+
+    assert await code_of(confirm(bare, first, second_code)) == "confirmation_invalid"
+
+
+async def test_a_confirmation_works_once(bare: Replica) -> None:
+    """A code that was used is worth nothing."""
+    session_id, code = await returned(bare)
+    await confirm(bare, session_id, code)
+
+    assert await code_of(confirm(bare, session_id, code)) == "confirmation_invalid"
+
+
+async def test_of_two_confirmations_at_once_one_is_kept(bare: Replica) -> None:
+    """The other one is told that it came too late."""
+    session_id, code = await returned(bare)
+
+    ended = await asyncio.gather(
+        *(confirm(bare, session_id, code) for _ in range(2)), return_exceptions=True
+    )
+
+    assert len([one for one in ended if isinstance(one, Connection)]) == 1
+    [refusal] = [one for one in ended if isinstance(one, ConnectRefused)]
+    assert refusal.code == "confirmation_invalid"
+
+
+@pytest.mark.parametrize("late", [True, False])
+async def test_a_confirmation_has_ten_minutes(
+    bare: Replica,
+    world: World,
+    late: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """To the second."""
+    session_id, code = await returned(bare)
+    world.clock.advance(seconds=CONFIRMATION_LIFE.total_seconds() - (not late))
+
+    if late:
+        assert await code_of(confirm(bare, session_id, code)) == "session_expired"
+    else:
+        assert (await confirm(bare, session_id, code)).state is ConnectionState.ACTIVE
+
+
+async def test_what_has_not_come_back_cannot_be_confirmed(bare: Replica) -> None:
+    """Neither a link that nobody used, nor a browser that is at Salesforce."""
+    session, secret = await bare.connect.asked()
+    assert await code_of(confirm(bare, session.id, "code")) == "confirmation_invalid"
+
+    await bare.connect.pressed(secret)
+    assert await code_of(confirm(bare, session.id, "code")) == "confirmation_invalid"
+
+
+async def test_a_session_of_another_workspace_is_not_there(bare: Replica) -> None:
+    """Whoever has the code of another product's session has nothing."""
+    session_id, code = await returned(bare)
+
+    with pytest.raises(NotFound):
+        await bare.connect.confirm(
+            OTHER_WORKSPACE, session_id, API_KEY, confirmation_code=code, org_id=None
+        )
+
+
+async def test_a_shared_link_is_confirmed_by_the_org_that_was_shown(bare: Replica) -> None:
+    """The user who asked has no code, and says yes to the org."""
+    session_id, code = await returned(bare, delivery=Delivery.SHARED)
+
+    assert code is None
+    assert (await confirm(bare, session_id, None, org_id=ORG)).org_id == ORG
+
+
+@pytest.mark.parametrize("org_id", [None, OTHER_ORG, ORG[:15]])
+async def test_a_shared_link_is_not_confirmed_for_another_org(
+    bare: Replica, org_id: str | None
+) -> None:
+    """Nor unseen."""
+    session_id, _ = await returned(bare, delivery=Delivery.SHARED)
+
+    assert await code_of(confirm(bare, session_id, "x", org_id=org_id)) == "confirmation_invalid"
+
+
+async def test_a_grant_that_was_ended_cannot_be_confirmed(bare: Replica, world: World) -> None:
+    """Cleaned up, or its connection gone: the session is over."""
+    session_id, code = await returned(bare)
+    await world.base.execute("UPDATE connect_sessions SET pending_grant = NULL")
+
+    assert await code_of(confirm(bare, session_id, code)) == "session_expired"
+
+
+async def test_a_session_without_a_connection_cannot_be_confirmed(bare: Replica) -> None:
+    """There is nothing to put in force."""
+    session_id, code = await returned(bare)
+    kept = await bare.connect.find(WORKSPACE, session_id)
+    await bare.stores.connect_sessions.replace(replace(kept, connection_id=None))
+
+    assert await code_of(confirm(bare, session_id, code)) == "session_expired"
+
+
+async def test_a_reauthorization_ends_what_it_supersedes(replica: Replica, world: World) -> None:
+    """Only once the new one is stored; the connection keeps its id, its problem is gone."""
+    await replica.stores.tokens.set_state(
+        CONNECTION,
+        generation=1,
+        state=ConnectionState.REAUTHORIZATION_REQUIRED,
+        problem="grant_revoked",
+    )
+    world.org.refresh_token = "of the new grant"
+    session_id, code = await returned(replica, connection_id=CONNECTION)
+    world.clock.advance(minutes=1)
+    world.journal.clear()
+
+    made = await confirm(replica, session_id, code)
+
+    assert (made.id, made.generation) == (CONNECTION, 2)
+    assert (made.state, made.problem) == (ConnectionState.ACTIVE, None)
+    assert (await world.tokens()).generation == 2
+    assert await world.jobs() == [("superseded", [REFRESH])]
+    assert world.journal == ["connection.confirmed", "grant.revocation_asked"]
+    assert len(world.background.asked) == 1
+
+
+async def test_a_superseded_token_set_without_refresh_token_ends_by_its_access_token(
+    replica: Replica, world: World
+) -> None:
+    """Something always stands for the grant."""
+    access = (await world.tokens()).access_token.reveal()
+    await world.base.execute("UPDATE token_sets SET refresh_token = NULL")
+    session_id, code = await returned(replica, connection_id=CONNECTION)
+
+    await confirm(replica, session_id, code)
+
+    assert await world.jobs() == [("superseded", [access])]
+
+
+async def test_a_refresh_that_came_between_makes_the_confirmation_look_again(
+    replica: Replica, world: World
+) -> None:
+    """A generation is never overwritten; confirming again puts the grant in force."""
+    session_id, code = await returned(replica, connection_id=CONNECTION)
+    get = replica.stores.connections.get
+
+    class Overtaken:
+        """Connections as they were before a refresh that is faster."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(replica.stores.connections, name)
+
+        async def get(self, *asked: Any) -> Connection | None:
+            found = await get(*asked)
+            world.org.refresh_token = REFRESH
+            await replica.refresh(CONNECTION, refused=1)
+            return found
+
+    late = replace(replica.connect.confirm, connections=Overtaken())  # type: ignore[arg-type]
+    refusal = await code_of(
+        late(WORKSPACE, session_id, API_KEY, confirmation_code=code, org_id=None)
+    )
+
+    assert refusal == "confirmation_invalid"
+    assert (await world.connection()).generation == 2
+    assert (await confirm(replica, session_id, code)).generation == 3
+
+
+async def test_a_connection_that_was_being_ended_serves_again(
+    replica: Replica, world: World
+) -> None:
+    """The customer disconnected and came back before Salesforce had ended the old grant."""
+    await replica.disconnect(WORKSPACE, CONNECTION, API_KEY)
+    session_id, code = await returned(replica, connection_id=CONNECTION)
+    await confirm(replica, session_id, code)
+
+    for job in list(world.background.asked):
+        assert await replica.revoke_grant(job)
+
+    serving = await replica.stores.serving.read(CONNECTION, key_hash=b"")
+    assert serving.connection is not None
+    assert (serving.connection.state, serving.ending) == (ConnectionState.ACTIVE, False)
+    assert serving.tokens is not None
+    assert serving.tokens.generation == 2
