@@ -23,7 +23,7 @@ from keyturn_service.adapters.spool.directory import DirectorySpool, SpoolRefuse
 from keyturn_service.adapters.sql.audit import SqlAuditLog
 from keyturn_service.adapters.sql.database import Database, DatabaseRefused, read_database_url
 from keyturn_service.adapters.sql.schema import SchemaTooNew, migrate
-from keyturn_service.adapters.sql.stores import Stores, open_stores
+from keyturn_service.adapters.sql.stores import Stores, stores_over
 from keyturn_service.adapters.sql.workspaces import SqlDataKeys
 from keyturn_service.adapters.system import (
     FollowedClock,
@@ -196,9 +196,7 @@ async def _opened(
         accepts_loss=settings.spool_accepts_loss or not background,
     )
     to_close.callback(spool.close)
-    stores = await to_close.enter_async_context(
-        open_stores(database, vault, owner=spool.id, clock=clock)
-    )
+    stores = stores_over(database, vault, owner=spool.id, clock=clock)
     writer = new_id("run", _RANDOMNESS.token_bytes(ID_BYTES))
     audit = SqlAuditLog(database, writer, clock)
     await audit.open()

@@ -322,3 +322,18 @@ async def test_a_workspace_that_is_not_there_has_no_trail(base: Base) -> None:
     )
 
     assert (list(page.items), page.next_cursor) == ([], None)
+
+
+async def test_an_event_that_is_not_urgent_is_written_all_the_same(base: Base) -> None:
+    """Within moments, and at once where an urgent one comes."""
+    log = base.audit_log()
+    await log.open()
+
+    await log.record(numbered(1), urgent=False)
+    patient = asyncio.create_task(log.record(numbered(2), urgent=False))
+    await asyncio.sleep(0)
+    await log.record(numbered(3))
+
+    assert patient.done()
+    chain = await base.stores.audit_trail.chain("run_one")
+    assert [one.detail.get("number") for one in verified(chain)] == [None, 1, 2, 3]

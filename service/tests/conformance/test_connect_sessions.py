@@ -22,6 +22,7 @@ from service.tests.support.values import (
     connection,
     grant,
     hash_of,
+    in_force,
     pending,
     revocation,
     session,
@@ -328,7 +329,8 @@ async def test_reauthorizing_ends_a_running_end(base: Base) -> None:
     await base.stores.revocations.done(revocation(), problem=None)
 
     serving = await base.stores.serving.read(CONNECTION, key_hash=b"")
-    assert (serving.connection, serving.tokens, serving.ending) == (made, new, False)
+    assert (serving.connection, serving.ending) == (made.in_use(), False)
+    assert serving.tokens == in_force(generation=2)
 
 
 async def test_a_dropped_grant_is_returned_once(base: Base) -> None:

@@ -14,8 +14,8 @@ from service.tests.support.values import (
     START,
     WORKSPACE,
     connection,
+    in_force,
     revocation,
-    tokens,
 )
 from sqlalchemy.exc import IntegrityError
 
@@ -60,7 +60,7 @@ async def test_a_connection_serves_no_more_once_its_end_is_asked(base: Base) -> 
 
     serving = await base.stores.serving.read(CONNECTION, key_hash=b"")
     assert serving.ending
-    assert serving.connection == connection()
+    assert serving.connection == connection().in_use()
 
 
 async def test_a_job_for_a_superseded_grant_leaves_the_connection(base: Base) -> None:
@@ -72,8 +72,8 @@ async def test_a_job_for_a_superseded_grant_leaves_the_connection(base: Base) ->
     await base.stores.revocations.done(job, problem=None)
 
     serving = await base.stores.serving.read(CONNECTION, key_hash=b"")
-    assert (serving.ending, serving.connection) == (False, connection())
-    assert serving.tokens == tokens()
+    assert (serving.ending, serving.connection) == (False, connection().in_use())
+    assert serving.tokens == in_force()
 
 
 async def test_a_job_and_the_end_of_serving_are_kept_together(base: Base) -> None:

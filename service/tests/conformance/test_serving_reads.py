@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,16 +18,21 @@ from service.tests.support.values import (
     attempt,
     awaiting,
     connection,
+    event,
     grant,
     hash_of,
+    in_force,
     pending,
     revocation,
     tokens,
     user,
 )
 
+from keyturn_core.salesforce.hosts import Origin
 from keyturn_core.secrets import AccessToken
+from keyturn_service.adapters.sql.stores import Stores
 from keyturn_service.domain.api_key import Right
+from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.ids import ApiKeyId, ConnectionId
 from keyturn_service.ports import Serving, StoreUnavailable
 from keyturn_service.vault.errors import CannotOpen
@@ -41,7 +48,7 @@ async def test_one_look_brings_key_connection_and_tokens(base: Base) -> None:
     found = await base.stores.serving.read(CONNECTION, key_hash=KEY_HASH)
 
     assert found == Serving(
-        api_key=api_key(), connection=connection(), tokens=tokens(), ending=False
+        api_key=api_key(), connection=connection().in_use(), tokens=in_force(), ending=False
     )
 
 
@@ -72,8 +79,7 @@ async def test_every_field_comes_back(base: Base) -> None:
 
     found = await base.stores.serving.read(CONNECTION, key_hash=KEY_HASH)
 
-    assert (found.connection, found.api_key) == (made, key)
-    assert found.connection == await base.stores.connections.get(WORKSPACE, CONNECTION)
+    assert (found.connection, found.api_key) == (made.in_use(), key)
 
 
 async def test_what_is_not_kept_is_left_out(base: Base) -> None:
@@ -86,7 +92,9 @@ async def test_what_is_not_kept_is_left_out(base: Base) -> None:
         awaiting(), grant(), new_connection=pending()
     )
     waiting = await base.stores.serving.read(CONNECTION, key_hash=KEY_HASH)
-    assert waiting == Serving(api_key=None, connection=pending(), tokens=None, ending=False)
+    assert waiting == Serving(
+        api_key=None, connection=pending().in_use(), tokens=None, ending=False
+    )
 
 
 async def test_a_token_set_may_lack_parts(base: Base) -> None:
@@ -99,7 +107,7 @@ async def test_a_token_set_may_lack_parts(base: Base) -> None:
 
     found = await base.stores.serving.read(CONNECTION, key_hash=KEY_HASH)
 
-    assert found.tokens == bare
+    assert found.tokens == in_force(generation=2, expires_at=None)
 
 
 async def test_no_copy_is_older_than_the_question(base: Base) -> None:
@@ -122,6 +130,118 @@ async def test_no_copy_is_older_than_the_question(base: Base) -> None:
         assert not gone.ending
 
 
+async def remembered(base: Base) -> Serving | None:
+    """Return what the stores remember of a connection and a key that were read once."""
+    await base.with_connection()
+    await base.stores.api_keys.add(api_key())
+    await base.stores.serving.read(CONNECTION, key_hash=KEY_HASH)
+    return base.stores.serving.recall(CONNECTION, key_hash=KEY_HASH)
+
+
+async def stands(base: Base, serving: Serving | None) -> bool:
+    """Record a read on what is remembered; tell whether that still stood."""
+    if serving is None or serving.basis is None:
+        return False
+    log = base.audit_log()
+    await log.open()
+    try:
+        return await log.record_on(event(), serving.basis)
+    finally:
+        await log.close()
+
+
+async def test_what_was_read_is_remembered_with_what_it_rests_on(base: Base) -> None:
+    """On PostgreSQL; SQLite remembers nothing. It is the same as a read brings."""
+    found = await remembered(base)
+
+    if base.database.is_sqlite:
+        assert found is None
+        return
+    assert found is not None
+    again = await base.stores.serving.read(CONNECTION, key_hash=KEY_HASH)
+    assert replace(found, basis=None) == again
+    assert await stands(base, found)
+
+
+async def refresh(base: Base, stores: Stores) -> None:
+    """Store the next generation."""
+    del base
+    assert await stores.leases.acquire(CONNECTION, ttl=timedelta(minutes=1)) is not None
+    new = tokens(generation=2, access_token=AccessToken("new"))
+    assert await stores.tokens.replace(connection(generation=2), new, attempt=attempt())
+
+
+async def reject(base: Base, stores: Stores) -> None:
+    """Note that Salesforce refused the access token."""
+    del base
+    await stores.tokens.reject_access_token(CONNECTION, generation=1, session_life=HOUR)
+
+
+async def delete_key(base: Base, stores: Stores) -> None:
+    """End the API key."""
+    del base
+    assert await stores.api_keys.delete(WORKSPACE, ApiKeyId("key_one"), at=START)
+
+
+async def disconnect(base: Base, stores: Stores) -> None:
+    """Begin to end the grant."""
+    del base
+    await stores.revocations.add(revocation(), [tokens().access_token])
+
+
+async def ask_to_reauthorize(base: Base, stores: Stores) -> None:
+    """Keep that the grant is dead."""
+    del base
+    state = ConnectionState.REAUTHORIZATION_REQUIRED
+    assert await stores.tokens.set_state(CONNECTION, generation=1, state=state, problem=None)
+
+
+async def move(base: Base, stores: Stores) -> None:
+    """Keep another API origin."""
+    del base
+    await stores.connections.set_instance_url(CONNECTION, Origin("https://moved.my.salesforce.com"))
+
+
+async def take_rights(base: Base, stores: Stores) -> None:
+    """Change the key's rights behind everybody's back."""
+    del stores
+    await base.execute("UPDATE api_keys SET rights = '[]'")
+
+
+@pytest.mark.parametrize(
+    "change", [refresh, reject, delete_key, disconnect, ask_to_reauthorize, move, take_rights]
+)
+async def test_what_another_replica_changed_does_not_stand(
+    base: Base, change: Callable[[Base, Stores], Awaitable[None]]
+) -> None:
+    """However little it was: the record of the read sees it, in the same look."""
+    found = await remembered(base)
+
+    async with base.replica("spool_two") as other:
+        await change(base, other)
+
+    assert not await stands(base, found)
+
+
+async def test_a_noted_use_changes_nothing_that_is_remembered(base: Base) -> None:
+    """Else each use would cost the next one a second look."""
+    found = await remembered(base)
+
+    await base.stores.connections.touch_used({CONNECTION: START + HOUR})
+
+    assert await stands(base, found) is not base.database.is_sqlite
+
+
+async def test_what_cannot_be_served_is_not_remembered(base: Base) -> None:
+    """A read that finds a connection on its way out forgets what was remembered of it."""
+    await remembered(base)
+    await base.stores.revocations.add(revocation(), [tokens().access_token])
+
+    await base.stores.serving.read(CONNECTION, key_hash=KEY_HASH)
+
+    assert base.stores.serving.recall(CONNECTION, key_hash=KEY_HASH) is None
+
+
 async def test_another_replicas_data_key_is_fetched(base: Base) -> None:
     """A process that has sealed nothing yet opens what is there."""
     await base.with_connection()
@@ -129,7 +249,7 @@ async def test_another_replicas_data_key_is_fetched(base: Base) -> None:
     async with base.replica("spool_two") as other:
         found = await other.serving.read(CONNECTION, key_hash=KEY_HASH)
 
-    assert found.tokens == tokens()
+    assert found.tokens == in_force()
 
 
 async def test_many_at_once_each_get_their_own(base: Base) -> None:
@@ -149,7 +269,7 @@ async def test_many_at_once_each_get_their_own(base: Base) -> None:
     for (name, key), one in zip(asked, found, strict=True):
         assert one.connection is not None
         assert (one.connection.id, one.api_key) == (name, key)
-        assert one.tokens == tokens()
+        assert one.tokens == in_force()
 
 
 async def test_more_than_one_query_can_take_are_all_answered(base: Base) -> None:
@@ -173,7 +293,7 @@ async def test_a_caller_that_leaves_does_not_take_others_along(base: Base) -> No
 
     leaving.cancel()
 
-    assert (await staying).tokens == tokens()
+    assert (await staying).tokens == in_force()
     with pytest.raises(asyncio.CancelledError):
         await leaving
 
@@ -206,7 +326,7 @@ async def test_a_silent_database_serves_nobody(base: Base) -> None:
         await base.mend_it()
 
         found = await fresh.serving.read(CONNECTION, key_hash=KEY_HASH)
-        assert found.tokens == tokens()
+        assert found.tokens == in_force()
 
 
 async def test_noted_uses_are_kept_together(base: Base) -> None:
@@ -216,6 +336,7 @@ async def test_noted_uses_are_kept_together(base: Base) -> None:
     uses = base.stores.uses
     uses.note(CONNECTION, START)
     uses.note(CONNECTION, START + HOUR)
+    uses.note(CONNECTION, START + HOUR + timedelta(seconds=9))  # too soon to count by itself
     uses.note(ConnectionId("con_two"), START)
 
     before = await base.stores.connections.get(WORKSPACE, CONNECTION)
@@ -275,7 +396,8 @@ async def test_an_old_token_is_not_served_after_a_replacement(base: Base) -> Non
     await base.with_connection()
     lease = await base.stores.leases.acquire(CONNECTION, ttl=timedelta(minutes=1))
     assert lease is not None
-    new = tokens(generation=2, access_token=AccessToken("new"))
+    changes = {"generation": 2, "access_token": AccessToken("new")}
+    new, renewed = tokens(**changes), in_force(**changes)
 
     made = connection(generation=2)
     replacing = asyncio.create_task(base.stores.tokens.replace(made, new, attempt=attempt()))
@@ -285,7 +407,6 @@ async def test_an_old_token_is_not_served_after_a_replacement(base: Base) -> Non
     assert await replacing
 
     for one in found:
-        assert one.connection is not None
-        assert one.tokens == (new if one.connection.generation == 2 else tokens())
+        assert one.tokens in (renewed, in_force())
     last = await base.stores.serving.read(CONNECTION, key_hash=KEY_HASH)
-    assert (last.connection, last.tokens) == (made, new)
+    assert (last.connection, last.tokens) == (made.in_use(), renewed)

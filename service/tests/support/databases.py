@@ -21,7 +21,7 @@ from keyturn_service.adapters.key_sources.file import KeyFile
 from keyturn_service.adapters.sql.audit import SqlAuditLog
 from keyturn_service.adapters.sql.database import Database, read_database_url
 from keyturn_service.adapters.sql.schema import migrate
-from keyturn_service.adapters.sql.stores import Stores, open_stores
+from keyturn_service.adapters.sql.stores import Stores, stores_over
 from keyturn_service.adapters.sql.tables import metadata
 from keyturn_service.adapters.sql.workspaces import SqlDataKeys
 from keyturn_service.adapters.system import SystemRandomness
@@ -53,6 +53,18 @@ class ForgetfulDatabase(Database):
             self.lose_after_commit -= 1
             raise StoreUnavailable("after the commit")
 
+    @contextlib.asynccontextmanager
+    async def carrying(self) -> AsyncIterator[None]:
+        """Stand around a hot statement, which is its own transaction, and forget as above."""
+        if self.lose_before_commit:
+            self.lose_before_commit -= 1
+            raise StoreUnavailable("before the commit")
+        async with super().carrying():
+            yield
+        if self.lose_after_commit:
+            self.lose_after_commit -= 1
+            raise StoreUnavailable("after the commit")
+
 
 @dataclass(kw_only=True)
 class Base:
@@ -76,10 +88,7 @@ class Base:
         database = Database(self.database.url)
         try:
             vault = a_vault(database, self.clock)
-            async with open_stores(
-                database, vault, owner=SpoolId(owner), clock=self.clock
-            ) as stores:
-                yield stores
+            yield stores_over(database, vault, owner=SpoolId(owner), clock=self.clock)
         finally:
             await database.close()
 
@@ -161,16 +170,15 @@ async def opened(
     database = ForgetfulDatabase(read_database_url(url))
     vault = a_vault(database, clock)
     try:
-        async with open_stores(database, vault, owner=values.SPOOL, clock=clock) as stores:
-            yield Base(
-                database=database,
-                vault=vault,
-                stores=stores,
-                clock=clock,
-                break_it=break_it,
-                mend_it=mend_it,
-                dump=dump,
-            )
+        yield Base(
+            database=database,
+            vault=vault,
+            stores=stores_over(database, vault, owner=values.SPOOL, clock=clock),
+            clock=clock,
+            break_it=break_it,
+            mend_it=mend_it,
+            dump=dump,
+        )
     finally:
         await database.close()
 

@@ -26,6 +26,7 @@ from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.ids import AttemptId, ConnectionId, RevocationId, SpoolId
 from keyturn_service.ports import (
     AuditUnavailable,
+    Basis,
     DeadlinePassed,
     Organization,
     OrgAnswer,
@@ -148,14 +149,21 @@ class RecordingAudit:
     def __init__(self, journal: list[str]) -> None:
         self._journal = journal
         self.events: list[AuditEvent] = []
+        self.standing: set[Basis] = set()
         self.down = False
 
-    async def record(self, event: AuditEvent) -> None:
+    async def record(self, event: AuditEvent, *, urgent: bool = True) -> None:
         """Remember the event."""
+        del urgent
         if self.down:
             raise AuditUnavailable
         self._journal.append(event.type)
         self.events.append(event)
+
+    async def record_on(self, event: AuditEvent, basis: Basis) -> bool:
+        """Remember the event, and say whether its basis is one that still stands."""
+        await self.record(event)
+        return basis in self.standing
 
     def of(self, type_: str) -> list[AuditEvent]:
         """Return the events of a type."""

@@ -26,6 +26,7 @@ from keyturn_service.domain.connection import (
     Connection,
     ConnectionState,
     Renewal,
+    TokenInForce,
     TokenSet,
 )
 from keyturn_service.domain.ids import (
@@ -163,6 +164,17 @@ def tokens(**changes: Any) -> TokenSet:
         expires_at=START + timedelta(hours=2),
     )
     return replace(made, **changes)
+
+
+def in_force(**changes: Any) -> TokenInForce:
+    """Return what a hot read has of the token set."""
+    whole = tokens(**changes)
+    return TokenInForce(
+        generation=whole.generation,
+        access_token=whole.access_token,
+        received_at=whole.received_at,
+        expires_at=whole.expires_at,
+    )
 
 
 def attempt(**changes: Any) -> Attempt:

@@ -194,6 +194,10 @@ class FakeConnections:
         ]
 
 
+def _in_use(connection):
+    return None if connection is None else connection.in_use()
+
+
 class FakeReads:
     def __init__(self, memory):
         self.memory = memory
@@ -203,10 +207,13 @@ class FakeReads:
         keys = self.memory.keys.values()
         return Serving(
             api_key=next((key for key in keys if key.hash == key_hash), None),
-            connection=self.memory.connections.get(connection_id),
+            connection=_in_use(self.memory.connections.get(connection_id)),
             tokens=self.memory.tokens.get(connection_id),
             ending=connection_id in self.memory.ending,
         )
+
+    def recall(self, connection_id, *, key_hash):
+        return None
 
 
 class FakeTokenStore:
@@ -266,7 +273,7 @@ class FakeAudit:
     def __init__(self, memory):
         self.memory = memory
 
-    async def record(self, event):
+    async def record(self, event, *, urgent=True):
         if self.memory.audit_down:
             raise AuditUnavailable
         self.memory.events.append(event)

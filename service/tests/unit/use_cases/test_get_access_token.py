@@ -2,16 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from service.tests.support.replicas import Replica
-from service.tests.support.values import CONNECTION, OTHER_WORKSPACE, START, api_key, hash_of
+from service.tests.support.values import (
+    CONNECTION,
+    OTHER_WORKSPACE,
+    START,
+    api_key,
+    connection,
+    hash_of,
+    in_force,
+)
 
 from keyturn_service.domain.api_key import Right
 from keyturn_service.domain.errors import Forbidden, NotFound, Unauthorized
 from keyturn_service.domain.ids import ConnectionId
-from keyturn_service.ports import AuditUnavailable
+from keyturn_service.ports import AuditUnavailable, Basis, Serving, ServingReads
+from keyturn_service.use_cases.get_access_token import GetAccessToken
 
 KEY = hash_of("key")
+BASIS = Basis(api_key="as it was", connection="as it was")
+
+
+class Remembering:
+    """Reads that remember one serving, and else read as they do."""
+
+    def __init__(self, reads: ServingReads, **changes: Any) -> None:
+        self._reads = reads
+        self.looks = 0
+        self._kept = Serving(
+            **{
+                "api_key": api_key(),
+                "connection": connection().in_use(),
+                "tokens": in_force(),
+                "ending": False,
+                "basis": BASIS,
+                **changes,
+            }
+        )
+
+    def recall(self, connection_id: ConnectionId, *, key_hash: bytes) -> Serving:
+        """Return what is remembered."""
+        del connection_id, key_hash
+        return self._kept
+
+    async def read(self, connection_id: ConnectionId, *, key_hash: bytes) -> Serving:
+        """Look."""
+        self.looks += 1
+        return await self._reads.read(connection_id, key_hash=key_hash)
+
+
+def remembering(replica: Replica, **changes: Any) -> tuple[GetAccessToken, Remembering]:
+    """Return the use case over reads that remember."""
+    reads = Remembering(replica.get_access_token.reads, **changes)
+    return replace(replica.get_access_token, reads=reads), reads
 
 
 async def test_a_key_gets_the_token_that_is_in_force(replica: Replica) -> None:
@@ -71,3 +118,58 @@ async def test_without_audit_no_token_leaves(replica: Replica) -> None:
 
     with pytest.raises(AuditUnavailable):
         await replica.get_access_token(CONNECTION, key_hash=KEY)
+
+
+async def test_a_token_that_is_remembered_is_handed_out_without_a_look(replica: Replica) -> None:
+    """Where the record of the read finds that it stands."""
+    get_access_token, reads = remembering(replica)
+    replica.world.audit.standing.add(BASIS)
+
+    served = await get_access_token(CONNECTION, key_hash=KEY)
+
+    assert served.tokens == in_force()
+    assert reads.looks == 0
+    assert replica.world.audit.types == ["token.read"]
+
+
+async def test_what_does_not_stand_any_more_is_withheld_and_read_again(replica: Replica) -> None:
+    """The trail says that the first one never left."""
+    await replica.world.base.stores.api_keys.add(api_key())
+    get_access_token, reads = remembering(replica)
+
+    await get_access_token(CONNECTION, key_hash=KEY)
+
+    assert reads.looks == 1
+    assert replica.world.audit.types == ["token.read", "token.withheld", "token.read"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"tokens": None}, {"basis": None}, {"tokens": in_force(expires_at=START)}],
+    ids=["no token", "no basis", "expired"],
+)
+async def test_what_cannot_serve_is_not_taken_from_memory(
+    replica: Replica, changes: dict[str, Any]
+) -> None:
+    """It is read, and renewed where need be."""
+    await replica.world.base.stores.api_keys.add(api_key())
+    get_access_token, reads = remembering(replica, **changes)
+
+    await get_access_token(CONNECTION, key_hash=KEY)
+
+    assert reads.looks == 1
+    assert "token.withheld" not in replica.world.audit.types
+
+
+async def test_who_says_that_a_token_was_refused_is_not_served_from_memory(
+    replica: Replica,
+) -> None:
+    """A newer one is asked for."""
+    await replica.world.base.stores.api_keys.add(api_key())
+    get_access_token, reads = remembering(replica)
+    replica.world.audit.standing.add(BASIS)
+
+    served = await get_access_token(CONNECTION, key_hash=KEY, rejected_generation=1)
+
+    assert reads.looks == 1
+    assert served.tokens.generation > 1

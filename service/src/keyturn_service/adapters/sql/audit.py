@@ -87,11 +87,7 @@ class SqlAuditLog:
 
     async def close(self) -> None:
         """Close the chain; what is said to it afterwards would not fit."""
-        try:
-            await self.record(self._own("chain.closed", {"length": self._sequence + 1}))
-        finally:
-            if self._line is not None:
-                await self._line.close()
+        await self.record(self._own("chain.closed", {"length": self._sequence + 1}))
 
     async def record(self, event: AuditEvent, *, urgent: bool = True) -> None:
         """Return once the event is durable.

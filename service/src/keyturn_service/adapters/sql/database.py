@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import asyncpg
 from sqlalchemy import event
@@ -59,6 +59,14 @@ def read_database_url(text: str) -> URL:
     return url.set(drivername=driver)
 
 
+class Closing(Protocol):
+    """Something that is closed with its database."""
+
+    async def close(self) -> None:
+        """Close it; a second time changes nothing."""
+        ...
+
+
 class Database:
     """A database: reads side by side, writes in transactions.
 
@@ -70,6 +78,7 @@ class Database:
         self.url = url
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self._turn = asyncio.Lock()
+        self._lines: list[Closing] = []
         self._threads: list[threading.Thread] = []  # one a connection of SQLite
         if self.is_sqlite:
             if url.database:
@@ -95,8 +104,25 @@ class Database:
             hide_password=False
         )
 
+    def closes(self, line: Closing) -> None:
+        """Take a connection of its own kind along when this database is closed."""
+        self._lines.append(line)
+
+    @contextlib.asynccontextmanager
+    async def carrying(self) -> AsyncIterator[None]:
+        """Stand around a statement on such a connection.
+
+        Raises:
+            StoreUnavailable: the database does not answer; what the statement writes may or
+                may not be durable then.
+        """
+        with translated():
+            yield
+
     async def close(self) -> None:
         """Close every connection, and wait for the threads that carried them."""
+        for line in self._lines:
+            await line.close()
         await self._reader.dispose()
         await self._writer.dispose()
         for thread in self._threads:

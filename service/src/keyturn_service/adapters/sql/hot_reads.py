@@ -78,10 +78,6 @@ class KeyReads:
         """
         return await self._gathered.find(key_hash)
 
-    async def close(self) -> None:
-        """Close the line."""
-        await self._line.close()
-
     async def _look(self, hashes: Sequence[bytes]) -> Mapping[bytes, ApiKey]:
         rows = await self._line.rows([(one,) for one in hashes])
         return {row[3]: _key_of(row) for row in map(tuple, rows)}
@@ -144,10 +140,6 @@ class SqlServingReads:
             ending=False,
             basis=Basis(api_key=known.said, connection=found.said),
         )
-
-    async def close(self) -> None:
-        """Close the line."""
-        await self._line.close()
 
     def _remember(self, serving: Serving, row: _Row) -> None:
         """Remember what could be served again as it is, and forget what could not."""

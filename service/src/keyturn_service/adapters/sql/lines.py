@@ -24,7 +24,7 @@ Question = tuple[Any, ...]
 
 
 class Line(Protocol):
-    """One connection for one statement, made again after it broke."""
+    """One connection for one statement, made again after it broke, closed with its database."""
 
     async def rows(self, questions: Sequence[Question]) -> Sequence[Sequence[Any]]:
         """Carry the statement out for all questions, and return what it returns.
@@ -55,7 +55,8 @@ class PostgresLine:
         columns: Sequence[tuple[str, str]],
         constants: Sequence[tuple[str, str]] = (),
     ) -> None:
-        self._dsn = database.dsn
+        self._database = database
+        database.closes(self)
         arrays = ", ".join(f"${n}::{kind}[]" for n, (_, kind) in enumerate(columns, start=1))
         names = ", ".join(name for name, _ in columns)
         numbered = enumerate(constants, start=len(columns) + 1)
@@ -70,10 +71,10 @@ class PostgresLine:
         self, questions: Sequence[Question], *constants: str | int
     ) -> Sequence[Sequence[Any]]:
         """Carry the statement out for all questions, and return what it returns."""
-        with translated():
+        async with self._database.carrying():
             if self._connection is None or self._connection.is_closed():
                 self._connection = await asyncpg.connect(
-                    self._dsn, timeout=_CONNECT_SECONDS, server_settings=_PLANNED_ONCE
+                    self._database.dsn, timeout=_CONNECT_SECONDS, server_settings=_PLANNED_ONCE
                 )
                 self._prepared = await self._connection.prepare(self._statement)
             try:
@@ -99,6 +100,7 @@ class SqliteLine:
         self, database: Database, statement: str, columns: Sequence[tuple[str, str]]
     ) -> None:
         self._path = database.url.database or ""
+        database.closes(self)
         self._statement = statement
         self._marks = f"({','.join('?' * len(columns))})"
         self._names = ", ".join(
@@ -128,3 +130,4 @@ class SqliteLine:
         """Close the connection."""
         if self._connection is not None:
             await self._connection.close()
+            self._connection = None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from keyturn_service.adapters.sql.audit import SqlAuditTrail
@@ -46,30 +44,21 @@ class Stores:
     uses: GatheredUses
 
 
-@contextlib.asynccontextmanager
-async def open_stores(
-    database: Database, vault: Vault, *, owner: SpoolId, clock: Clock
-) -> AsyncIterator[Stores]:
-    """Give the stores; `owner` is who takes leases here."""
+def stores_over(database: Database, vault: Vault, *, owner: SpoolId, clock: Clock) -> Stores:
+    """Return the stores; `owner` is who takes leases here. They are closed with the database."""
     connections = SqlConnections(database)
-    serving = SqlServingReads(database, vault)
-    keys = KeyReads(database)
-    try:
-        yield Stores(
-            workspaces=SqlWorkspaces(database),
-            apps=SqlApps(database, vault),
-            api_keys=SqlApiKeys(database, keys),
-            connect_sessions=SqlConnectSessions(database, vault),
-            connections=connections,
-            tokens=SqlTokenStore(database, vault),
-            leases=SqlRefreshLeases(database, owner, clock),
-            serving=serving,
-            revocations=SqlRevocations(database, vault),
-            proxy_sessions=SqlProxySessions(database),
-            idempotency_keys=SqlIdempotencyKeys(database, vault),
-            audit_trail=SqlAuditTrail(database),
-            uses=GatheredUses(connections),
-        )
-    finally:
-        await serving.close()
-        await keys.close()
+    return Stores(
+        workspaces=SqlWorkspaces(database),
+        apps=SqlApps(database, vault),
+        api_keys=SqlApiKeys(database, KeyReads(database)),
+        connect_sessions=SqlConnectSessions(database, vault),
+        connections=connections,
+        tokens=SqlTokenStore(database, vault),
+        leases=SqlRefreshLeases(database, owner, clock),
+        serving=SqlServingReads(database, vault),
+        revocations=SqlRevocations(database, vault),
+        proxy_sessions=SqlProxySessions(database),
+        idempotency_keys=SqlIdempotencyKeys(database, vault),
+        audit_trail=SqlAuditTrail(database),
+        uses=GatheredUses(connections),
+    )
