@@ -22,7 +22,8 @@ class PatientProtocol(HttpToolsProtocol):
     """One connection whose requests have to come in time.
 
     A head is whole within `head_seconds` and `head_bytes`. Of a body `body_bytes` come in each
-    `body_seconds`, unless we are the ones who do not read.
+    `body_seconds`, unless we are the ones who do not read. One timer a connection looks at
+    that now and then: nearly all requests are over before it does, and cost none.
     """
 
     head_seconds: ClassVar[float] = 15.0
@@ -33,14 +34,14 @@ class PatientProtocol(HttpToolsProtocol):
     _in_head = True
     _in_body = False
     _refused = False
-    _seen = 0  # bytes that came since the clock was set
-    _head_size = 0  # bytes of the head that the parser has told of
-    _clock: asyncio.TimerHandle | None = None
+    _began = 0.0  # when we began to wait for what we wait for, by the loop's clock
+    _seen = 0  # bytes that came since
+    _looking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
         super().connection_made(transport)
-        self._wait_for_head()
+        self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
@@ -51,32 +52,21 @@ class PatientProtocol(HttpToolsProtocol):
         """Count what came; a head that grows too long is not read on."""
         if self._refused:
             return
-        if self._in_head and self._clock is None:
-            self._wait_for_head()  # the next request on a connection that was kept
+        if self._in_head and not self._seen:
+            self._wait()  # the next request on a connection that was kept
         self._seen += len(data)
         super().data_received(data)
         if self._in_head and self._seen > self.head_bytes:
             self._refuse(_LONG)
 
-    def on_url(self, url: bytes) -> None:
-        """Count a part of the head."""
-        self._head_size += len(url)
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a part of the head."""
-        self._head_size += len(name) + len(value)
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """Wait for the body now, if there is one."""
-        self._stop()
         self._in_head, self._in_body = False, True
-        if self._head_size > self.head_bytes:
+        if self._seen > self.head_bytes and self._head_size() > self.head_bytes:
             self._refuse(_LONG)
             return
         super().on_headers_complete()
-        self._wait_for_body()
+        self._wait()
 
     def on_body(self, body: bytes) -> None:
         """Hand on a part of the body, unless its head was refused."""
@@ -85,32 +75,50 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Be ready for the next head: the request is whole."""
-        self._stop()
         self._in_head, self._in_body = True, False
-        self._seen = self._head_size = 0
+        self._seen = 0
         if not self._refused:
             super().on_message_complete()
 
-    def _wait_for_head(self) -> None:
-        self._seen = 0
-        self._clock = self.loop.call_later(self.head_seconds, self._look_at_head)
+    def _head_size(self) -> int:
+        """Return the bytes of the head that has just ended; more may have come with it."""
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
-    def _look_at_head(self) -> None:
-        under_way: RequestResponseCycle | None = self.cycle  # None before the first request
-        if under_way is not None and not under_way.response_complete:
-            self._wait_for_head()  # sent ahead of an answer that is on its way
-        else:
+    def _wait(self) -> None:
+        """Begin to wait for a head, or for the next part of a body."""
+        self._began, self._seen = self.loop.time(), 0
+        if self._looking is None:
+            self._look_in(self._limit())
+
+    def _limit(self) -> float:
+        return self.body_seconds if self._in_body else self.head_seconds
+
+    def _look_in(self, seconds: float) -> None:
+        self._looking = self.loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        """See whether what we wait for is late."""
+        self._looking = None
+        left = self._began + self._limit() - self.loop.time()
+        if left > 0:
+            self._look_in(left)
+        elif self._in_body:
+            if not self.flow.read_paused and self._seen < self.body_bytes:
+                self._refuse(b"")  # an answer may be on its way already
+            else:
+                self._wait()
+        elif self._answering():
+            self._wait()  # sent ahead of an answer that is on its way
+        elif self._seen or not self._answered():
             self._refuse(_LATE)
 
-    def _wait_for_body(self) -> None:
-        self._seen = 0
-        self._clock = self.loop.call_later(self.body_seconds, self._look_at_body)
+    def _answering(self) -> bool:
+        under_way: RequestResponseCycle | None = self.cycle  # None before the first request
+        return under_way is not None and not under_way.response_complete
 
-    def _look_at_body(self) -> None:
-        if self.flow.read_paused or self._seen >= self.body_bytes:
-            self._wait_for_body()
-        else:
-            self._refuse(b"")  # an answer may be on its way already
+    def _answered(self) -> bool:
+        """Tell whether a request was answered: then the server's own patience ends the silence."""
+        return self.cycle is not None
 
     def _refuse(self, answer: bytes) -> None:
         self._stop()
@@ -120,6 +128,6 @@ class PatientProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _stop(self) -> None:
-        if self._clock is not None:
-            self._clock.cancel()
-            self._clock = None
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
