@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
-from service.tests.support.values import HOUR, START, authorization, hash_of, session
+from service.tests.support.values import CONNECTION, HOUR, START, authorization, hash_of, session
 
 from keyturn_service.domain.connect_session import ConnectSession, SessionStatus
 
@@ -78,3 +79,22 @@ def test_a_failed_session_says_why_and_can_not_be_confirmed(
 
     assert (after.status, after.problem, after.confirmation_hash) == (status, problem, None)
     assert (after.authorization, after.version) == (before.authorization, before.version)
+
+
+@pytest.mark.parametrize(
+    ("changes", "never"),
+    [
+        ({"authorization": authorization()}, True),
+        ({"authorization": None}, False),
+        ({"authorization": authorization(), "connection_id": CONNECTION}, False),
+        ({"authorization": authorization(), "status": SessionStatus.AUTHORIZING}, False),
+    ],
+    ids=["went and was not seen again", "never went", "came back", "may come yet"],
+)
+def test_a_browser_that_never_came_back_is_told_apart(
+    changes: dict[str, Any], *, never: bool
+) -> None:
+    """Only then is it worth asking what Salesforce showed there."""
+    made = session(**{"status": SessionStatus.EXPIRED, **changes})
+
+    assert made.never_came_back is never
