@@ -89,5 +89,10 @@ class IdToken(Secret):
 
 
 @final
+class Assertion(Secret):
+    """A signed assertion of RFC 7523: until it ends it can be presented by anybody."""
+
+
+@final
 class PrivateKey(Secret):
     """A private key in PEM."""

@@ -7,42 +7,13 @@ it, the exact place, and whether to try again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from keyturn_core.errors import Remedy, Who
-
-
-class RefusalClass(StrEnum):
-    """What a client's state machine does about it."""
-
-    BUSY = "busy"
-    TRANSIENT = "transient"
-    DEAD_GRANT = "dead_grant"
-    ADMIN = "admin"
-    OUR_FAULT = "our_fault"
-    RATE = "rate"
-    UNKNOWN = "unknown"
-    CONNECT = "connect"  # ends an attempt to connect; says nothing about a grant
-    SERVING = "serving"  # why a connection cannot serve now
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """One way to be refused. `where` is a Setup path, a command or a page."""
-
-    code: str
-    refusal_class: RefusalClass
-    title: str
-    cause: str
-    who: Who
-    remedy: Remedy
-    where: str
-    retry: bool
-    retry_after_seconds: int | None
-
+from keyturn_core.salesforce.assertion_catalogue import assertion_entries
+from keyturn_core.salesforce.refusal import Refusal as Refusal
+from keyturn_core.salesforce.refusal import RefusalClass as RefusalClass
 
 _POLICIES: Final = "Setup > External Client App Manager > (the app) > Policies"
 _USAGE: Final = "Setup > Connected Apps OAuth Usage"
@@ -134,6 +105,7 @@ def _entries() -> Iterable[Refusal]:
     yield from _dead_grants()
     yield from _for_admins()
     yield from _our_faults()
+    yield from assertion_entries()
     yield from _passing()
     yield from _connecting()
     yield from _while_serving()
@@ -215,12 +187,6 @@ def _for_admins() -> Iterable[Refusal]:
         "The app has no policy in this org",
         "Salesforce found no policy of the app in the org; the installation may be incomplete.",
         where="the package's install link: install it again",
-    )
-    yield _admin(
-        "app_not_preauthorized",
-        "The app is not pre-authorized in this org",
-        "Logging in without a person needs the app installed and the user pre-authorized.",
-        where=f"{_POLICIES} > App Policies",
     )
     yield _admin(
         "session_level",

@@ -45,7 +45,7 @@ _BY_DESCRIPTION: Final[Mapping[str, str]] = {
     "app must be installed into org": "app_not_installed",
     "missing required code challenge": "code_challenge_missing",
     "refresh_token scope is required and the connected app should be installed and preauthorized": (
-        "app_not_preauthorized"
+        "refresh_scope_missing"
     ),
     "external client app is not installed in this org": "app_not_installed",
     "cross-org oauth flows are not supported for this external client app": "app_is_local",
@@ -120,6 +120,20 @@ def token_refusal(error: str, description: str | None, *, refresh: bool) -> Refu
     return CATALOGUE[code]
 
 
+# code -> code, where it means something else about an assertion
+_OF_ASSERTIONS: Final[Mapping[str, str]] = {
+    _CODE_GONE: "assertion_invalid",  # some orgs say so of an assertion that is over
+    "client_refused": "certificate_refused",
+    "user_not_approved": "user_not_preauthorized",
+}
+
+
+def assertion_refusal(error: str, description: str | None) -> Refusal:
+    """Return what the refusal of an assertion means: no person is there who could approve."""
+    code = _code(error, description)
+    return CATALOGUE[_OF_ASSERTIONS.get(code, code)]
+
+
 def authorization_refusal(error: str, description: str | None) -> Refusal:
     """Return what an error of the authorization response means."""
     return CATALOGUE[_code(error, description)]
@@ -162,6 +176,7 @@ __all__ = [
     "CATALOGUE",
     "Refusal",
     "RefusalClass",
+    "assertion_refusal",
     "authorization_refusal",
     "in_salesforces_words",
     "token_refusal",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from keyturn_core.salesforce.refusals import (
     CATALOGUE,
     RefusalClass,
+    assertion_refusal,
     authorization_refusal,
     in_salesforces_words,
     token_refusal,
@@ -100,7 +101,7 @@ TOKEN = [
     (
         "invalid_request",
         NOT_PREAUTHORIZED,
-        "app_not_preauthorized",
+        "refresh_scope_missing",
     ),
     ("invalid_request", "missing required code challenge", "code_challenge_missing"),
     ("invalid_request", "must use HTTP POST", "request_malformed"),
@@ -188,12 +189,13 @@ CLASSES = {
     ),
     RefusalClass.ADMIN: (
         "user_not_authorized app_blocked app_not_installed ip_restricted login_hours "
-        "app_policy_missing no_run_as_user app_not_preauthorized session_level approval_error"
+        "app_policy_missing no_run_as_user user_not_preauthorized session_level approval_error"
     ),
     RefusalClass.OUR_FAULT: (
         "client_unknown client_refused redirect_uri_refused scope_refused flow_disabled "
         "audience_invalid code_challenge_missing dpop_refused domain_not_supported app_is_local "
-        "assertion_invalid code_verifier_invalid request_malformed authentication_failure"
+        "assertion_invalid code_verifier_invalid request_malformed authentication_failure "
+        "certificate_refused refresh_scope_missing"
     ),
     RefusalClass.RATE: "login_rate_exceeded",
     RefusalClass.UNKNOWN: "unknown_refusal",
@@ -222,6 +224,55 @@ def test_an_expired_code_is_a_used_one_or_on_a_refresh_a_busy_token(refresh, cod
     refusal = token_refusal("invalid_grant", "expired authorization code", refresh=refresh)
 
     assert refusal is CATALOGUE[code]
+
+
+# What differs where no person is there: everything else means what it means to other grants.
+ASSERTIONS = [
+    ("invalid_client", "invalid client credentials", "certificate_refused"),
+    ("invalid_client", None, "certificate_refused"),
+    ("invalid_client_id", "client identifier invalid", "client_unknown"),
+    ("invalid_grant", "audience is invalid", "audience_invalid"),
+    ("invalid_grant", "Audience validation failed", "audience_invalid"),
+    ("invalid_grant", "invalid assertion", "assertion_invalid"),
+    ("invalid_grant", "expired authorization code", "assertion_invalid"),
+    ("invalid_grant", "user hasn't approved this consumer", "user_not_preauthorized"),
+    ("invalid_app_access", "user is not admin approved to access this app", "user_not_authorized"),
+    ("invalid_request", NOT_PREAUTHORIZED, "refresh_scope_missing"),
+    ("invalid_grant", "inactive user", "user_inactive"),
+    ("inactive_user", None, "user_inactive"),
+    ("invalid_grant", "inactive organization", "org_inactive"),
+    ("app_blocked", "this app is blocked by admin", "app_blocked"),
+    ("invalid_client", "app must be installed into org", "app_not_installed"),
+    ("rate_limit_exceeded", "login rate exceeded", "login_rate_exceeded"),
+    ("invalid_grant", "ip restricted", "ip_restricted"),
+    ("unsupported_grant_type", "grant type not supported", "flow_disabled"),
+    ("unknown_error", "retry your request", "salesforce_unavailable"),
+    ("invalid_grant", None, "unknown_refusal"),
+]
+
+
+@pytest.mark.parametrize(("error", "description", "code"), ASSERTIONS)
+def test_each_refusal_of_an_assertion_has_its_entry(error, description, code):
+    """Nobody can be told to approve where nobody sits before a browser."""
+    assert assertion_refusal(error, description) is CATALOGUE[code]
+
+
+@pytest.mark.parametrize(
+    ("code", "who", "place"),
+    [
+        ("user_not_preauthorized", "admin", "Admin approved users are pre-authorized"),
+        ("user_not_authorized", "admin", "Policies > App Policies"),
+        ("user_inactive", "admin", "Setup > Users"),
+        ("certificate_refused", "vendor", "Use digital signatures"),
+        ("client_unknown", "vendor", "consumer-credentials"),
+        ("audience_invalid", "vendor", "environment"),
+        ("refresh_scope_missing", "vendor", "OAuth Scopes"),
+    ],
+)
+def test_each_refusal_of_an_assertion_names_person_and_place(code, who, place):
+    """The step that is missing, whose it is, and where in Setup."""
+    assert CATALOGUE[code].who == who
+    assert place in CATALOGUE[code].where
 
 
 @pytest.mark.parametrize("error", SERVERS_OWN.split())
@@ -306,6 +357,7 @@ def test_whatever_the_endpoints_say_is_classed():
 def test_any_error_has_an_entry(error, description, refresh):
     """Nothing that an org says raises."""
     assert token_refusal(error, description, refresh=refresh) in CATALOGUE.values()
+    assert assertion_refusal(error, description) in CATALOGUE.values()
     assert authorization_refusal(error, description) in CATALOGUE.values()
 
 
