@@ -106,6 +106,7 @@ class World:
         self.journal = Journal(begin=self.journal.next)
         self.faults = FaultBook()
         self.refreshing: set[str] = set()
+        self.seen_jtis: set[tuple[str, str]] = set()
         self._open_data(origin.seed)
 
     def _keep_origin(self, origin: Origin) -> None:

@@ -188,6 +188,69 @@ def test_a_deactivated_person_is_named_inactive(sim, signer, key):
     assert error_of(_present(signer, assertion)) == ("invalid_grant", "inactive user")
 
 
+def test_the_words_of_two_refusals_are_switches(sim, signer, key):
+    """Both were seen for each."""
+    sim.switch(
+        expired_assertion_text="expired authorization code",
+        wrong_audience_text="Audience validation failed",
+    )
+    over = _assertion(signer, key, user_of(sim.org()), exp=1_700_000_000)
+    assert error_of(_present(signer, over)) == ("invalid_grant", "expired authorization code")
+    astray = _assertion(signer, key, user_of(sim.org()), aud="https://x.example")
+    assert error_of(_present(signer, astray)) == ("invalid_grant", "Audience validation failed")
+
+
+def test_what_an_org_without_the_package_says_is_a_switch(sim, signer, key):
+    """As if there were no such user, or no such app."""
+    org = sim.org("Stonebridge")
+    assertion = _assertion(signer, key, user_of(org))
+    assert error_of(_present(signer, assertion)) == NOT_APPROVED
+    sim.switch(assertion_without_package="unknown_client")
+    assert error_of(_present(signer, assertion))[0] == "invalid_client_id"
+
+
+def test_an_assertion_can_come_again_unless_its_jti_is_remembered(sim, signer, key):
+    """Inside its life."""
+    assertion = _assertion(signer, key, user_of(sim.org()), jti="one")
+    assert [_present(signer, assertion).status_code for _ in range(2)] == [200, 200]
+    sim.switch(jti_is_remembered=True)
+    assert _present(signer, assertion).status_code == 200
+    assert error_of(_present(signer, assertion))[0] == "bad_jti_claim"
+
+
+def test_whether_a_certificate_ends_is_a_switch(sim, signer, key):
+    """By default nobody looks."""
+    sim.advance("P3700D")
+    caller = signer
+    caller.connect(sim.org())
+    assertion = _assertion(caller, key, user_of(sim.org()))
+    assert _present(caller, assertion).status_code == 200
+    sim.switch(certificate_end_is_checked=True)
+    assert error_of(_present(caller, assertion))[0] == "invalid_client"
+
+
+def test_a_certificate_can_be_taken_away(sim, signer, key):
+    """By an empty text; nothing is signed for then."""
+    sim.change_app(certificate_pem="")
+    assertion = _assertion(signer, key, user_of(sim.org()))
+    assert error_of(_present(signer, assertion))[0] == "invalid_client"
+
+
+def test_logins_by_assertion_are_counted(sim, signer, key):
+    """By user, with those of other flows."""
+    sim.switch(logins_per_hour=2)
+    assertion = _assertion(signer, key, user_of(sim.org()))
+    answers = [_present(signer, assertion) for _ in range(3)]
+    assert error_of(answers[-1]) == ("rate_limit_exceeded", "login rate exceeded")
+
+
+def test_a_blocked_app_is_named_so(sim, signer, key):
+    """Whoever is named in the assertion."""
+    sim.change_policy(sim.org("Oakhollow"), blocked=True)
+    assertion = _assertion(signer, key, user_of(sim.org("Oakhollow"), "integration"))
+    assert error_of(_present(signer, assertion))[0] == "app_blocked"
+
+
 def test_what_is_no_certificate_is_not_taken(sim):
     """The control port says so."""
     answer = sim.control.patch("/apps/Acme", json={"certificate_pem": "nonsense"})

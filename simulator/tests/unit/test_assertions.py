@@ -13,6 +13,7 @@ from orgsim.orgs.policies import Switches
 from orgsim.surfaces.oauth.assertions import (
     Assertion,
     check_audience,
+    check_jti,
     check_times,
     read_assertion,
 )
@@ -75,6 +76,36 @@ def test_an_audience_may_end_in_a_slash():
     """Another host is another audience."""
     accepted = frozenset({"https://login.salesforce.com"})
     given_ = read_assertion(_text(aud="https://login.salesforce.com/"))
-    check_audience(given_, accepted=accepted)
-    with pytest.raises(Refused):
-        check_audience(read_assertion(_text(aud="https://x.example")), accepted=accepted)
+    check_audience(given_, accepted=accepted, switches=LENIENT)
+    for aud in ("https://x.example", ["https://login.salesforce.com"], None):
+        with pytest.raises(Refused) as refused:
+            check_audience(read_assertion(_text(aud=aud)), accepted=accepted, switches=LENIENT)
+        assert refused.value.reason.description == "audience is invalid"
+
+
+@pytest.mark.parametrize(
+    ("exp", "seconds"),
+    [(1_795_608_150, 0), ("1795608150", 0), (1_795_608_150_000, 0), ("1795608150000", 0), (1e3, 1)],
+)
+def test_an_end_is_read_in_each_form_that_clients_send(exp, seconds):
+    """Seconds or milliseconds, as a number or as text; a second too late is too late."""
+    end = datetime(2026, 11, 25, 12, 2, 30, tzinfo=UTC)
+    assertion = read_assertion(_text(exp=exp))
+    if seconds == 0:
+        check_times(assertion, switches=LENIENT, now=end.replace(second=29))
+    with pytest.raises(Refused) as refused:
+        check_times(assertion, switches=LENIENT, now=end)
+    assert refused.value.reason.description == "invalid assertion"
+
+
+def test_whether_a_jti_is_remembered_is_a_switch():
+    """By default an assertion may come again inside its life; one without `jti` always may."""
+    seen: set[tuple[str, str]] = set()
+    remembers = Switches(jti_is_remembered=True)
+    for switches, text in ((LENIENT, _text(jti="1")), (remembers, _text())):
+        for _ in range(2):
+            check_jti(read_assertion(text), seen, switches=switches)
+    check_jti(read_assertion(_text(jti="1")), seen, switches=remembers)
+    with pytest.raises(Refused) as refused:
+        check_jti(read_assertion(_text(jti="1")), seen, switches=remembers)
+    assert refused.value.reason.error == "bad_jti_claim"

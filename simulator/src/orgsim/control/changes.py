@@ -41,8 +41,10 @@ def change_app(world: World, consumer_key: str, asked: AppChange) -> App:
     given: dict[str, Any] = asked.model_dump(exclude_none=True)
     if given.get("idle_ttl_days") == 0:
         given["idle_ttl_days"] = None
-    if "certificate_pem" in given:
+    if given.get("certificate_pem"):
         _check_certificate(given["certificate_pem"])
+    elif "certificate_pem" in given:
+        given["certificate_pem"] = None
     return world.change_app(app.consumer_key, given)
 
 

@@ -235,7 +235,7 @@ class AppChange(Asked):
     access_token_format: Literal["opaque", "jwt"] | None = None
     introspects_all_tokens: bool | None = None
     certificate_pem: Annotated[str, Field(max_length=4096)] | None = None
-    """The X.509 certificate for assertions; Salesforce takes 4 KB at most."""
+    """The X.509 certificate for assertions, 4 KB at most; an empty text takes it away."""
 
 
 class OrgChange(Asked):

@@ -70,7 +70,16 @@ class Switches:
     identity_host: Literal["login", "my_domain"] = "login"
     jwt_bearer_honours_approval: bool = True
     assertion_lifetime: Literal["lenient", "strict"] = "lenient"
+    expired_assertion_text: Literal["invalid assertion", "expired authorization code"] = (
+        "invalid assertion"
+    )
+    wrong_audience_text: Literal["audience is invalid", "Audience validation failed"] = (
+        "audience is invalid"
+    )
     my_domain_is_audience: bool = False
+    assertion_without_package: Literal["not_approved", "unknown_client"] = "not_approved"
+    jti_is_remembered: bool = False
+    certificate_end_is_checked: bool = False
 
 
 def switches_from(pairs: Iterable[tuple[str, str]], base: Switches) -> Switches:

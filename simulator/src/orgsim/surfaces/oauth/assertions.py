@@ -21,7 +21,7 @@ from orgsim.orgs.apps import App
 from orgsim.orgs.grants import Grant
 from orgsim.orgs.policies import Installation, Switches
 from orgsim.surfaces.oauth import errors
-from orgsim.surfaces.oauth.errors import Refused
+from orgsim.surfaces.oauth.errors import OAuthError, Refused
 
 _PARTS = 3
 _LONGEST_LIFE = timedelta(minutes=3)
@@ -36,6 +36,7 @@ class Assertion:
     subject: str
     audience: str
     expires: float
+    jti: str | None
     header: dict[str, Any]
     signed: bytes
     signature: bytes
@@ -57,6 +58,7 @@ def read_assertion(text: str) -> Assertion:
             subject=str(claims.get("prn") or claims["sub"]),
             audience=str(claims["aud"]),
             expires=float(claims["exp"]),
+            jti=None if claims.get("jti") is None else str(claims["jti"]),
             header=dict(header),
             signed=f"{parts[0]}.{parts[1]}".encode(),
             signature=_decoded(parts[2]),
@@ -65,13 +67,16 @@ def read_assertion(text: str) -> Assertion:
         raise Refused(errors.BAD_ASSERTION) from error
 
 
-def check_signature(assertion: Assertion, app: App) -> None:
-    """Check that the app's certificate verifies the assertion."""
+def check_signature(assertion: Assertion, app: App, *, switches: Switches, now: datetime) -> None:
+    """Check that the app's certificate verifies the assertion; whether it has ended is a switch."""
     if assertion.header.get("alg") != "RS256":
         raise Refused(errors.BAD_ASSERTION)
     if app.certificate_pem is None:
         raise Refused(errors.BAD_SECRET)
-    key = x509.load_pem_x509_certificate(app.certificate_pem.encode()).public_key()
+    certificate = x509.load_pem_x509_certificate(app.certificate_pem.encode())
+    if switches.certificate_end_is_checked and certificate.not_valid_after_utc <= now:
+        raise Refused(errors.BAD_SECRET)
+    key = certificate.public_key()
     if not isinstance(key, rsa.RSAPublicKey):
         raise Refused(errors.BAD_SECRET)
     try:
@@ -88,13 +93,22 @@ def check_times(assertion: Assertion, *, switches: Switches, now: datetime) -> N
     left = expires - now.timestamp()
     too_long = switches.assertion_lifetime == "strict" and left > _LONGEST_LIFE.total_seconds()
     if not left > 0 or too_long:  # NaN is no time either
-        raise Refused(errors.BAD_ASSERTION)
+        raise Refused(OAuthError("invalid_grant", switches.expired_assertion_text))
 
 
-def check_audience(assertion: Assertion, *, accepted: frozenset[str]) -> None:
+def check_audience(assertion: Assertion, *, accepted: frozenset[str], switches: Switches) -> None:
     """Check that the assertion is meant for this authorization server."""
     if assertion.audience.rstrip("/") not in accepted:
-        raise Refused(errors.AUDIENCE)
+        raise Refused(OAuthError("invalid_grant", switches.wrong_audience_text))
+
+
+def check_jti(assertion: Assertion, seen: set[tuple[str, str]], *, switches: Switches) -> None:
+    """Take an assertion again inside its life, as RFC 7523 leaves open; to remember is a switch."""
+    if assertion.jti is None or not switches.jti_is_remembered:
+        return
+    if (assertion.issuer, assertion.jti) in seen:
+        raise Refused(errors.BAD_JTI)
+    seen.add((assertion.issuer, assertion.jti))
 
 
 def scopes_for_assertion(

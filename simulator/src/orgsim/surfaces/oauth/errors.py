@@ -77,7 +77,7 @@ APP_ACCESS = OAuthError("invalid_app_access", "user is not admin approved to acc
 AUTHENTICATION_FAILURE = OAuthError("invalid_grant", "authentication failure")
 WRONG_DOMAIN = OAuthError("invalid_grant", "request not supported on this domain")  # (reported)
 BAD_ASSERTION = OAuthError("invalid_grant", "invalid assertion")
-AUDIENCE = OAuthError("invalid_grant", "audience is invalid")  # (reported)
+BAD_JTI = OAuthError("bad_jti_claim", "jti was used before")  # its text is not known
 NOT_APPROVED = OAuthError("invalid_grant", "user hasn't approved this consumer")
 REFRESH_SCOPE_NEEDED = OAuthError(  # (reported)
     "invalid_request",

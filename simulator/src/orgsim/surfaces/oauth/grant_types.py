@@ -185,8 +185,10 @@ async def jwt_bearer(call: Call, form: Form, authorization: str | None) -> Field
     app = world.apps.get(assertion.issuer)
     if app is None:
         raise Refused(errors.UNKNOWN_CLIENT)
-    assertions.check_signature(assertion, app)
-    assertions.check_times(assertion, switches=world.switches, now=world.clock.now())
+    switches, now = world.switches, world.clock.now()
+    assertions.check_signature(assertion, app, switches=switches, now=now)
+    assertions.check_times(assertion, switches=switches, now=now)
+    assertions.check_jti(assertion, world.seen_jtis, switches=switches)
     people = world.people_at(call.site)
     known = next(
         (one for one in people if one[1].username.lower() == assertion.subject.lower()), None
@@ -194,16 +196,18 @@ async def jwt_bearer(call: Call, form: Form, authorization: str | None) -> Field
     if known is None:
         raise Refused(errors.NOT_APPROVED)
     org, user = known
-    assertions.check_audience(assertion, accepted=_accepted_audiences(call, org))
+    accepted = _accepted_audiences(call, org)
+    assertions.check_audience(assertion, accepted=accepted, switches=switches)
     policy = world.installation(org.org_id, app.consumer_key)
     if not policy.installed:
-        raise Refused(errors.NOT_APPROVED)
-    rules.check_user_at_token(org, user, policy, switches=world.switches)
+        unknown = switches.assertion_without_package == "unknown_client"
+        raise Refused(errors.UNKNOWN_CLIENT if unknown else errors.NOT_APPROVED)
+    rules.check_user_at_token(org, user, policy, switches=switches)
     approvals = world.grants.of(
         org_id=org.org_id, user_id=user.user_id, consumer_key=app.consumer_key
     )
     scopes = assertions.scopes_for_assertion(
-        app, policy, user.user_id, approvals, switches=world.switches
+        app, policy, user.user_id, approvals, switches=switches
     )
     count_login(world, user)
     party = _party(call, app, org, user)
