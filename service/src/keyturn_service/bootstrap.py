@@ -49,6 +49,7 @@ from keyturn_service.use_cases.authenticate import Authenticate
 from keyturn_service.use_cases.begin_authorization import BeginAuthorization
 from keyturn_service.use_cases.begin_connect_session import BeginConnectSession
 from keyturn_service.use_cases.change_app import ChangeApp
+from keyturn_service.use_cases.change_signing_key import ChangeSigningKey
 from keyturn_service.use_cases.clean_up import CleanUp
 from keyturn_service.use_cases.complete_authorization import CompleteAuthorization
 from keyturn_service.use_cases.confirm_connection import ConfirmConnection
@@ -60,6 +61,7 @@ from keyturn_service.use_cases.end_grant import EndGrant
 from keyturn_service.use_cases.find_connect_session import FindConnectSession
 from keyturn_service.use_cases.find_proxy_session import FindProxySession
 from keyturn_service.use_cases.get_access_token import GetAccessToken
+from keyturn_service.use_cases.make_signing_key import MakeSigningKey
 from keyturn_service.use_cases.open_link import OpenLink
 from keyturn_service.use_cases.open_proxy_session import OpenProxySession
 from keyturn_service.use_cases.proxy_call import ProxyCall
@@ -76,6 +78,7 @@ from keyturn_service.use_cases.verify_grant import VerifyGrant
 from keyturn_service.vault.envelope import Envelopes
 from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
 from keyturn_service.vault.hashes import keyed_hashes
+from keyturn_service.vault.signer import LocalSigner
 from keyturn_service.vault.vault import Vault
 from keyturn_service.web.app import create_app
 from keyturn_service.web.ui.routes import ui_routes
@@ -265,7 +268,7 @@ def _wired(
     """Join ports to use cases, from those that need nobody to those that need the most."""
     stores, spool, audit = parts.stores, parts.spool, parts.audit
     dev = settings.dev_world
-    waiting = SystemWaiting()
+    waiting, signer = SystemWaiting(), LocalSigner()
     end_grant = EndGrant(
         revocations=stores.revocations,
         background=alarm,
@@ -328,6 +331,15 @@ def _wired(
         ),
         change_app=ChangeApp(apps=stores.apps, audit=audit, clock=clock),
         put_consumer_credentials=PutConsumerCredentials(apps=stores.apps, audit=audit, clock=clock),
+        make_signing_key=MakeSigningKey(
+            apps=stores.apps,
+            keys=stores.signing_keys,
+            signer=signer,
+            audit=audit,
+            clock=clock,
+            randomness=_RANDOMNESS,
+        ),
+        change_signing_key=ChangeSigningKey(keys=stores.signing_keys, audit=audit, clock=clock),
         create_api_key=CreateApiKey(
             keys=stores.api_keys,
             audit=audit,
@@ -429,6 +441,7 @@ def _wired(
         ),
         workspaces=stores.workspaces,
         apps=stores.apps,
+        signing_keys=stores.signing_keys,
         api_keys=stores.api_keys,
         connections=stores.connections,
         audit_trail=stores.audit_trail,
@@ -449,6 +462,7 @@ def _wired(
             sessions=stores.connect_sessions,
             idempotency=stores.idempotency_keys,
             proxy_sessions=stores.proxy_sessions,
+            signing_keys=stores.signing_keys,
             spool=spool,
             end_grant=end_grant,
             audit=audit,

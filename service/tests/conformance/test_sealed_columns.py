@@ -22,8 +22,10 @@ from service.tests.support.values import (
     consumer_secret,
     grant,
     hash_of,
+    private_key,
     revocation,
     session,
+    signing_key,
     tokens,
 )
 
@@ -31,7 +33,13 @@ from keyturn_core.secrets import AccessToken, CodeVerifier, RefreshToken
 from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.tables import metadata
 from keyturn_service.adapters.sql.types import Sealed
-from keyturn_service.domain.ids import AppId, ConnectionId, ConnectSessionId, RevocationId
+from keyturn_service.domain.ids import (
+    AppId,
+    ConnectionId,
+    ConnectSessionId,
+    RevocationId,
+    SigningKeyId,
+)
 from keyturn_service.vault.errors import CannotOpen
 from keyturn_service.vault.place import Place
 
@@ -39,6 +47,7 @@ Opening: TypeAlias = Callable[[Base], Awaitable[object]]
 ANSWER = f'{{"access_token": "{CANARY}-kept-answer"}}'.encode()
 SEALED = {
     ("apps", "consumer_secret"),
+    ("signing_keys", "private_key"),
     ("connect_sessions", "verifier"),
     ("connect_sessions", "pending_grant"),
     ("token_sets", "access_token"),
@@ -66,6 +75,9 @@ async def fill(base: Base) -> None:
         await stores.apps.add(app(id=app_id))
         await stores.apps.put_consumer_credentials(
             app(id=app_id), consumer_key="3MVG9", consumer_secret=consumer_secret()
+        )
+        await stores.signing_keys.add(
+            signing_key(id=SigningKeyId(f"sk_{number}"), app_id=app_id), private_key()
         )
         key = f"retry-{number}"
         await stores.idempotency_keys.begin(
@@ -120,6 +132,14 @@ MOVES: list[tuple[str, str, Opening]] = [
         ),
         "another app",
         lambda base: base.stores.apps.client(AppId("app_0")),
+    ),
+    (
+        (
+            "UPDATE signing_keys SET private_key ="
+            " (SELECT private_key FROM signing_keys WHERE id = 'sk_1') WHERE id = 'sk_0'"
+        ),
+        "another key",
+        lambda base: base.stores.signing_keys.private_key(signing_key(id=SigningKeyId("sk_0"))),
     ),
     (
         (
@@ -255,6 +275,7 @@ def test_every_sealed_column_has_a_place_of_its_own() -> None:
     """No two columns share what their seals are bound to."""
     made = [
         places.consumer_secret(WORKSPACE, "id"),
+        places.private_key(WORKSPACE, "id"),
         places.verifier(WORKSPACE, "id"),
         places.pending_grant(WORKSPACE, "id"),
         places.access_token(WORKSPACE, "id", 0),

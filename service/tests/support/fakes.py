@@ -20,7 +20,7 @@ from keyturn_core.salesforce.auth_configuration import AuthConfiguration
 from keyturn_core.salesforce.hosts import Origin
 from keyturn_core.salesforce.identity import Identity
 from keyturn_core.salesforce.ids import OrgId, UserId
-from keyturn_core.secrets import AccessToken, Secret
+from keyturn_core.secrets import AccessToken, PrivateKey, Secret
 from keyturn_service.domain.attempt import SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.ids import AttemptId, ConnectionId, RevocationId, SpoolId
@@ -28,6 +28,7 @@ from keyturn_service.ports import (
     AuditUnavailable,
     Basis,
     DeadlinePassed,
+    MadeKey,
     Organization,
     OrgAnswer,
     OrgCall,
@@ -195,6 +196,30 @@ class NotedUses:
     def note(self, connection_id: ConnectionId, at: datetime) -> None:
         """Note a use."""
         self.noted.append((connection_id, at))
+
+
+class FakeSigner:
+    """A signer whose signatures say which key made them."""
+
+    source = "fake"
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.signed: list[str] = []
+
+    async def make(self, *, name: str, not_before: datetime, not_after: datetime) -> MadeKey:
+        """Make what stands for a key pair."""
+        assert name
+        assert not_before < not_after
+        self.made += 1
+        key = f"{values.CANARY}-private-key-{self.made}"
+        return MadeKey(certificate_pem=values.CERTIFICATE, private_key=PrivateKey(key))
+
+    async def sign(self, private_key: PrivateKey, message: bytes) -> bytes:
+        """Return what stands for a signature."""
+        assert message.count(b".") == 1
+        self.signed.append(private_key.reveal())
+        return private_key.reveal().encode()
 
 
 Answering: TypeAlias = Callable[[Mapping[str, str]], Awaitable[TokenAnswer]]

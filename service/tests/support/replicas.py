@@ -398,6 +398,7 @@ def _connecting(
             sessions=sessions,
             idempotency=stores.idempotency_keys,
             proxy_sessions=stores.proxy_sessions,
+            signing_keys=stores.signing_keys,
             spool=spool,
             end_grant=end_grant,
             audit=audit,

@@ -9,7 +9,7 @@ from typing import Any, Final
 from keyturn_core.salesforce.hosts import LOGIN_HOSTS, Environment, Origin
 from keyturn_core.salesforce.ids import read_org_id, read_user_id
 from keyturn_core.salesforce.scopes import Scope
-from keyturn_core.secrets import AccessToken, ConsumerSecret, RefreshToken
+from keyturn_core.secrets import AccessToken, ConsumerSecret, PrivateKey, RefreshToken
 from keyturn_service.domain.api_key import ApiKey, Right
 from keyturn_service.domain.app import App, Workspace
 from keyturn_service.domain.attempt import Attempt, SpooledAnswer
@@ -38,9 +38,11 @@ from keyturn_service.domain.ids import (
     CustomerId,
     ProxySessionId,
     RevocationId,
+    SigningKeyId,
     SpoolId,
     WorkspaceId,
 )
+from keyturn_service.domain.signing_key import SigningKey, SigningKeyState
 from keyturn_service.ports import PendingGrant, ProxySession, Revocation, RevocationReason
 
 START: Final = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
@@ -71,6 +73,8 @@ CANARY: Final = "CANARY"
 ACCESS: Final = f"00D5g000004bLxZ!AQ.{CANARY}-access-1"
 REFRESH: Final = f"5Aep861.{CANARY}-refresh-1"
 CONSUMER_SECRET: Final = f"{CANARY}-consumer-secret"
+PRIVATE_KEY: Final = f"{CANARY}-private-key"
+CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----\nMIIB\nAgIE\n-----END CERTIFICATE-----\n"
 VERIFIER: Final = f"{CANARY}-verifier-0123456789-0123456789-0123456789"
 
 SCOPES: Final = frozenset({Scope("api"), Scope("refresh_token")})
@@ -103,6 +107,29 @@ def app(**changes: Any) -> App:
         created_at=START,
     )
     return replace(made, **changes)
+
+
+def signing_key(**changes: Any) -> SigningKey:
+    """Return the app's active signing key."""
+    made = SigningKey(
+        id=SigningKeyId("sk_one"),
+        workspace_id=WORKSPACE,
+        app_id=APP,
+        state=SigningKeyState.ACTIVE,
+        source="vault",
+        certificate_pem=CERTIFICATE,
+        not_before=START - HOUR,
+        not_after=START + timedelta(days=730),
+        created_at=START,
+        retired_at=None,
+        usable=True,
+    )
+    return replace(made, **changes)
+
+
+def private_key() -> PrivateKey:
+    """Return what stands for the private half of a signing key."""
+    return PrivateKey(PRIVATE_KEY)
 
 
 def api_key(**changes: Any) -> ApiKey:

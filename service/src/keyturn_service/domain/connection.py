@@ -100,7 +100,9 @@ class Connection:
 
     A connection keeps its org for life: authorizing it from another org is a mistake or an
     attack, never an update. `authorized_at` is the time of the last grant: a fixed lifetime
-    counts from it. `problem` is a code of the catalogue, or None.
+    counts from it. `problem` is a code of the catalogue, or None. `audience` is the one that the
+    login host took an assertion for. `taken_over_at` is since when assertions stand in for a
+    refresh token that was lost.
     """
 
     id: ConnectionId
@@ -124,6 +126,8 @@ class Connection:
     last_used_at: datetime | None
     last_refreshed_at: datetime | None
     problem: str | None
+    audience: str | None = None
+    taken_over_at: datetime | None = None
 
     def dies(self) -> tuple[datetime, DiesBecause] | tuple[None, None]:
         """Return when the connection ends if nobody acts, and why.

@@ -14,6 +14,7 @@ AttemptId = NewType("AttemptId", str)
 SpoolId = NewType("SpoolId", str)
 ReplicaId = NewType("ReplicaId", str)
 RevocationId = NewType("RevocationId", str)
+SigningKeyId = NewType("SigningKeyId", str)
 CustomerId = NewType("CustomerId", str)
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZabcdefghijkmnpqrstvwxyz"

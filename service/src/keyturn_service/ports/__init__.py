@@ -105,6 +105,15 @@ from keyturn_service.ports.salesforce import (
 from keyturn_service.ports.salesforce import (
     TokenEndpoint as TokenEndpoint,
 )
+from keyturn_service.ports.signing import (
+    MadeKey as MadeKey,
+)
+from keyturn_service.ports.signing import (
+    Signer as Signer,
+)
+from keyturn_service.ports.signing import (
+    SigningKeys as SigningKeys,
+)
 from keyturn_service.ports.vendors import (
     ApiKeys as ApiKeys,
 )

@@ -8,6 +8,7 @@ from typing import Final
 
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connect_session import ConnectSession, SessionStatus
+from keyturn_service.domain.signing_key import RETIRED_LIFE
 from keyturn_service.ports import (
     AuditLog,
     Clock,
@@ -15,6 +16,7 @@ from keyturn_service.ports import (
     IdempotencyKeys,
     ProxySessions,
     RevocationReason,
+    SigningKeys,
     Spool,
 )
 from keyturn_service.use_cases.end_grant import EndGrant
@@ -31,6 +33,7 @@ class CleanUp:
     sessions: ConnectSessions
     idempotency: IdempotencyKeys
     proxy_sessions: ProxySessions
+    signing_keys: SigningKeys
     spool: Spool
     end_grant: EndGrant
     audit: AuditLog
@@ -44,6 +47,7 @@ class CleanUp:
             await self._end(session)
         await self.idempotency.purge(now - _IDEMPOTENCY_LIFE)
         await self.proxy_sessions.purge(now)
+        await self.signing_keys.forget_retired(now - RETIRED_LIFE)
         await self.spool.purge(now - _JOURNAL_LIFE)
         return len(overdue)
 

@@ -150,6 +150,13 @@ def _of_requests() -> Iterable[Entry]:
         status=HTTPStatus.CONFLICT,
         retry_after=2,
     )
+    yield _vendor(
+        "signing_key_forgotten",
+        HTTPStatus.CONFLICT,
+        "The signing key cannot sign any more",
+        "It was retired more than a week ago, or by hand, and its private half was forgotten.",
+        where="POST /v1/apps/{id}/signing-keys makes another",
+    )
     yield Entry(
         code="refresh_under_way",
         title="A refresh is under way",

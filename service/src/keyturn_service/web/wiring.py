@@ -15,12 +15,14 @@ from keyturn_service.ports import (
     IdempotencyKeys,
     KeyedHash,
     Randomness,
+    SigningKeys,
     Workspaces,
 )
 from keyturn_service.use_cases.authenticate import Authenticate
 from keyturn_service.use_cases.begin_authorization import BeginAuthorization
 from keyturn_service.use_cases.begin_connect_session import BeginConnectSession
 from keyturn_service.use_cases.change_app import ChangeApp
+from keyturn_service.use_cases.change_signing_key import ChangeSigningKey
 from keyturn_service.use_cases.complete_authorization import CompleteAuthorization
 from keyturn_service.use_cases.confirm_connection import ConfirmConnection
 from keyturn_service.use_cases.create_api_key import CreateApiKey
@@ -29,6 +31,7 @@ from keyturn_service.use_cases.disconnect import Disconnect
 from keyturn_service.use_cases.find_connect_session import FindConnectSession
 from keyturn_service.use_cases.find_proxy_session import FindProxySession
 from keyturn_service.use_cases.get_access_token import GetAccessToken
+from keyturn_service.use_cases.make_signing_key import MakeSigningKey
 from keyturn_service.use_cases.open_link import OpenLink
 from keyturn_service.use_cases.open_proxy_session import OpenProxySession
 from keyturn_service.use_cases.proxy_call import ProxyCall
@@ -48,6 +51,8 @@ class Wiring:
     register_app: RegisterApp
     change_app: ChangeApp
     put_consumer_credentials: PutConsumerCredentials
+    make_signing_key: MakeSigningKey
+    change_signing_key: ChangeSigningKey
     create_api_key: CreateApiKey
     delete_api_key: DeleteApiKey
     begin_connect_session: BeginConnectSession
@@ -65,6 +70,7 @@ class Wiring:
 
     workspaces: Workspaces
     apps: Apps
+    signing_keys: SigningKeys
     api_keys: ApiKeys
     connections: Connections
     audit_trail: AuditTrail

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
+from keyturn_core.secrets import PrivateKey
 from keyturn_service.domain.connection import ConnectionState
+from keyturn_service.domain.signing_key import SigningKeyState
 from keyturn_service.ports import (
     AuditUnavailable,
     KeptAnswer,
     Lease,
+    MadeKey,
     Page,
     Serving,
     StaleWrite,
@@ -61,6 +64,7 @@ class Memory:
 
     apps: dict = field(default_factory=dict)
     keys: dict = field(default_factory=dict)
+    signing_keys: dict = field(default_factory=dict)
     sessions: dict = field(default_factory=dict)
     grants: dict = field(default_factory=dict)
     connections: dict = field(default_factory=dict)
@@ -110,6 +114,45 @@ class FakeApps:
     async def put_consumer_credentials(self, app, *, consumer_key, consumer_secret):
         assert consumer_secret.reveal()
         self.memory.apps[app.id] = replace(app, consumer_key=consumer_key)
+
+
+class FakeSigningKeys:
+    def __init__(self, memory):
+        self.memory = memory
+
+    async def add(self, key, private_key):
+        assert private_key.reveal()
+        self.memory.signing_keys[key.id] = key
+        return True
+
+    async def get(self, workspace_id, app_id, key_id):
+        key = self.memory.signing_keys.get(key_id)
+        found = key is not None and (key.workspace_id, key.app_id) == (workspace_id, app_id)
+        return key if found else None
+
+    async def list(self, app_id):
+        return [key for key in self.memory.signing_keys.values() if key.app_id == app_id]
+
+    async def activate(self, key, *, at):
+        for other in await self.list(key.app_id):
+            if other.state is SigningKeyState.ACTIVE:
+                gone = replace(other, state=SigningKeyState.RETIRED, retired_at=at)
+                self.memory.signing_keys[other.id] = gone
+        active = replace(key, state=SigningKeyState.ACTIVE, retired_at=None)
+        self.memory.signing_keys[key.id] = active
+        return True
+
+    async def retire(self, key, *, at):
+        gone = replace(key, state=SigningKeyState.RETIRED, retired_at=at, usable=False)
+        self.memory.signing_keys[key.id] = gone
+
+
+class FakeSigner:
+    source = "vault"
+
+    async def make(self, *, name, not_before, not_after):
+        pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+        return MadeKey(certificate_pem=pem, private_key=PrivateKey("not-to-be-seen"))
 
 
 class FakeApiKeys:

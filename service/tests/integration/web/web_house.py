@@ -37,6 +37,7 @@ from keyturn_service.ports import Page
 from keyturn_service.use_cases.authenticate import Authenticate
 from keyturn_service.use_cases.begin_connect_session import BeginConnectSession
 from keyturn_service.use_cases.change_app import ChangeApp
+from keyturn_service.use_cases.change_signing_key import ChangeSigningKey
 from keyturn_service.use_cases.confirm_connection import ConfirmConnection
 from keyturn_service.use_cases.create_api_key import CreateApiKey
 from keyturn_service.use_cases.delete_api_key import DeleteApiKey
@@ -44,6 +45,7 @@ from keyturn_service.use_cases.disconnect import Disconnect
 from keyturn_service.use_cases.find_connect_session import FindConnectSession
 from keyturn_service.use_cases.find_proxy_session import FindProxySession
 from keyturn_service.use_cases.get_access_token import GetAccessToken
+from keyturn_service.use_cases.make_signing_key import MakeSigningKey
 from keyturn_service.use_cases.open_link import OpenLink
 from keyturn_service.use_cases.open_proxy_session import OpenProxySession
 from keyturn_service.use_cases.proxy_call import ProxyCall
@@ -298,6 +300,7 @@ def wire(memory, clock, refreshing, relay, *, public_urls):
     """Put the real use cases on the fakes."""
     randomness, hashes = fakes.CountedRandomness(), fakes.fake_hash
     apps, keys = fakes.FakeApps(memory), fakes.FakeApiKeys(memory)
+    signing_keys = fakes.FakeSigningKeys(memory)
     sessions, connections = fakes.FakeSessions(memory), fakes.FakeConnections(memory)
     proxy_sessions, audit = fakes.FakeProxySessions(memory), fakes.FakeAudit(memory)
     reads, store = fakes.FakeReads(memory), fakes.FakeTokenStore(memory)
@@ -310,6 +313,11 @@ def wire(memory, clock, refreshing, relay, *, public_urls):
         register_app=RegisterApp(apps=apps, audit=audit, clock=clock, randomness=randomness),
         change_app=ChangeApp(apps=apps, audit=audit, clock=clock),
         put_consumer_credentials=PutConsumerCredentials(apps=apps, audit=audit, clock=clock),
+        make_signing_key=MakeSigningKey(
+            apps=apps, keys=signing_keys, signer=fakes.FakeSigner(), audit=audit, clock=clock,
+            randomness=randomness,
+        ),
+        change_signing_key=ChangeSigningKey(keys=signing_keys, audit=audit, clock=clock),
         create_api_key=CreateApiKey(
             keys=keys, audit=audit, hashes=hashes, clock=clock, randomness=randomness
         ),
@@ -350,6 +358,7 @@ def wire(memory, clock, refreshing, relay, *, public_urls):
         ),
         workspaces=fakes.FakeWorkspaces(memory),
         apps=apps,
+        signing_keys=signing_keys,
         api_keys=keys,
         connections=connections,
         audit_trail=Trail(memory),

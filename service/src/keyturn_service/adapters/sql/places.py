@@ -10,6 +10,11 @@ def consumer_secret(workspace_id: str, app_id: str) -> Place:
     return _place(workspace_id, "apps", app_id, "consumer_secret")
 
 
+def private_key(workspace_id: str, key_id: str) -> Place:
+    """Return the place of the private half of a signing key."""
+    return _place(workspace_id, "signing_keys", key_id, "private_key")
+
+
 def verifier(workspace_id: str, session_id: str) -> Place:
     """Return the place of a connect session's code verifier."""
     return _place(workspace_id, "connect_sessions", session_id, "verifier")

@@ -130,6 +130,8 @@ def connection_values(connection: Connection) -> dict[str, Any]:
         "last_used_at": connection.last_used_at,
         "last_refreshed_at": connection.last_refreshed_at,
         "problem": connection.problem,
+        "audience": connection.audience,
+        "taken_over_at": connection.taken_over_at,
     }
 
 
@@ -157,6 +159,8 @@ def connection_of(row: Any) -> Connection:
         last_used_at=row.last_used_at,
         last_refreshed_at=row.last_refreshed_at,
         problem=row.problem,
+        audience=row.audience,
+        taken_over_at=row.taken_over_at,
     )
 
 

@@ -12,6 +12,7 @@ from keyturn_service.adapters.sql.hot_reads import KeyReads, SqlServingReads
 from keyturn_service.adapters.sql.idempotency import SqlIdempotencyKeys
 from keyturn_service.adapters.sql.leases import SqlRefreshLeases
 from keyturn_service.adapters.sql.revocations import SqlRevocations
+from keyturn_service.adapters.sql.signing_keys import SqlSigningKeys
 from keyturn_service.adapters.sql.token_sets import SqlTokenStore
 from keyturn_service.adapters.sql.uses import GatheredUses
 from keyturn_service.adapters.sql.workspaces import (
@@ -31,6 +32,7 @@ class Stores:
 
     workspaces: SqlWorkspaces
     apps: SqlApps
+    signing_keys: SqlSigningKeys
     api_keys: SqlApiKeys
     connect_sessions: SqlConnectSessions
     connections: SqlConnections
@@ -50,6 +52,7 @@ def stores_over(database: Database, vault: Vault, *, owner: SpoolId, clock: Cloc
     return Stores(
         workspaces=SqlWorkspaces(database),
         apps=SqlApps(database, vault),
+        signing_keys=SqlSigningKeys(database, vault),
         api_keys=SqlApiKeys(database, KeyReads(database)),
         connect_sessions=SqlConnectSessions(database, vault),
         connections=connections,

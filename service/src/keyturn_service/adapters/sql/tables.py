@@ -68,6 +68,30 @@ apps: Final = Table(
     Index(None, "workspace_id", "created_at"),
 )
 
+signing_keys: Final = Table(
+    "signing_keys",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), nullable=False),
+    Column("app_id", Id, ForeignKey("apps.id"), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("certificate_pem", Text, nullable=False),
+    Column("private_key", Sealed),  # None once it is forgotten
+    Column("not_before", Moment, nullable=False),
+    Column("not_after", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("retired_at", Moment),
+    Index(None, "app_id", "created_at"),
+    Index(
+        "ix_signing_keys_one_active",
+        "app_id",
+        unique=True,
+        postgresql_where=text("state = 'active'"),
+        sqlite_where=text("state = 'active'"),
+    ),
+)
+
 api_keys: Final = Table(
     "api_keys",
     metadata,
@@ -126,6 +150,8 @@ connections: Final = Table(
     Column("last_refreshed_at", Moment),
     Column("problem", String(64)),
     Column("ending", Boolean, nullable=False, server_default=false()),
+    Column("audience", Text),
+    Column("taken_over_at", Moment),
     Index(None, "workspace_id", "created_at", "id"),
     Index(None, "workspace_id", "customer_id"),
     Index(None, "app_id", "org_id"),

@@ -14,7 +14,8 @@ from keyturn_core.secrets import ConsumerSecret
 from keyturn_service.domain.app import App, origin_of
 from keyturn_service.domain.errors import ConnectRefused, NotFound
 from keyturn_service.domain.ids import AppId
-from keyturn_service.web.api.route import Admin, ApiRoute, Reader, Wired
+from keyturn_service.domain.signing_key import active_key
+from keyturn_service.web.api.route import Admin, ApiRoute, Face, Reader, Wired
 from keyturn_service.web.api.wire import (
     Cursor,
     IdIn,
@@ -28,7 +29,9 @@ from keyturn_service.web.api.wire import (
     WebOrigin,
     WebUrl,
     cut,
+    problem_out,
 )
+from keyturn_service.web.wiring import Wiring
 
 router: Final = APIRouter(route_class=ApiRoute, tags=["apps"])
 
@@ -118,8 +121,16 @@ class PackageOut(Out):
     install_urls: dict[Environment, str]
 
 
+class CertificateOut(Out):
+    """The certificate of the active signing key; `problem` is about its age."""
+
+    signing_key_id: str
+    not_after: Time
+    problem: dict[str, Any] | None
+
+
 class AppOut(Out):
-    """An app. Consumer key and secret are never read back."""
+    """An app. Consumer key and secret are never read back; no certificate, no signing key."""
 
     id: str
     name: str
@@ -131,41 +142,46 @@ class AppOut(Out):
     package: PackageOut | None
     allow_same_org: bool
     has_consumer_credentials: bool
+    certificate: CertificateOut | None
     created_at: Time
 
 
 @router.post("/v1/apps", status_code=201)
-async def register_app(asked: AppIn, caller: Admin, wired: Wired) -> AppOut:
+async def register_app(asked: AppIn, caller: Admin, wired: Wired, face: Face) -> AppOut:
     """Register an app."""
     members = _members(asked, wired.begin_connect_session.loopback)
-    return _out(await wired.register_app(caller.workspace_id, caller.id, **members))
+    app = await wired.register_app(caller.workspace_id, caller.id, **members)
+    return await _out(app, wired, face=face)
 
 
 @router.get("/v1/apps")
 async def list_apps(
-    caller: Reader, wired: Wired, limit: Limit = 50, cursor: Cursor = None
+    caller: Reader, wired: Wired, face: Face, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[AppOut]:
     """List the apps of the workspace, oldest first."""
     apps = await wired.apps.list(caller.workspace_id)
     ids = [app.id for app in apps]
-    return cut([_out(app) for app in apps], ids, limit=limit, cursor=cursor)
+    written = [await _out(app, wired, face=face) for app in apps]
+    return cut(written, ids, limit=limit, cursor=cursor)
 
 
 @router.get("/v1/apps/{app_id}")
-async def get_app(app_id: IdIn, caller: Reader, wired: Wired) -> AppOut:
+async def get_app(app_id: IdIn, caller: Reader, wired: Wired, face: Face) -> AppOut:
     """Read an app."""
     app = await wired.apps.get(caller.workspace_id, AppId(app_id))
     if app is None:
         raise NotFound("app")
-    return _out(app)
+    return await _out(app, wired, face=face)
 
 
 @router.patch("/v1/apps/{app_id}")
-async def change_app(app_id: IdIn, asked: AppChange, caller: Admin, wired: Wired) -> AppOut:
+async def change_app(
+    app_id: IdIn, asked: AppChange, caller: Admin, wired: Wired, face: Face
+) -> AppOut:
     """Change an app."""
     members = _members(asked, wired.begin_connect_session.loopback)
     changed = await wired.change_app(caller.workspace_id, AppId(app_id), caller.id, **members)
-    return _out(changed)
+    return await _out(changed, wired, face=face)
 
 
 @router.put("/v1/apps/{app_id}/consumer-credentials", status_code=204)
@@ -231,7 +247,7 @@ def _of_salesforce(url: str, loopback: frozenset[Origin]) -> Origin:
         raise ConnectRefused("host_refused") from error
 
 
-def _out(app: App) -> AppOut:
+async def _out(app: App, wired: Wiring, *, face: str) -> AppOut:
     package = PackageOut(install_urls=dict(app.install_urls)) if app.install_urls else None
     return AppOut(
         id=app.id,
@@ -244,5 +260,14 @@ def _out(app: App) -> AppOut:
         package=package,
         allow_same_org=app.allow_same_org,
         has_consumer_credentials=app.consumer_key is not None,
+        certificate=await _certificate(app, wired, face=face),
         created_at=app.created_at,
     )
+
+
+async def _certificate(app: App, wired: Wiring, *, face: str) -> CertificateOut | None:
+    key = active_key(await wired.signing_keys.list(app.id))
+    if key is None:
+        return None
+    problem = problem_out(key.problem(wired.clock.now()), face=face)
+    return CertificateOut(signing_key_id=key.id, not_after=key.not_after, problem=problem)

@@ -1,0 +1,71 @@
+"""Key pairs made and used in this process; between uses their private halves rest in the vault."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.x509.oid import NameOID
+
+from keyturn_core.secrets import PrivateKey
+from keyturn_service.ports import MadeKey
+from keyturn_service.vault.errors import CannotOpen
+
+KEY_BITS: Final = 2048  # the certificate has to stay below 4 KB; RFC 7518 asks for no more
+_EXPONENT: Final = 65537
+_LONGEST_NAME: Final = 64  # bytes of a common name, as the library counts them (RFC 5280)
+
+
+class LocalSigner:
+    """`ports.Signer` by software."""
+
+    source: Final = "vault"
+
+    async def make(self, *, name: str, not_before: datetime, not_after: datetime) -> MadeKey:
+        """Make a key pair and a self-signed certificate for it."""
+        return await asyncio.to_thread(_made, name, not_before, not_after)
+
+    async def sign(self, private_key: PrivateKey, message: bytes) -> bytes:
+        """Return the RS256 signature of a message.
+
+        Raises:
+            CannotOpen: this is no private key of RSA.
+        """
+        return await asyncio.to_thread(_signature, private_key, message)
+
+
+def _made(name: str, not_before: datetime, not_after: datetime) -> MadeKey:
+    key = rsa.generate_private_key(public_exponent=_EXPONENT, key_size=KEY_BITS)
+    short = name.encode()[:_LONGEST_NAME].decode(errors="ignore")
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, short)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return MadeKey(
+        certificate_pem=certificate.public_bytes(serialization.Encoding.PEM).decode(),
+        private_key=PrivateKey(pem.decode()),
+    )
+
+
+def _signature(private_key: PrivateKey, message: bytes) -> bytes:
+    key = serialization.load_pem_private_key(private_key.reveal().encode(), password=None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise CannotOpen("not a private key of RSA")
+    return key.sign(message, padding.PKCS1v15(), hashes.SHA256())
