@@ -19,6 +19,7 @@ from keyturn_service.adapters.http.one_shot import OneShot
 from keyturn_service.adapters.http.relay import HttpOrgRelay
 from keyturn_service.adapters.http.token_endpoint import HttpTokenEndpoint
 from keyturn_service.adapters.key_sources.file import KeyFile, KeyFileRefused
+from keyturn_service.adapters.key_sources.local_signer import LocalSigner
 from keyturn_service.adapters.spool.directory import DirectorySpool, SpoolRefused
 from keyturn_service.adapters.sql.audit import SqlAuditLog
 from keyturn_service.adapters.sql.database import Database, DatabaseRefused, read_database_url
@@ -53,6 +54,7 @@ from keyturn_service.use_cases.change_signing_key import ChangeSigningKey
 from keyturn_service.use_cases.clean_up import CleanUp
 from keyturn_service.use_cases.complete_authorization import CompleteAuthorization
 from keyturn_service.use_cases.confirm_connection import ConfirmConnection
+from keyturn_service.use_cases.connect_by_assertion import ConnectByAssertion
 from keyturn_service.use_cases.create_api_key import CreateApiKey
 from keyturn_service.use_cases.delete_api_key import DeleteApiKey
 from keyturn_service.use_cases.deliver_spool import DeliverSpool
@@ -64,21 +66,23 @@ from keyturn_service.use_cases.get_access_token import GetAccessToken
 from keyturn_service.use_cases.make_signing_key import MakeSigningKey
 from keyturn_service.use_cases.open_link import OpenLink
 from keyturn_service.use_cases.open_proxy_session import OpenProxySession
+from keyturn_service.use_cases.present_assertion import PresentAssertion
 from keyturn_service.use_cases.proxy_call import ProxyCall
 from keyturn_service.use_cases.put_consumer_credentials import PutConsumerCredentials
 from keyturn_service.use_cases.refresh_tokens import RefreshTokens
 from keyturn_service.use_cases.register_app import RegisterApp
+from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
 from keyturn_service.use_cases.revoke_grant import RevokeGrant
 from keyturn_service.use_cases.set_keep_alive import SetKeepAlive
 from keyturn_service.use_cases.settle_attempt import SettleAttempt
 from keyturn_service.use_cases.token_for_proxy import TokenForProxy
+from keyturn_service.use_cases.verify_connection import VerifyConnection
 from keyturn_service.use_cases.verify_grant import VerifyGrant
 from keyturn_service.vault.envelope import Envelopes
 from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
 from keyturn_service.vault.hashes import keyed_hashes
-from keyturn_service.vault.signer import LocalSigner
 from keyturn_service.vault.vault import Vault
 from keyturn_service.web.app import create_app
 from keyturn_service.web.ui.routes import ui_routes
@@ -287,7 +291,23 @@ def _wired(
         waiting=waiting,
         loopback=settings.loopback,
     )
-    resolve = ResolveUncertain(store=stores.tokens, spool=spool, audit=audit, clock=clock)
+    present_assertion = PresentAssertion(
+        keys=stores.signing_keys, signer=signer, endpoint=parts.endpoint, audit=audit, clock=clock
+    )
+    by_assertion = RenewByAssertion(
+        store=stores.tokens,
+        apps=stores.apps,
+        keys=stores.signing_keys,
+        present=present_assertion,
+        settle=settle,
+        end_grant=end_grant,
+        audit=audit,
+        clock=clock,
+        waiting=waiting,
+    )
+    resolve = ResolveUncertain(
+        store=stores.tokens, spool=spool, by_assertion=by_assertion, audit=audit, clock=clock
+    )
     refresh = RefreshTokens(
         store=stores.tokens,
         leases=stores.leases,
@@ -301,6 +321,7 @@ def _wired(
         waiting=waiting,
         settle=settle,
         resolve=resolve,
+        by_assertion=by_assertion,
     )
     renew_if_needed = RenewIfNeeded(store=stores.tokens, refresh=refresh, clock=clock)
     deliver_spool = DeliverSpool(
@@ -323,6 +344,14 @@ def _wired(
         audit=audit,
         hashes=hashes,
         clock=clock,
+    )
+    verify_grant = VerifyGrant(
+        apps=stores.apps,
+        connections=stores.connections,
+        directory=parts.directory,
+        endpoint=parts.endpoint,
+        clock=clock,
+        loopback=settings.loopback,
     )
     wiring = Wiring(
         authenticate=Authenticate(keys=stores.api_keys, hashes=hashes, clock=clock),
@@ -376,14 +405,7 @@ def _wired(
             apps=stores.apps,
             endpoint=parts.endpoint,
             spool=spool,
-            verify=VerifyGrant(
-                apps=stores.apps,
-                connections=stores.connections,
-                directory=parts.directory,
-                endpoint=parts.endpoint,
-                clock=clock,
-                loopback=settings.loopback,
-            ),
+            verify=verify_grant,
             end_grant=end_grant,
             audit=audit,
             hashes=hashes,
@@ -397,6 +419,32 @@ def _wired(
             audit=audit,
             hashes=hashes,
             clock=clock,
+        ),
+        connect_by_assertion=ConnectByAssertion(
+            apps=stores.apps,
+            store=stores.tokens,
+            leases=stores.leases,
+            present=present_assertion,
+            verify=verify_grant,
+            end_grant=end_grant,
+            audit=audit,
+            clock=clock,
+            randomness=_RANDOMNESS,
+            waiting=waiting,
+            loopback=settings.loopback,
+        ),
+        verify_connection=VerifyConnection(
+            apps=stores.apps,
+            keys=stores.signing_keys,
+            connections=stores.connections,
+            store=stores.tokens,
+            leases=stores.leases,
+            by_assertion=by_assertion,
+            renew_if_needed=renew_if_needed,
+            directory=parts.directory,
+            audit=audit,
+            clock=clock,
+            waiting=waiting,
         ),
         set_keep_alive=SetKeepAlive(connections=stores.connections, audit=audit, clock=clock),
         disconnect=Disconnect(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import itertools
 import json
@@ -222,6 +223,17 @@ class FakeSigner:
         return private_key.reveal().encode()
 
 
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_OF_ASSERTIONS = ("access_token", "scope", "instance_url", "id", "token_type")
+
+
+def claims_of(form: Mapping[str, str]) -> dict[str, Any]:
+    """Return the claims of the assertion in a form."""
+    payload = form["assertion"].split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=="))
+    return claims
+
+
 Answering: TypeAlias = Callable[[Mapping[str, str]], Awaitable[TokenAnswer]]
 
 
@@ -283,6 +295,10 @@ class FakeOrg:
                 return refused("invalid_grant", "expired access/refresh token")
             self._number += 1
             self.refresh_token = f"5Aep861.{values.CANARY}-refresh-{self._number}"
+        if form["grant_type"] == JWT_BEARER:
+            self._number += 1
+            said = self.token_response()
+            return json_answer(**{name: said[name] for name in _OF_ASSERTIONS if name in said})
         return json_answer(**self.token_response())
 
     def token_response(self) -> dict[str, Any]:

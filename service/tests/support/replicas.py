@@ -25,18 +25,22 @@ from keyturn_service.use_cases.complete_authorization import (
     CompletedAuthorization,
 )
 from keyturn_service.use_cases.confirm_connection import ConfirmConnection
+from keyturn_service.use_cases.connect_by_assertion import ConnectByAssertion
 from keyturn_service.use_cases.deliver_spool import DeliverSpool
 from keyturn_service.use_cases.disconnect import Disconnect
 from keyturn_service.use_cases.end_grant import EndGrant
 from keyturn_service.use_cases.find_connect_session import FindConnectSession
 from keyturn_service.use_cases.get_access_token import GetAccessToken
 from keyturn_service.use_cases.open_link import OpenLink
+from keyturn_service.use_cases.present_assertion import PresentAssertion
 from keyturn_service.use_cases.refresh_tokens import RefreshTokens
+from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
 from keyturn_service.use_cases.revoke_grant import RevokeGrant
 from keyturn_service.use_cases.settle_attempt import SettleAttempt
 from keyturn_service.use_cases.token_for_proxy import TokenForProxy
+from keyturn_service.use_cases.verify_connection import VerifyConnection
 from keyturn_service.use_cases.verify_grant import VerifyGrant
 
 NO_HOSTS: frozenset[Origin] = frozenset()
@@ -53,6 +57,7 @@ class World:
     directory: fakes.FakeDirectory
     audit: fakes.RecordingAudit
     background: fakes.RecordingBackground
+    signer: fakes.FakeSigner
 
     async def attempts(self) -> list[Attempt]:
         """Return every attempt, oldest first."""
@@ -130,6 +135,28 @@ class Replica:
     end_grant: EndGrant
     revoke_grant: RevokeGrant
     connect: Connecting
+    present: PresentAssertion
+    by_assertion: RenewByAssertion
+    connect_by_assertion: ConnectByAssertion
+    verify: VerifyConnection
+
+    async def with_signing_key(self, **changes: Any) -> None:
+        """Give the app a signing key."""
+        assert await self.stores.signing_keys.add(
+            values.signing_key(**changes), values.private_key()
+        )
+
+    async def asserted(self, **changes: Any) -> tuple[Connection, bool]:
+        """Connect the org server to server."""
+        wanted: dict[str, Any] = {
+            "customer_id": values.CUSTOMER,
+            "username": "ada@globex.example",
+            "app_id": None,
+            "environment": None,
+            "my_domain": None,
+            "org_id": None,
+        } | changes
+        return await self.connect_by_assertion(values.WORKSPACE, values.API_KEY, **wanted)
 
 
 @dataclass(kw_only=True)
@@ -238,6 +265,7 @@ async def kitchen_over(base: Base, clock: fakes.FakeClock) -> AsyncIterator[Kitc
         directory=fakes.FakeDirectory(),
         audit=fakes.RecordingAudit(journal),
         background=fakes.RecordingBackground(),
+        signer=fakes.FakeSigner(),
     )
     async with contextlib.AsyncExitStack() as to_close:
         yield Kitchen(world, to_close)
@@ -267,7 +295,27 @@ def _replica(
         waiting=waiting,
         loopback=NO_HOSTS,
     )
-    resolve = ResolveUncertain(store=store, spool=spool, audit=audit, clock=clock)
+    present = PresentAssertion(
+        keys=stores.signing_keys,
+        signer=world.signer,
+        endpoint=world.org,
+        audit=audit,
+        clock=clock,
+    )
+    by_assertion = RenewByAssertion(
+        store=store,
+        apps=stores.apps,
+        keys=stores.signing_keys,
+        present=present,
+        settle=settle,
+        end_grant=end_grant,
+        audit=audit,
+        clock=clock,
+        waiting=waiting,
+    )
+    resolve = ResolveUncertain(
+        store=store, spool=spool, by_assertion=by_assertion, audit=audit, clock=clock
+    )
     refresh = RefreshTokens(
         store=store,
         leases=stores.leases,
@@ -281,8 +329,10 @@ def _replica(
         waiting=waiting,
         settle=settle,
         resolve=resolve,
+        by_assertion=by_assertion,
     )
     renew = RenewIfNeeded(store=store, refresh=refresh, clock=clock)
+    connecting = _connecting(world, stores, spool, randomness, end_grant)
     return Replica(
         world=world,
         stores=stores,
@@ -325,7 +375,35 @@ def _replica(
         revoke_grant=RevokeGrant(
             revocations=stores.revocations, endpoint=world.org, audit=audit, clock=clock
         ),
-        connect=_connecting(world, stores, spool, randomness, end_grant),
+        connect=connecting,
+        present=present,
+        by_assertion=by_assertion,
+        connect_by_assertion=ConnectByAssertion(
+            apps=stores.apps,
+            store=store,
+            leases=stores.leases,
+            present=present,
+            verify=connecting.complete.verify,
+            end_grant=end_grant,
+            audit=audit,
+            clock=clock,
+            randomness=randomness,
+            waiting=waiting,
+            loopback=NO_HOSTS,
+        ),
+        verify=VerifyConnection(
+            apps=stores.apps,
+            keys=stores.signing_keys,
+            connections=stores.connections,
+            store=store,
+            leases=stores.leases,
+            by_assertion=by_assertion,
+            renew_if_needed=renew,
+            directory=world.directory,
+            audit=audit,
+            clock=clock,
+            waiting=waiting,
+        ),
     )
 
 

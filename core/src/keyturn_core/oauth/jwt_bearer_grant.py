@@ -27,7 +27,7 @@ from keyturn_core.oauth.token_answer import (
     read_token_response,
 )
 from keyturn_core.salesforce.hosts import LOGIN_HOSTS, Environment, Origin, environment_of
-from keyturn_core.salesforce.refusals import assertion_refusal
+from keyturn_core.salesforce.refusals import assertion_refusal, in_salesforces_words
 from keyturn_core.secrets import Assertion
 
 ASSERTION_LIFE: Final = timedelta(seconds=150)  # Salesforce documents three minutes at most
@@ -88,9 +88,11 @@ def read_jwt_bearer_answer(answer: TokenAnswer) -> TokenResponse:
         return response
     match members:
         case {"error": str(error), **rest}:
-            description = rest.get("error_description")
-            said = description if isinstance(description, str) else None
-            raise TokenRequestRefused(assertion_refusal(error, said))
+            said = rest.get("error_description")
+            description = said if isinstance(said, str) else None
+            raise TokenRequestRefused(
+                assertion_refusal(error, description), in_salesforces_words(error, description)
+            )
         case _ if answer.status in NOT_PROCESSED_STATUSES and answer.complete:
             raise NotProcessed(f"HTTP {answer.status}")
         case _:

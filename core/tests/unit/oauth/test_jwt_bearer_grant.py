@@ -143,6 +143,8 @@ def test_a_refusal_means_what_it_means_to_an_assertion(description, code):
     with pytest.raises(TokenRequestRefused) as refused:
         read_jwt_bearer_answer(answer(said, status=400))
     assert refused.value.code == code
+    words = description if isinstance(description, str) else None
+    assert refused.value.said == "invalid_grant" + (f": {words}" if words else "")
 
 
 @pytest.mark.parametrize("status", [429, 503])

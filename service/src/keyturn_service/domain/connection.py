@@ -129,14 +129,21 @@ class Connection:
     audience: str | None = None
     taken_over_at: datetime | None = None
 
-    def dies(self) -> tuple[datetime, DiesBecause] | tuple[None, None]:
+    def dies(
+        self, *, certificate_ends: datetime | None = None
+    ) -> tuple[datetime, DiesBecause] | tuple[None, None]:
         """Return when the connection ends if nobody acts, and why.
 
         A connection that is kept alive is refreshed long before it is idle for 30 days, so
-        only the fixed lifetime of the org's policy ends it.
+        only the fixed lifetime of the org's policy ends it. What is renewed by assertions knows
+        neither: it ends with the certificate that verifies them.
         """
         if self.state not in {ConnectionState.ACTIVE, ConnectionState.UNCERTAIN}:
             return None, None
+        if self.renewal is Renewal.JWT_BEARER:
+            if certificate_ends is None:
+                return None, None
+            return certificate_ends, DiesBecause.CERTIFICATE
         fixed = self.authorized_at + FIXED_LIFETIME
         idle = (self.last_refreshed_at or self.authorized_at) + IDLE_LIMIT
         if not self.keep_alive and idle < fixed:

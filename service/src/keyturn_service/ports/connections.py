@@ -173,6 +173,29 @@ class TokenStore(Protocol):
         """
         ...
 
+    async def renew(
+        self,
+        connection: Connection,
+        tokens: TokenSet,
+        *,
+        instead_of: int,
+        fence: int,
+        anew: bool = False,
+    ) -> bool:
+        """Put `tokens` in force, where no attempt was noted, as `replace` does.
+
+        `instead_of` is the generation that has to be in force, `fence` that of the lease. `anew`
+        says that access was granted anew: user, org's name, hosts and scopes are kept as well.
+        """
+        ...
+
+    async def add(self, connection: Connection, tokens: TokenSet) -> bool:
+        """Keep a new connection with its first token set: all or nothing.
+
+        False where the app has a connection to that org for that customer, which is not revoked.
+        """
+        ...
+
     async def end_attempt(
         self,
         attempt: Attempt,
@@ -246,6 +269,7 @@ class RevocationReason(StrEnum):
     SUPERSEDED = "superseded"
     UNCONFIRMED = "unconfirmed"
     REFUSED = "refused"
+    VERIFIED = "verified"  # it came only to show that it comes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,7 @@ from keyturn_service.ports import (
     KeyedHash,
     Randomness,
 )
+from keyturn_service.use_cases.choose_app import choose_app
 
 _LINK_BYTES: Final = 32
 
@@ -75,7 +76,7 @@ class BeginConnectSession:
             Conflict: the app must be named, or the connection cannot be reauthorized.
             ConnectRefused: the return URL or the host is refused.
         """
-        app = await self._app(workspace_id, app_id)
+        app = await choose_app(self.apps, workspace_id, app_id)
         if not app.accepts_return_url(return_url):
             await self._refuse(workspace_id, actor, "return_url_refused", connection_id)
         login_url = None
@@ -140,19 +141,6 @@ class BeginConnectSession:
             )
         )
         raise ConnectRefused(code)
-
-    async def _app(self, workspace_id: WorkspaceId, app_id: AppId | None) -> App:
-        if app_id is not None:
-            app = await self.apps.get(workspace_id, app_id)
-            if app is None:
-                raise NotFound("app")
-            return app
-        apps = await self.apps.list(workspace_id)
-        if not apps:
-            raise NotFound("app")
-        if len(apps) > 1:
-            raise Conflict("app_required")
-        return apps[0]
 
     async def _check_reauthorization(
         self,

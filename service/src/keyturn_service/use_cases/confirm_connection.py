@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
-from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
+from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
 from keyturn_service.domain.errors import ConnectRefused, NotFound
 from keyturn_service.domain.ids import ConnectSessionId, WorkspaceId
 from keyturn_service.ports import (
@@ -141,4 +141,6 @@ def _active(existing: Connection, grant: PendingGrant) -> Connection:
         session_life=grant.session_life,
         authorized_at=grant.received_at,
         last_refreshed_at=grant.received_at,
+        renewal=Renewal.REFRESH_TOKEN,
+        taken_over_at=None,
     )

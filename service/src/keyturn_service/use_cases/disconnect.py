@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.domain.audit import AuditEvent
@@ -14,17 +13,13 @@ from keyturn_service.ports import (
     AuditLog,
     Clock,
     Connections,
-    Lease,
     RefreshLeases,
     RevocationReason,
     TokenStore,
     Waiting,
 )
 from keyturn_service.use_cases.end_grant import EndGrant
-from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
-
-_PATIENCE: Final = 10.0  # seconds
-_POLL: Final = 0.05  # seconds
+from keyturn_service.use_cases.take_lease import take_lease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +63,9 @@ class Disconnect:
                 detail={},
             )
         )
-        lease = await self._lease(connection_id)
+        lease = await take_lease(
+            connection_id, leases=self.leases, clock=self.clock, waiting=self.waiting
+        )
         try:
             loaded = await self.store.load(connection_id)
             tokens: list[AccessToken | RefreshToken] = []
@@ -83,13 +80,3 @@ class Disconnect:
         finally:
             await self.leases.release(lease)
         return connection
-
-    async def _lease(self, connection_id: ConnectionId) -> Lease:
-        give_up = self.clock.monotonic() + _PATIENCE
-        while True:
-            lease = await self.leases.acquire(connection_id, ttl=LEASE_TTL)
-            if lease is not None:
-                return lease
-            if self.clock.monotonic() > give_up:
-                raise Conflict("refresh_under_way", retry_after=5)
-            await self.waiting.sleep(_POLL)

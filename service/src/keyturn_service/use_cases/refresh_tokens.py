@@ -21,7 +21,7 @@ from keyturn_core.oauth.token_answer import NotProcessed, OutcomeUnknown
 from keyturn_core.secrets import RefreshToken
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
-from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
+from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
 from keyturn_service.domain.errors import ConnectionCannotServe, NotFound
 from keyturn_service.domain.ids import ID_BYTES, AttemptId, ConnectionId, new_id
 from keyturn_service.ports import (
@@ -39,6 +39,7 @@ from keyturn_service.ports import (
     TokenStore,
     Waiting,
 )
+from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
 from keyturn_service.use_cases.settle_attempt import SettleAttempt
 
@@ -70,6 +71,7 @@ class RefreshTokens:
     waiting: Waiting
     settle: SettleAttempt
     resolve: ResolveUncertain
+    by_assertion: RenewByAssertion
     _running: dict[ConnectionId, asyncio.Task[tuple[Connection, TokenSet]]] = field(
         default_factory=dict, init=False
     )
@@ -141,14 +143,18 @@ class RefreshTokens:
         connection, tokens = await self._load(lease.connection_id)
         if tokens.generation > refused:
             return connection, tokens  # another replica was first
+        if connection.renewal is Renewal.JWT_BEARER:
+            return await self.by_assertion(lease, connection, tokens)
         await self._respect_hold_off(connection)
         again = False
         earlier = await self.store.open_attempt(lease.connection_id)
         if earlier is not None:
-            spooled = await self.resolve(connection, earlier)
-            if spooled is not None:
+            found = await self.resolve(lease, connection, tokens, earlier)
+            if isinstance(found, SpooledAnswer):
                 earlier = replace(earlier, fence=lease.fence)
-                return await self.settle(earlier, connection, tokens, spooled)
+                return await self.settle(earlier, connection, tokens, found)
+            if found is not None:
+                return found
             again = True
         return await self.present(lease, connection, tokens, again=again)
 

@@ -1,8 +1,9 @@
 """Decide what to do about an attempt whose outcome is not known.
 
-In this order: the spool that the attempt names delivers; only where that spool has said
-"nothing for this attempt" (or was declared lost) and nothing else serves, the stored token may
-be presented once more. Each step is recorded.
+In this order: the spool that the attempt names delivers; an assertion for the stored user takes
+over, where the app has a signing key and the user is let in by it; only where that spool has said
+"nothing for this attempt" (or was declared lost) and nothing else serves, the stored token may be
+presented once more. Each step is recorded.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import Final
 
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
-from keyturn_service.domain.connection import Connection, ConnectionState
+from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
 from keyturn_service.domain.errors import ConnectionCannotServe
-from keyturn_service.ports import AuditLog, Clock, Spool, TokenStore
+from keyturn_service.ports import AuditLog, Clock, Lease, Spool, TokenStore
+from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 
 PAUSE: Final = timedelta(seconds=60)  # what was under way at the org has ended by then
 
@@ -26,13 +28,17 @@ class ResolveUncertain:
 
     store: TokenStore
     spool: Spool
+    by_assertion: RenewByAssertion
     audit: AuditLog
     clock: Clock
 
-    async def __call__(self, connection: Connection, attempt: Attempt) -> SpooledAnswer | None:
-        """Return the spooled answer to settle, or None where the token may be presented again.
+    async def __call__(
+        self, lease: Lease, connection: Connection, tokens: TokenSet, attempt: Attempt
+    ) -> SpooledAnswer | tuple[Connection, TokenSet] | None:
+        """Return the spooled answer to settle, or what an assertion brought.
 
-        Called under the lease, where the access token serves no more.
+        None where the token may be presented again. Called under the lease, where the access
+        token serves no more.
 
         Raises:
             ConnectionCannotServe: neither; the connection stays uncertain, or needs the customer.
@@ -44,6 +50,9 @@ class ResolveUncertain:
             attempt = await self.found_open(attempt)  # also where another replica asked first
         elif attempt.outcome is None:
             attempt = await self.found_open(attempt)
+        taken_over = await self.by_assertion.take_over(lease, connection, tokens)
+        if taken_over is not None:
+            return taken_over
         if not attempt.spool_answered:
             raise ConnectionCannotServe("connection_uncertain", retry_after=60)
         if attempt.presented_again:

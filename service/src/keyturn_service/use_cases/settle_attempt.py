@@ -28,7 +28,7 @@ from keyturn_core.salesforce.refusals import RefusalClass
 from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
-from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
+from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
 from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.ports import (
     AuditLog,
@@ -121,15 +121,21 @@ class SettleAttempt:
             problem=None,
             generation=tokens.generation,
             last_refreshed_at=received_at,
+            renewal=Renewal.REFRESH_TOKEN,
+            taken_over_at=None,
         )
         if not await self.store.replace(kept, tokens, attempt=attempt):
-            return await self._not_first(attempt, connection, response)
+            return await self._not_first(attempt, connection, response, received_at)
         await self.spool.delivered(attempt.id)
         await self._note(attempt, "token.stored", salvaged=response.salvaged)
-        return await self._follow_move(kept, response), tokens
+        return await self.follow_move(kept, response), tokens
 
     async def _not_first(
-        self, attempt: Attempt, connection: Connection, response: TokenResponse
+        self,
+        attempt: Attempt,
+        connection: Connection,
+        response: TokenResponse,
+        received_at: datetime,
     ) -> tuple[Connection, TokenSet]:
         loaded = await self.store.load(connection.id)
         if loaded is None:
@@ -138,6 +144,10 @@ class SettleAttempt:
         if loaded[1].generation == attempt.generation:
             # Fenced out, or being ended: the spool delivers it later, under a lease of its own.
             raise ConnectionCannotServe("org_unavailable", retry_after=_SOON)
+        if loaded[0].taken_over_at is not None and response.refresh_token is not None:
+            # Assertions stand in for the very token that is found here: it is in force again.
+            found = replace(attempt, generation=loaded[1].generation)
+            return await self._keep(found, *loaded, response, received_at)
         await self._supersede(attempt, connection, response, in_force=loaded[1].refresh_token)
         return loaded
 
@@ -253,7 +263,7 @@ class SettleAttempt:
         )
         raise ConnectionCannotServe("reauthorization_required", reason="org_mismatch")
 
-    async def _follow_move(self, connection: Connection, response: TokenResponse) -> Connection:
+    async def follow_move(self, connection: Connection, response: TokenResponse) -> Connection:
         """Use a changed instance URL only after that host has named the connection's org."""
         if response.instance_url is None:
             return connection

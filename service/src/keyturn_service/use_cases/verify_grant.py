@@ -1,4 +1,4 @@
-"""Verify what a token response for an authorization code claims."""
+"""Verify what a token response claims: for an authorization code, or for an assertion."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from keyturn_service.domain.connection import (
     ConnectedUser,
     Connection,
 )
-from keyturn_service.domain.ids import ConnectionId
+from keyturn_service.domain.ids import AppId, ConnectionId, CustomerId, WorkspaceId
 from keyturn_service.ports import (
     Apps,
     Clock,
@@ -53,6 +53,38 @@ class GrantRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GrantAsked:
+    """What a grant was asked for.
+
+    `environment` is None where a My Domain was named, which `login_url` then is. `username` is
+    None where a person logged in; an assertion names whom it is for, and brings no refresh token.
+    """
+
+    workspace_id: WorkspaceId
+    app_id: AppId
+    customer_id: CustomerId
+    reauthorizes: ConnectionId | None
+    login_url: Origin
+    environment: Environment | None
+    username: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedGrant:
+    """What is known of a grant that holds; `existing` is the connection that it renews."""
+
+    existing: Connection | None
+    instance_url: Origin
+    environment: Environment
+    org_id: OrgId
+    org_name: str | None
+    user: ConnectedUser
+    scopes: frozenset[Scope]
+    received_at: datetime
+    session_life: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyGrant:
     """Check host, org, signature, scopes and user, and read who let the vendor in.
 
@@ -74,43 +106,74 @@ class VerifyGrant:
         client: Client,
         response: TokenResponse,
     ) -> PendingGrant:
-        """Return the grant, ready to be kept.
+        """Return the grant of a code, ready to be kept.
+
+        Raises:
+            GrantRefused: one of the checks failed.
+        """
+        asked = GrantAsked(
+            workspace_id=session.workspace_id,
+            app_id=session.app_id,
+            customer_id=session.customer_id,
+            reauthorizes=session.reauthorizes,
+            login_url=authorization.login_url,
+            environment=authorization.environment,
+        )
+        found = await self.check(asked, client, response)
+        return PendingGrant(
+            session_id=session.id,
+            connection_id=ConnectionId("") if found.existing is None else found.existing.id,
+            workspace_id=session.workspace_id,
+            app_id=session.app_id,
+            access_token=response.access_token,
+            refresh_token=response.refresh_token,
+            instance_url=found.instance_url,
+            login_url=authorization.login_url,
+            environment=found.environment,
+            org_id=found.org_id,
+            org_name=found.org_name,
+            user=found.user,
+            scopes=found.scopes,
+            received_at=found.received_at,
+            session_life=found.session_life,
+            expires_at=found.received_at,
+        )
+
+    async def check(
+        self, asked: GrantAsked, client: Client, response: TokenResponse
+    ) -> VerifiedGrant:
+        """Return what is known of the grant.
 
         Raises:
             GrantRefused: one of the checks failed.
         """
         identity_url = _identity_url(response)
         _check_signature(client, response)
-        app = await self.apps.get(session.workspace_id, session.app_id)
-        asked = frozenset[Scope]() if app is None else app.scopes
-        scopes = _scopes(response, asked)
-        instance_url = await self._instance_url(response, authorization, identity_url.org_id)
+        app = await self.apps.get(asked.workspace_id, asked.app_id)
+        needed = frozenset[Scope]() if app is None else app.scopes
+        scopes = _scopes(response, needed, refreshed=asked.username is None)
+        instance_url = await self._instance_url(response, asked, identity_url.org_id)
         received_at = self.clock.now()
         organization, user = await self._who(instance_url, identity_url, response)
+        if asked.username is not None and user.username.lower() != asked.username.lower():
+            raise GrantRefused("user_mismatch", "the assertion was for another user")
         existing = await self._existing(
-            session, identity_url, allow_same_org=app is not None and app.allow_same_org
+            asked, identity_url, allow_same_org=app is not None and app.allow_same_org
         )
-        return PendingGrant(
-            session_id=session.id,
-            connection_id=ConnectionId("") if existing is None else existing.id,
-            workspace_id=session.workspace_id,
-            app_id=session.app_id,
-            access_token=response.access_token,
-            refresh_token=response.refresh_token,
+        return VerifiedGrant(
+            existing=existing,
             instance_url=instance_url,
-            login_url=authorization.login_url,
-            environment=_environment(authorization, instance_url, organization),
+            environment=_environment(asked, instance_url, organization),
             org_id=identity_url.org_id,
             org_name=None if organization is None else organization.name,
             user=user,
             scopes=scopes,
             received_at=received_at,
-            session_life=await self._session_life(authorization, client, response, received_at),
-            expires_at=received_at,
+            session_life=await self._session_life(asked, client, response, received_at),
         )
 
     async def _instance_url(
-        self, response: TokenResponse, authorization: Authorization, org_id: OrgId
+        self, response: TokenResponse, asked: GrantAsked, org_id: OrgId
     ) -> Origin:
         """Return the API origin, after it has named the org; so must a My Domain asked for."""
         try:
@@ -118,11 +181,8 @@ class VerifyGrant:
         except CoreError as error:
             raise GrantRefused("host_refused", "instance_url") from error
         hosts = [instance_url]
-        if (
-            authorization.login_url not in LOGIN_HOSTS.values()
-            and authorization.environment is None
-        ):
-            hosts.append(authorization.login_url)
+        if asked.login_url not in LOGIN_HOSTS.values() and asked.environment is None:
+            hosts.append(asked.login_url)
         for host in hosts:
             try:
                 named = await self.directory.auth_configuration(host)
@@ -148,28 +208,28 @@ class VerifyGrant:
         return organization, user
 
     async def _existing(
-        self, session: ConnectSession, identity_url: IdentityUrl, *, allow_same_org: bool
+        self, asked: GrantAsked, identity_url: IdentityUrl, *, allow_same_org: bool
     ) -> Connection | None:
         """Return the connection that the grant renews, if it renews one."""
-        if session.reauthorizes is not None:
-            connection = await self.connections.get(session.workspace_id, session.reauthorizes)
+        if asked.reauthorizes is not None:
+            connection = await self.connections.get(asked.workspace_id, asked.reauthorizes)
             if connection is None or connection.org_id != identity_url.org_id:
                 raise GrantRefused("org_mismatch", "the connection keeps its org for life")
             if connection.user.id != identity_url.user_id:
                 raise GrantRefused("user_mismatch", "another user let the vendor in")
             return connection
-        of_org = await self.connections.of_org(session.app_id, identity_url.org_id)
-        own = [c for c in of_org if c.customer_id == session.customer_id and c.generation > 0]
+        of_org = await self.connections.of_org(asked.app_id, identity_url.org_id)
+        own = [c for c in of_org if c.customer_id == asked.customer_id and c.generation > 0]
         if own:
             return own[0]
-        others = [c for c in of_org if c.customer_id != session.customer_id and c.generation > 0]
+        others = [c for c in of_org if c.customer_id != asked.customer_id and c.generation > 0]
         if others and not allow_same_org:
             raise GrantRefused("org_already_connected", "for another customer")
         return None
 
     async def _session_life(
         self,
-        authorization: Authorization,
+        asked: GrantAsked,
         client: Client,
         response: TokenResponse,
         received_at: datetime,
@@ -179,7 +239,7 @@ class VerifyGrant:
         if ends is None:
             try:
                 answer = await self.endpoint.post(
-                    authorization.login_url,
+                    asked.login_url,
                     "/services/oauth2/introspect",
                     introspection_request(client, response.access_token),
                 )
@@ -212,10 +272,13 @@ def _check_signature(client: Client, response: TokenResponse) -> None:
         raise GrantRefused("unexpected_answer", "signature")
 
 
-def _scopes(response: TokenResponse, needed: frozenset[Scope]) -> frozenset[Scope]:
+def _scopes(
+    response: TokenResponse, needed: frozenset[Scope], *, refreshed: bool
+) -> frozenset[Scope]:
+    """Return the granted scopes; `refreshed` says that a refresh token has to be among them."""
     granted = needed if response.scopes is None else response.scopes
-    missing = missing_scopes(needed, granted)
-    if response.refresh_token is None:
+    missing = missing_scopes(needed, granted if refreshed else granted | {_REFRESH_TOKEN})
+    if refreshed and response.refresh_token is None:
         missing |= {_REFRESH_TOKEN}
     if missing:
         raise GrantRefused("scopes_missing", " ".join(sorted(missing)))
@@ -223,7 +286,7 @@ def _scopes(response: TokenResponse, needed: frozenset[Scope]) -> frozenset[Scop
 
 
 def _environment(
-    authorization: Authorization, instance_url: Origin, organization: Organization | None
+    asked: GrantAsked, instance_url: Origin, organization: Organization | None
 ) -> Environment:
     """Return the org's environment: its host's word, its own, or the login host chosen."""
     of_host = environment_of(instance_url)
@@ -231,4 +294,4 @@ def _environment(
         return of_host
     if organization is not None:
         return Environment.SANDBOX if organization.is_sandbox else Environment.PRODUCTION
-    return authorization.environment or Environment.PRODUCTION
+    return asked.environment or Environment.PRODUCTION

@@ -25,6 +25,7 @@ from keyturn_service.web.api import (
     compat,
     connect_sessions,
     connections,
+    server_to_server,
     signing_keys,
 )
 from keyturn_service.web.api.access_token import PATH as ACCESS_TOKEN_PATH
@@ -50,7 +51,15 @@ _EXPECTED: Final = (
     RequestValidationError,
     HTTPException,
 )
-_RESOURCES: Final = (apps, signing_keys, api_keys, connect_sessions, connections, audit_events)
+_RESOURCES: Final = (
+    apps,
+    signing_keys,
+    api_keys,
+    connect_sessions,
+    connections,
+    server_to_server,
+    audit_events,
+)
 _FAULT: Final = 500
 _log = structlog.get_logger()
 

@@ -25,6 +25,7 @@ from keyturn_service.use_cases.change_app import ChangeApp
 from keyturn_service.use_cases.change_signing_key import ChangeSigningKey
 from keyturn_service.use_cases.complete_authorization import CompleteAuthorization
 from keyturn_service.use_cases.confirm_connection import ConfirmConnection
+from keyturn_service.use_cases.connect_by_assertion import ConnectByAssertion
 from keyturn_service.use_cases.create_api_key import CreateApiKey
 from keyturn_service.use_cases.delete_api_key import DeleteApiKey
 from keyturn_service.use_cases.disconnect import Disconnect
@@ -38,6 +39,7 @@ from keyturn_service.use_cases.proxy_call import ProxyCall
 from keyturn_service.use_cases.put_consumer_credentials import PutConsumerCredentials
 from keyturn_service.use_cases.register_app import RegisterApp
 from keyturn_service.use_cases.set_keep_alive import SetKeepAlive
+from keyturn_service.use_cases.verify_connection import VerifyConnection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,8 @@ class Wiring:
     begin_authorization: BeginAuthorization
     complete_authorization: CompleteAuthorization
     confirm_connection: ConfirmConnection
+    connect_by_assertion: ConnectByAssertion
+    verify_connection: VerifyConnection
     set_keep_alive: SetKeepAlive
     disconnect: Disconnect
     get_access_token: GetAccessToken

@@ -57,6 +57,7 @@ async def test_every_address_of_the_contract_is_in_it(document):
         "/v1/connections",
         "/v1/connections/{connection_id}",
         "/v1/connections/{connection_id}/access-token",
+        "/v1/connections/{connection_id}/verify",
         "/v1/connections/{connection_id}/proxy-sessions",
         "/v1/connections/{connection_id}/salesforce/{path}",
         "/v1/audit-events",

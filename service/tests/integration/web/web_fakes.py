@@ -11,6 +11,7 @@ from itertools import count
 
 from keyturn_core.secrets import PrivateKey
 from keyturn_service.domain.connection import ConnectionState
+from keyturn_service.domain.errors import NotFound
 from keyturn_service.domain.signing_key import SigningKeyState
 from keyturn_service.ports import (
     AuditUnavailable,
@@ -22,6 +23,7 @@ from keyturn_service.ports import (
     StaleWrite,
     StoreUnavailable,
 )
+from keyturn_service.use_cases.verify_connection import BY_ASSERTION, Verification
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -345,3 +347,32 @@ class FakeEndGrant:
             self.memory.ending.add(of.id)
             gone = replace(self.memory.connections[of.id], state=ConnectionState.REVOKED)
             self.memory.connections[of.id] = gone
+
+
+@dataclass
+class FakeConnectByAssertion:
+    """Answers with the connection that is there; `error` is raised instead."""
+
+    memory: Memory
+    new: bool = True
+    error: Exception | None = None
+    asked: list = field(default_factory=list)
+
+    async def __call__(self, workspace_id, actor, **asked):
+        self.asked.append(asked)
+        if self.error is not None:
+            raise self.error
+        return next(iter(self.memory.connections.values())), self.new
+
+
+@dataclass
+class FakeVerifyConnection:
+    memory: Memory
+    found: dict = field(default_factory=dict)
+
+    async def __call__(self, workspace_id, connection_id, actor):
+        connection = self.memory.connections.get(connection_id)
+        if connection is None or connection.workspace_id != workspace_id:
+            raise NotFound("connection")
+        said = {"missing": None, "problem": None, "way_out": None, "warnings": []} | self.found
+        return Verification(connection=connection, **({"steps": BY_ASSERTION} | said))

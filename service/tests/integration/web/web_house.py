@@ -120,6 +120,11 @@ class House:
     app: FastAPI
     key: str = ALL_RIGHTS
 
+    @property
+    def wiring(self):
+        """Return the use cases behind the routes."""
+        return self.app.state.parts.wiring
+
     def headers(self, key):
         """Return the header that carries an API key."""
         return {"Authorization": f"Bearer {key}"}
@@ -337,6 +342,8 @@ def wire(memory, clock, refreshing, relay, *, public_urls):
             sessions=sessions, connections=connections, end_grant=end_grant, audit=audit,
             hashes=hashes, clock=clock,
         ),
+        connect_by_assertion=fakes.FakeConnectByAssertion(memory),
+        verify_connection=fakes.FakeVerifyConnection(memory),
         set_keep_alive=SetKeepAlive(connections=connections, audit=audit, clock=clock),
         disconnect=Disconnect(
             connections=connections, store=store, leases=fakes.FakeLeases(),

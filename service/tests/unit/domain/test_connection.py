@@ -16,6 +16,7 @@ from keyturn_service.domain.connection import (
     SHORTEST_SESSION,
     ConnectionState,
     DiesBecause,
+    Renewal,
     learned_session,
 )
 
@@ -60,6 +61,22 @@ def test_a_connection_that_was_let_go_dies_of_idleness() -> None:
     made = connection(keep_alive=False, last_refreshed_at=START + DAY)
 
     assert made.dies() == (START + DAY + IDLE_LIMIT, DiesBecause.IDLE)
+
+
+@pytest.mark.parametrize("keep_alive", [True, False])
+def test_what_is_renewed_by_assertions_dies_with_its_certificate(*, keep_alive: bool) -> None:
+    """Neither idleness nor a fixed lifetime ends it: there is no refresh token."""
+    made = connection(renewal=Renewal.JWT_BEARER, keep_alive=keep_alive)
+
+    assert made.dies(certificate_ends=START + DAY) == (START + DAY, DiesBecause.CERTIFICATE)
+    assert made.dies() == (None, None), "nobody knows when"
+
+
+def test_a_certificate_says_nothing_about_a_refresh_token() -> None:
+    """The app may have one all the same."""
+    made = connection()
+
+    assert made.dies(certificate_ends=START + DAY) == made.dies()
 
 
 def test_a_connection_that_was_never_refreshed_is_idle_since_its_grant() -> None:

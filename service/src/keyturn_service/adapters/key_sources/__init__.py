@@ -1,1 +1,1 @@
-"""Key sources: places that hold key-encryption keys, a module each."""
+"""Key sources: places that hold key-encryption keys, and signers, a module each."""

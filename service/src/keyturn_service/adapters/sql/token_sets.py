@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,7 +19,13 @@ from keyturn_service.adapters.sql.rows import (
     connection_of,
     connection_values,
 )
-from keyturn_service.adapters.sql.tables import attempts, connections, refresh_leases, token_sets
+from keyturn_service.adapters.sql.tables import (
+    apps,
+    attempts,
+    connections,
+    refresh_leases,
+    token_sets,
+)
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome
 from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
 from keyturn_service.domain.ids import AttemptId, ConnectionId, SpoolId
@@ -48,9 +54,10 @@ class SqlTokenStore:
         Raises:
             StaleWrite: generation or fence is not in force any more, or the connection ends.
         """
-        asked = select(connections.c.id).where(_in_force(attempt))
+        held = _Held(attempt.connection_id, attempt.generation, attempt.fence)
+        asked = select(connections.c.id).where(_in_force(held))
         async with self.database.write() as writing:
-            await _hold_fence(writing, attempt)
+            await _hold_fence(writing, held)
             if (await writing.execute(asked.with_for_update())).first() is None:
                 raise StaleWrite(attempt.id)
             await writing.execute(insert(attempts).values(**attempt_values(attempt)))
@@ -122,22 +129,10 @@ class SqlTokenStore:
         What others may change meanwhile (use, keep-alive, where the org is) is left as it is.
         """
         sealed = await sealed_tokens(self.vault, connection, tokens)
-        values = connection_values(connection)
+        held = _Held(connection.id, attempt.generation, attempt.fence)
         async with self.database.write() as writing:
-            if not await _hold_fence(writing, attempt):
+            if not await _put_in_force(writing, held, connection, sealed, _RENEWED):
                 return False
-            changed = await writing.execute(
-                update(connections)
-                .where(_in_force(attempt))
-                .values({name: values[name] for name in _RENEWED})
-            )
-            if not changed.rowcount:
-                return False
-            await writing.execute(
-                update(token_sets)
-                .where(token_sets.c.connection_id == connection.id)
-                .values(**sealed)
-            )
             await writing.execute(
                 update(attempts)
                 .where(attempts.c.id == attempt.id)
@@ -147,6 +142,43 @@ class SqlTokenStore:
                     ended_at=tokens.received_at,
                 )
             )
+        return True
+
+    async def renew(
+        self,
+        connection: Connection,
+        tokens: TokenSet,
+        *,
+        instead_of: int,
+        fence: int,
+        anew: bool = False,
+    ) -> bool:
+        """Put `tokens` in force, where no attempt was noted, as `replace` does."""
+        sealed = await sealed_tokens(self.vault, connection, tokens)
+        held = _Held(connection.id, instead_of, fence)
+        names = (*_RENEWED, *_GRANTED) if anew else _RENEWED
+        async with self.database.write() as writing:
+            return await _put_in_force(writing, held, connection, sealed, names)
+
+    async def add(self, connection: Connection, tokens: TokenSet) -> bool:
+        """Keep a new connection with its first token set: all or nothing."""
+        sealed = await sealed_tokens(self.vault, connection, tokens)
+        same = select(connections.c.id).where(
+            connections.c.app_id == connection.app_id,
+            connections.c.org_id == connection.org_id,
+            connections.c.customer_id == connection.customer_id,
+            connections.c.generation > 0,
+            connections.c.state != ConnectionState.REVOKED,
+        )
+        async with self.database.write() as writing:
+            # One at a time for each app: its row is what they wait for.
+            await writing.execute(
+                select(apps.c.id).where(apps.c.id == connection.app_id).with_for_update()
+            )
+            if (await writing.execute(same)).first() is not None:
+                return False
+            await writing.execute(insert(connections).values(**connection_values(connection)))
+            await writing.execute(insert(token_sets).values(**sealed))
         return True
 
     async def end_attempt(
@@ -217,7 +249,37 @@ class SqlTokenStore:
         return bool(changed.rowcount)
 
 
-_RENEWED = ("state", "problem", "generation", "last_refreshed_at")
+_RENEWED: Final = (
+    "state",
+    "problem",
+    "generation",
+    "last_refreshed_at",
+    "renewal",
+    "audience",
+    "taken_over_at",
+)
+_GRANTED: Final = (
+    "environment",
+    "org_name",
+    "instance_url",
+    "login_url",
+    "user_id",
+    "username",
+    "email",
+    "scopes",
+    "session_life",
+    "authorized_at",
+)
+
+
+class _Held(NamedTuple):
+    """What has to be in force for a write: the generation, and the fence of the lease."""
+
+    connection_id: ConnectionId
+    generation: int
+    fence: int
+
+
 _loading = select(
     connections,
     token_sets.c.generation.label("token_generation"),
@@ -266,27 +328,51 @@ async def opened_tokens(vault: Vault, workspace_id: str, row: Row[Any]) -> Token
     )
 
 
-async def _hold_fence(writing: AsyncConnection, attempt: Attempt) -> bool:
-    """Tell whether the attempt's lease is the latest, and keep it so while this block runs."""
+async def _put_in_force(
+    writing: AsyncConnection,
+    held: _Held,
+    connection: Connection,
+    sealed: Mapping[str, Any],
+    names: Sequence[str],
+) -> bool:
+    """Keep these columns of the connection and its token set, where `held` holds."""
+    if not await _hold_fence(writing, held):
+        return False
+    values = connection_values(connection)
+    changed = await writing.execute(
+        update(connections).where(_in_force(held)).values({name: values[name] for name in names})
+    )
+    if not changed.rowcount:
+        return False
+    kept = await writing.execute(
+        update(token_sets).where(token_sets.c.connection_id == connection.id).values(**sealed)
+    )
+    if not kept.rowcount:
+        await writing.execute(insert(token_sets).values(**sealed))
+    return True
+
+
+async def _hold_fence(writing: AsyncConnection, held: _Held) -> bool:
+    """Tell whether the lease is the latest, and keep it so while this block runs."""
     asked = select(refresh_leases.c.fence).where(
-        refresh_leases.c.connection_id == attempt.connection_id
+        refresh_leases.c.connection_id == held.connection_id
     )
     fence = (await writing.execute(asked.with_for_update())).scalar()
-    return bool(fence == attempt.fence)
+    return bool(fence == held.fence)
 
 
-def _in_force(attempt: Attempt) -> ColumnElement[bool]:
+def _in_force(held: _Held) -> ColumnElement[bool]:
     fence = (
         select(func.max(refresh_leases.c.fence))
-        .where(refresh_leases.c.connection_id == attempt.connection_id)
+        .where(refresh_leases.c.connection_id == held.connection_id)
         .scalar_subquery()
     )
     return and_(
-        connections.c.id == attempt.connection_id,
-        connections.c.generation == attempt.generation,
+        connections.c.id == held.connection_id,
+        connections.c.generation == held.generation,
         connections.c.ending.is_(False),
         connections.c.state != ConnectionState.REVOKED,
-        fence == attempt.fence,
+        fence == held.fence,
     )
 
 

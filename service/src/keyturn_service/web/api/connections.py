@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
@@ -14,6 +15,7 @@ from keyturn_core.salesforce.ids import OrgId
 from keyturn_service.domain.connection import Connection, ConnectionState, DiesBecause, Renewal
 from keyturn_service.domain.errors import NotFound
 from keyturn_service.domain.ids import AppId, ConnectionId, CustomerId
+from keyturn_service.domain.signing_key import active_key
 from keyturn_service.ports import ConnectionFilter
 from keyturn_service.web.api.route import ApiRoute, Face, Proxier, Reader, Wired, Writer
 from keyturn_service.web.api.wire import (
@@ -31,6 +33,7 @@ from keyturn_service.web.api.wire import (
     user_out,
 )
 from keyturn_service.web.problems import WebRefusal
+from keyturn_service.web.wiring import Wiring
 
 router: Final = APIRouter(route_class=ApiRoute, tags=["connections"])
 _HMS: Final = "([0-9]{1,5}H([0-9]{1,5}M)?([0-9]{1,5}S)?|[0-9]{1,5}M([0-9]{1,5}S)?|[0-9]{1,5}S)"
@@ -126,7 +129,11 @@ async def list_connections(
         page = await wired.connections.list(caller.workspace_id, asked, limit=limit, cursor=cursor)
     except ValueError:
         raise WebRefusal("cursor_unknown") from None
-    data = [connection_out(connection, face=face) for connection in page.items]
+    ends = await _certificates_end(page.items, wired)
+    data = [
+        connection_out(connection, face=face, certificate_ends=ends.get(connection.app_id))
+        for connection in page.items
+    ]
     return Page(data=data, next_cursor=page.next_cursor)
 
 
@@ -138,7 +145,7 @@ async def get_connection(
     connection = await wired.connections.get(caller.workspace_id, ConnectionId(connection_id))
     if connection is None:
         raise NotFound("connection")
-    return connection_out(connection, face=face)
+    return await written(connection, wired, face=face)
 
 
 @router.patch("/v1/connections/{connection_id}")
@@ -149,7 +156,7 @@ async def change_connection(
     connection = await wired.set_keep_alive(
         caller.workspace_id, ConnectionId(connection_id), caller.id, keep_alive=asked.keep_alive
     )
-    return connection_out(connection, face=face)
+    return await written(connection, wired, face=face)
 
 
 @router.delete(
@@ -164,7 +171,7 @@ async def disconnect(
     connection = await wired.disconnect(caller.workspace_id, ConnectionId(connection_id), caller.id)
     if connection.state is ConnectionState.REVOKED:
         response.status_code = 200
-    return connection_out(connection, face=face)
+    return await written(connection, wired, face=face)
 
 
 @router.post("/v1/connections/{connection_id}/proxy-sessions", status_code=201)
@@ -187,9 +194,26 @@ async def open_proxy_session(
     )
 
 
-def connection_out(connection: Connection, *, face: str) -> ConnectionOut:
+async def written(connection: Connection, wired: Wiring, *, face: str) -> ConnectionOut:
+    """Write a connection, as its app's certificate lets it live."""
+    ends = await _certificates_end([connection], wired)
+    return connection_out(connection, face=face, certificate_ends=ends.get(connection.app_id))
+
+
+async def _certificates_end(
+    connections: Sequence[Connection], wired: Wiring
+) -> Mapping[AppId, datetime]:
+    """Return when the certificates end that some of the connections hang on."""
+    apps = {one.app_id for one in connections if one.renewal is Renewal.JWT_BEARER}
+    keys = {app_id: active_key(await wired.signing_keys.list(app_id)) for app_id in apps}
+    return {app_id: key.not_after for app_id, key in keys.items() if key is not None}
+
+
+def connection_out(
+    connection: Connection, *, face: str, certificate_ends: datetime | None = None
+) -> ConnectionOut:
     """Write a connection."""
-    dies_at, dies_because = connection.dies()
+    dies_at, dies_because = connection.dies(certificate_ends=certificate_ends)
     return ConnectionOut(
         id=connection.id,
         customer_id=connection.customer_id,

@@ -13,20 +13,20 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from keyturn_core.secrets import PrivateKey
 from keyturn_service.ports import MadeKey
 from keyturn_service.vault.errors import CannotOpen
-from keyturn_service.vault.signer import LocalSigner
+from keyturn_service.vault.key_pairs import new_key_pair, rs256_signature
 
 BEGIN = datetime(2026, 11, 25, 11, tzinfo=UTC)
 END = BEGIN + timedelta(days=730)
 
 
-async def made(name: str = "Acme for Salesforce") -> MadeKey:
+def made(name: str = "Acme for Salesforce") -> MadeKey:
     """Make a key pair."""
-    return await LocalSigner().make(name=name, not_before=BEGIN, not_after=END)
+    return new_key_pair(name=name, not_before=BEGIN, not_after=END)
 
 
-async def test_the_certificate_is_one_that_salesforce_takes() -> None:
+def test_the_certificate_is_one_that_salesforce_takes() -> None:
     """X.509 in PEM, RSA of 2048 bits, SHA-256, at most 4 KB, self-signed."""
-    pem = (await made()).certificate_pem
+    pem = made().certificate_pem
 
     certificate = x509.load_pem_x509_certificate(pem.encode())
     key = certificate.public_key()
@@ -39,11 +39,11 @@ async def test_the_certificate_is_one_that_salesforce_takes() -> None:
     assert certificate.subject.rfc4514_string() == "CN=Acme for Salesforce"
 
 
-async def test_a_signature_is_verified_by_the_certificate() -> None:
+def test_a_signature_is_verified_by_the_certificate() -> None:
     """RS256, and for no other message."""
-    pair = await made()
+    pair = made()
 
-    signature = await LocalSigner().sign(pair.private_key, b"header.claims")
+    signature = rs256_signature(pair.private_key, b"header.claims")
 
     key = x509.load_pem_x509_certificate(pair.certificate_pem.encode()).public_key()
     assert isinstance(key, rsa.RSAPublicKey)
@@ -52,9 +52,9 @@ async def test_a_signature_is_verified_by_the_certificate() -> None:
         key.verify(signature, b"header.claims2", padding.PKCS1v15(), hashes.SHA256())
 
 
-async def test_no_two_keys_are_alike() -> None:
+def test_no_two_keys_are_alike() -> None:
     """Nor are their serial numbers."""
-    one, two = await made(), await made()
+    one, two = made(), made()
     numbers = {
         x509.load_pem_x509_certificate(pair.certificate_pem.encode()).serial_number
         for pair in (one, two)
@@ -64,17 +64,17 @@ async def test_no_two_keys_are_alike() -> None:
     assert len(numbers) == 2
 
 
-async def test_a_long_name_is_cut_to_what_a_certificate_holds() -> None:
+def test_a_long_name_is_cut_to_what_a_certificate_holds() -> None:
     """Names of apps may have 200 characters, in any writing."""
-    pair = await made("Ä" * 200)
-    odd = await made("x" + "Ä" * 200)
+    pair = made("Ä" * 200)
+    odd = made("x" + "Ä" * 200)
 
     for one, name in ((pair, "Ä" * 32), (odd, "x" + "Ä" * 31)):
         subject = x509.load_pem_x509_certificate(one.certificate_pem.encode()).subject
         assert subject.rfc4514_string() == f"CN={name}"
 
 
-async def test_what_is_no_rsa_key_signs_nothing() -> None:
+def test_what_is_no_rsa_key_signs_nothing() -> None:
     """Only RS256 is documented."""
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM,
@@ -83,9 +83,4 @@ async def test_what_is_no_rsa_key_signs_nothing() -> None:
     )
 
     with pytest.raises(CannotOpen):
-        await LocalSigner().sign(PrivateKey(pem.decode()), b"message")
-
-
-def test_its_keys_are_known_by_its_name() -> None:
-    """So that keys of another source can be told from them."""
-    assert LocalSigner().source == "vault"
+        rs256_signature(PrivateKey(pem.decode()), b"message")

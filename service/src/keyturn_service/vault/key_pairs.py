@@ -1,8 +1,7 @@
-"""Key pairs made and used in this process; between uses their private halves rest in the vault."""
+"""Key pairs for assertions, made and used in this process."""
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 from typing import Final
 
@@ -20,25 +19,8 @@ _EXPONENT: Final = 65537
 _LONGEST_NAME: Final = 64  # bytes of a common name, as the library counts them (RFC 5280)
 
 
-class LocalSigner:
-    """`ports.Signer` by software."""
-
-    source: Final = "vault"
-
-    async def make(self, *, name: str, not_before: datetime, not_after: datetime) -> MadeKey:
-        """Make a key pair and a self-signed certificate for it."""
-        return await asyncio.to_thread(_made, name, not_before, not_after)
-
-    async def sign(self, private_key: PrivateKey, message: bytes) -> bytes:
-        """Return the RS256 signature of a message.
-
-        Raises:
-            CannotOpen: this is no private key of RSA.
-        """
-        return await asyncio.to_thread(_signature, private_key, message)
-
-
-def _made(name: str, not_before: datetime, not_after: datetime) -> MadeKey:
+def new_key_pair(*, name: str, not_before: datetime, not_after: datetime) -> MadeKey:
+    """Make a key pair and a self-signed certificate for it; it takes a tenth of a second."""
     key = rsa.generate_private_key(public_exponent=_EXPONENT, key_size=KEY_BITS)
     short = name.encode()[:_LONGEST_NAME].decode(errors="ignore")
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, short)])
@@ -64,7 +46,14 @@ def _made(name: str, not_before: datetime, not_after: datetime) -> MadeKey:
     )
 
 
-def _signature(private_key: PrivateKey, message: bytes) -> bytes:
+def rs256_signature(private_key: PrivateKey, message: bytes) -> bytes:
+    """Return the RS256 signature of a message.
+
+    Raises:
+        CannotOpen: this is no private key of RSA.
+
+    Spec: RFC 7518 section 3.3.
+    """
     key = serialization.load_pem_private_key(private_key.reveal().encode(), password=None)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise CannotOpen("not a private key of RSA")

@@ -1,0 +1,300 @@
+"""Connect a customer's org server to server: no person logs in, an admin has let the app in.
+
+The vendor names org and integration user. What comes of the assertion is verified like any other
+grant; nothing is kept of one that does not hold, and what it brought is ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+from keyturn_core.oauth.client import Client
+from keyturn_core.oauth.jwt_bearer_grant import audiences
+from keyturn_core.salesforce.hosts import Environment, HostRefused, Origin, read_my_domain
+from keyturn_core.salesforce.ids import OrgId
+from keyturn_core.secrets import AccessToken, RefreshToken
+from keyturn_service.domain.app import App
+from keyturn_service.domain.audit import AuditEvent
+from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
+from keyturn_service.domain.errors import Conflict, ConnectRefused
+from keyturn_service.domain.ids import (
+    ID_BYTES,
+    AppId,
+    ConnectionId,
+    CustomerId,
+    WorkspaceId,
+    new_id,
+)
+from keyturn_service.ports import (
+    Apps,
+    AuditLog,
+    Clock,
+    Randomness,
+    RefreshLeases,
+    RevocationReason,
+    TokenStore,
+    Waiting,
+)
+from keyturn_service.use_cases.choose_app import choose_app
+from keyturn_service.use_cases.end_grant import EndGrant
+from keyturn_service.use_cases.present_assertion import (
+    Accepted,
+    AssertionAsked,
+    AssertionFailed,
+    PresentAssertion,
+)
+from keyturn_service.use_cases.settle_attempt import expiry
+from keyturn_service.use_cases.take_lease import take_lease
+from keyturn_service.use_cases.verify_grant import (
+    GrantAsked,
+    GrantRefused,
+    VerifiedGrant,
+    VerifyGrant,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectByAssertion:
+    """Make a connection that is renewed by assertions, or turn one of the customer's into one."""
+
+    apps: Apps
+    store: TokenStore
+    leases: RefreshLeases
+    present: PresentAssertion
+    verify: VerifyGrant
+    end_grant: EndGrant
+    audit: AuditLog
+    clock: Clock
+    randomness: Randomness
+    waiting: Waiting
+    loopback: frozenset[Origin]
+
+    async def __call__(
+        self,
+        workspace_id: WorkspaceId,
+        actor: str,
+        *,
+        customer_id: CustomerId,
+        username: str,
+        app_id: AppId | None,
+        environment: Environment | None,
+        my_domain: str | None,
+        org_id: OrgId | None,
+    ) -> tuple[Connection, bool]:
+        """Return the connection, active, and whether it is a new one.
+
+        Without `my_domain` the assertion goes to the login host of `environment`. `org_id`, where
+        given, is the org that it has to be.
+
+        Raises:
+            NotFound: there is no such app in the workspace.
+            Conflict: the app must be named, or the connection is being refreshed.
+            ConnectRefused: the host is refused, Salesforce refuses, or what came does not hold.
+        """
+        app = await choose_app(self.apps, workspace_id, app_id)
+        client = await self.apps.client(app.id)
+        if client is None:
+            raise ConnectRefused("consumer_credentials_missing")
+        asked = GrantAsked(
+            workspace_id=workspace_id,
+            app_id=app.id,
+            customer_id=customer_id,
+            reauthorizes=None,
+            login_url=self._login_url(app, environment, my_domain),
+            environment=(environment or Environment.PRODUCTION) if my_domain is None else None,
+            username=username,
+        )
+        accepted = await self._accepted(asked, client, environment, actor)
+        try:
+            grant = await self.verify.check(asked, client, accepted.response)
+            _check_org(grant, org_id)
+        except GrantRefused as refused:
+            await self._discard(asked, accepted)
+            await self._refuse(asked, actor, refused.code, refused.because)
+        return await self._keep(asked, grant, accepted, actor)
+
+    def _login_url(
+        self, app: App, environment: Environment | None, my_domain: str | None
+    ) -> Origin:
+        if my_domain is None:
+            return app.login_hosts[environment or Environment.PRODUCTION]
+        try:
+            return read_my_domain(my_domain, loopback=self.loopback)
+        except HostRefused as error:
+            raise ConnectRefused("host_refused") from error
+
+    async def _accepted(
+        self, asked: GrantAsked, client: Client, environment: Environment | None, actor: str
+    ) -> Accepted:
+        guess = environment or Environment.PRODUCTION
+        try:
+            return await self.present(
+                AssertionAsked(
+                    workspace_id=asked.workspace_id,
+                    app_id=asked.app_id,
+                    connection_id=None,
+                    consumer_key=client.consumer_key,
+                    username=asked.username or "",
+                    login_url=asked.login_url,
+                    audiences=audiences(asked.login_url, guess, known=None),
+                )
+            )
+        except AssertionFailed as failed:
+            await self._refuse(asked, actor, failed.code, failed.said or "assertion refused")
+
+    async def _keep(
+        self, asked: GrantAsked, grant: VerifiedGrant, accepted: Accepted, actor: str
+    ) -> tuple[Connection, bool]:
+        if grant.existing is not None:
+            return await self._renewed(grant.existing, asked, grant, accepted, actor), False
+        connection_id = ConnectionId(new_id("con", self.randomness.token_bytes(ID_BYTES)))
+        connection = _connection(connection_id, asked, grant, accepted)
+        await self._note(asked, actor, "connection.authorized_by_assertion", connection)
+        if not await self.store.add(connection, _tokens(connection, accepted)):
+            await self._discard(asked, accepted)  # somebody asked for the same a moment ago
+            raise Conflict("refresh_under_way", retry_after=1)
+        return connection, True
+
+    async def _renewed(
+        self,
+        existing: Connection,
+        asked: GrantAsked,
+        grant: VerifiedGrant,
+        accepted: Accepted,
+        actor: str,
+    ) -> Connection:
+        """Put the grant in force on a connection that is there, under its lease.
+
+        A refresh token of the same user stays, because the user's approval may be what lets the
+        assertion in; another user's grant is ended once the new one is stored.
+        """
+        lease = await take_lease(
+            existing.id, leases=self.leases, clock=self.clock, waiting=self.waiting
+        )
+        try:
+            loaded = await self.store.load(existing.id)
+            before, tokens = loaded or (existing, None)
+            generation = before.generation if tokens is None else tokens.generation
+            same = before.user.id == grant.user.id
+            kept = None if tokens is None or not same else tokens.refresh_token
+            connection = replace(
+                _connection(existing.id, asked, grant, accepted),
+                generation=generation + 1,
+                keep_alive=before.keep_alive,
+                created_at=before.created_at,
+                last_used_at=before.last_used_at,
+            )
+            await self._note(asked, actor, "connection.authorized_by_assertion", connection)
+            renewed = replace(_tokens(connection, accepted), refresh_token=kept)
+            if not await self.store.renew(
+                connection, renewed, instead_of=generation, fence=lease.fence, anew=True
+            ):
+                await self._discard(asked, accepted)
+                raise Conflict("refresh_under_way", retry_after=1)
+        finally:
+            await self.leases.release(lease)
+        if tokens is not None and not same:
+            await self._end_superseded(before, tokens)
+        return connection
+
+    async def _end_superseded(self, before: Connection, tokens: TokenSet) -> None:
+        ended: list[AccessToken | RefreshToken] = [tokens.access_token]
+        if tokens.refresh_token is not None:
+            ended = [tokens.refresh_token]
+        await self.end_grant(
+            before, ended, reason=RevocationReason.SUPERSEDED, ends_connection=False
+        )
+
+    async def _discard(self, asked: GrantAsked, accepted: Accepted) -> None:
+        await self.end_grant.of_host(
+            asked.login_url,
+            [accepted.response.access_token],
+            workspace_id=asked.workspace_id,
+            connection_id=ConnectionId(""),
+            app_id=asked.app_id,
+            reason=RevocationReason.REFUSED,
+            ends_connection=False,
+        )
+
+    async def _refuse(self, asked: GrantAsked, actor: str, code: str, because: str) -> NoReturn:
+        await self.audit.record(
+            AuditEvent(
+                type="connection.assertion_refused",
+                at=self.clock.now(),
+                workspace_id=asked.workspace_id,
+                actor=actor,
+                detail={
+                    "customer_id": asked.customer_id,
+                    "login_url": asked.login_url,
+                    "about": because,
+                    "problem": code,
+                },
+            )
+        )
+        raise ConnectRefused(code)
+
+    async def _note(
+        self, asked: GrantAsked, actor: str, type_: str, connection: Connection
+    ) -> None:
+        await self.audit.record(
+            AuditEvent(
+                type=type_,
+                at=self.clock.now(),
+                workspace_id=asked.workspace_id,
+                actor=actor,
+                connection_id=connection.id,
+                detail={
+                    "customer_id": asked.customer_id,
+                    "org_id": connection.org_id,
+                    "user_id": connection.user.id,
+                    "generation": connection.generation,
+                },
+            )
+        )
+
+
+def _check_org(grant: VerifiedGrant, named: OrgId | None) -> None:
+    if named is not None and grant.org_id != named:
+        raise GrantRefused("org_mismatch", "another org than the one named")
+
+
+def _connection(
+    connection_id: ConnectionId, asked: GrantAsked, grant: VerifiedGrant, accepted: Accepted
+) -> Connection:
+    """Return a connection at generation 1."""
+    return Connection(
+        id=connection_id,
+        workspace_id=asked.workspace_id,
+        app_id=asked.app_id,
+        customer_id=asked.customer_id,
+        state=ConnectionState.ACTIVE,
+        environment=grant.environment,
+        org_id=grant.org_id,
+        org_name=grant.org_name,
+        instance_url=grant.instance_url,
+        login_url=asked.login_url,
+        user=grant.user,
+        scopes=grant.scopes,
+        renewal=Renewal.JWT_BEARER,
+        keep_alive=True,
+        generation=1,
+        session_life=grant.session_life,
+        created_at=grant.received_at,
+        authorized_at=grant.received_at,
+        last_used_at=None,
+        last_refreshed_at=grant.received_at,
+        problem=None,
+        audience=accepted.audience,
+    )
+
+
+def _tokens(connection: Connection, accepted: Accepted) -> TokenSet:
+    token, received_at = accepted.response.access_token, connection.authorized_at
+    return TokenSet(
+        generation=connection.generation,
+        access_token=token,
+        refresh_token=None,
+        received_at=received_at,
+        expires_at=expiry(token, received_at, connection),
+    )
