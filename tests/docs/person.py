@@ -1,4 +1,4 @@
-"""What happens between the programs of a page: a person connects an org, time passes."""
+"""What happens between the programs of a page: people do their part, time passes."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ def connect(link: str | None, *, username: str, password: str, back: str) -> dic
         browser.submit("oaapprove")
         assert browser.stopped_at is not None, f"{browser.status} {browser.code}"
         return dict(parse_qsl(urlsplit(browser.stopped_at).query))
+
+
+def put_certificate(control_url: str, certificate_pem: str) -> None:
+    """Put a certificate into the settings of the app, as the vendor does in the Dev Hub org."""
+    body = {"certificate_pem": certificate_pem}
+    answer = httpx2.patch(f"{control_url}/apps/Acme", json=body, trust_env=False)
+    answer.raise_for_status()
 
 
 def wait_for_clock(control: httpx2.Client, service_url: str, api_key: str, app_id: str) -> None:

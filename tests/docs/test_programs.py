@@ -3,6 +3,7 @@
 A block behind `<!-- run -->` is run with the world's addresses, key and ids in place of those of
 the page; behind `<!-- run: names -->` the service goes by its true-looking name. A page's Python
 blocks are one program. `<!-- person connects: session, query -->` is a person who walks the pages;
+`<!-- vendor puts the certificate: key -->` changes the app's settings at Salesforce;
 `<!-- time passes: … -->` waits until the service follows the clock, then runs the first again.
 """
 
@@ -24,7 +25,7 @@ DOCS = ROOT / "docs"
 BACK = "https://app.acme.example"
 BLOCK = re.compile(
     r"^<!-- (?P<mark>run|run: names|person connects: session, query"
-    r"|time passes: step 3 is run again) -->\n"
+    r"|vendor puts the certificate: key|time passes: step 3 is run again) -->\n"
     r"(?:```(?P<language>python|sh)\n(?P<source>.*?)^```$)?",
     re.DOTALL | re.MULTILINE,
 )
@@ -38,12 +39,25 @@ SAID = {
     "tutorials/first-connection.md": ("Northwind", "@", "/services/oauth2/token"),
     "how-to/call-salesforce.md": ("1 saved, 0 refused", "400 INVALID_FIELD", "\n3\n"),
     "how-to/connect-a-customer.md": ("active Brightwater", "open"),
+    "how-to/connect-server-to-server.md": (
+        "active 2",
+        "-----BEGIN CERTIFICATE-----",
+        "active jwt_bearer Oakhollow",
+        "3 contacts",
+        "identity done",
+        "works: True",
+        "retired False",
+    ),
     "how-to/move-in-from-a-hosted-platform.md": ("connected", "\n3\n"),
     "how-to/test-against-orgsim.md": ("connection_uncertain", "uncertain", "lost_answer"),
     "how-to/when-a-connection-fails.md": ("active None", "connection.confirmed"),
 }
 # Its program leaves a connection uncertain; the other pages want theirs active.
 SPENDS = "how-to/test-against-orgsim.md"
+PUT = """
+from tests.docs.person import put_certificate
+put_certificate({!r}, key.certificate_pem)
+"""
 WAIT = """
 from tests.docs.person import wait_for_clock
 wait_for_clock(control, {!r}, {!r}, {!r})
@@ -83,6 +97,8 @@ def program_of(page: str, world: World) -> str:
     for found in BLOCK.finditer((DOCS / page).read_text(encoding="utf-8")):
         if found["mark"].startswith("person"):
             parts.append(person(world))
+        elif found["mark"].startswith("vendor"):
+            parts.append(PUT.format(world.control_url))
         elif found["mark"].startswith("time"):
             parts += [WAIT.format(world.service_url, world.api_key, world.line["app_id"]), parts[0]]
         elif found["language"] == "python":

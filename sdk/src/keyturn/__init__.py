@@ -34,6 +34,7 @@ from keyturn.models import (
     ApiKey,
     App,
     AuditEvent,
+    Certificate,
     Connection,
     ConnectSession,
     FlowResult,
@@ -42,7 +43,10 @@ from keyturn.models import (
     PublishedEvent,
     SaveResult,
     SaveResults,
+    SigningKey,
     User,
+    Verification,
+    VerificationStep,
 )
 from keyturn.proxied import SalesforceAnswer
 from keyturn.retrying import Retries
@@ -56,6 +60,7 @@ __all__ = [
     "AsyncKeyturn",
     "AuditEvent",
     "AuditUnavailable",
+    "Certificate",
     "ConfirmationInvalid",
     "Conflict",
     "ConnectSession",
@@ -86,8 +91,11 @@ __all__ = [
     "Sealed",
     "Secret",
     "ServiceUnavailable",
+    "SigningKey",
     "TransportError",
     "Unauthorized",
     "UnexpectedAnswer",
     "User",
+    "Verification",
+    "VerificationStep",
 ]

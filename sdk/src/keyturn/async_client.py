@@ -29,6 +29,8 @@ from keyturn.models import (
     ProxySession,
     PublishedEvent,
     SaveResults,
+    SigningKey,
+    Verification,
 )
 from keyturn.proxied import SalesforceAnswer, salesforce_call
 from keyturn.retrying import Outcome, Retries, Send, Wait, carried_out
@@ -175,6 +177,35 @@ class AsyncConnections:
         """Return a connection as it stands."""
         return await self._carrier.call(calls.get_connection(connection_id))
 
+    async def create(
+        self,
+        *,
+        customer_id: str,
+        username: str,
+        app_id: str | None = None,
+        environment: str | None = None,
+        my_domain: str | None = None,
+        org_id: str | None = None,
+    ) -> Connection:
+        """Connect an org server to server, as its integration user `username` (JWT Bearer).
+
+        An admin of the org has to have installed the package and pre-authorized the user. Name the
+        org by `my_domain`, or by `environment` alone; `org_id` is then the org that it has to be.
+
+        Raises:
+            Conflict: a step is missing; `who` and `problem.where` say whose it is and where.
+        """
+        return await self._carrier.call(
+            calls.create_connection(
+                customer_id=customer_id,
+                username=username,
+                app_id=app_id,
+                environment=environment,
+                my_domain=my_domain,
+                org_id=org_id,
+            )
+        )
+
 
 class AsyncApps:
     """The vendor's External Client Apps, as the service knows them."""
@@ -229,6 +260,25 @@ class AsyncApps:
                 app_id, consumer_key=consumer_key, consumer_secret=consumer_secret
             )
         )
+
+    def signing_keys(self, app_id: str, *, limit: int | None = None) -> AsyncIterator[SigningKey]:
+        """Return an app's signing keys, oldest first; `limit` is the size of a page."""
+        return self._carrier.items(calls.list_signing_keys(app_id, limit=limit))
+
+    async def create_signing_key(self, app_id: str, *, days: int | None = None) -> SigningKey:
+        """Make a key pair; put its certificate, which lives `days`, into the app's settings.
+
+        The first one is active at once, a later one is staged.
+        """
+        return await self._carrier.call(calls.create_signing_key(app_id, days=days))
+
+    async def activate_signing_key(self, app_id: str, key_id: str) -> SigningKey:
+        """Let a staged key sign first; the one that did is retired, and signs on for a while."""
+        return await self._carrier.call(calls.activate_signing_key(app_id, key_id))
+
+    async def retire_signing_key(self, app_id: str, key_id: str) -> SigningKey:
+        """Retire a key at once; its private half is forgotten."""
+        return await self._carrier.call(calls.retire_signing_key(app_id, key_id))
 
 
 class AsyncApiKeys:
@@ -418,6 +468,13 @@ class AsyncConnectionHandle:
     async def proxy_session(self, *, ttl: timedelta | str | None = None) -> ProxySession:
         """Return an instance URL and a session id for a client that only knows these."""
         return await self._carrier.call(calls.open_proxy_session(self.id, ttl=ttl))
+
+    async def verify(self) -> Verification:
+        """Prove that the connection works, or say which step is missing, whose it is and where.
+
+        What does not work raises nothing: look at `works`.
+        """
+        return await self._carrier.call(calls.verify_connection(self.id))
 
     async def keep_alive(self, keep_alive: bool = True) -> Connection:  # noqa: FBT001, FBT002 - `keep_alive(False)` says it
         """Say whether the connection is kept alive when nobody uses it."""

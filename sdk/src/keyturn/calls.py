@@ -14,6 +14,8 @@ from keyturn.models import (
     Connection,
     ConnectSession,
     ProxySession,
+    SigningKey,
+    Verification,
 )
 from keyturn.wire import (
     Call,
@@ -109,6 +111,37 @@ def get_connection(connection_id: str) -> Call[Connection]:
     return read_call(path("connections", connection_id), reader_of(Connection))
 
 
+def create_connection(
+    *,
+    customer_id: str,
+    username: str,
+    app_id: str | None,
+    environment: str | None,
+    my_domain: str | None,
+    org_id: str | None,
+) -> Call[Connection]:
+    """Connect an org server to server."""
+    body = given(
+        customer_id=customer_id,
+        username=username,
+        app_id=app_id,
+        environment=environment,
+        my_domain=my_domain,
+        org_id=org_id,
+    )
+    return write("POST", _CONNECTIONS, reader_of(Connection), body=body)
+
+
+def verify_connection(connection_id: str) -> Call[Verification]:
+    """Ask whether a connection works. Harmless to ask twice, and each time the truth of then."""
+    return Call(
+        method="POST",
+        target=path("connections", connection_id, "verify"),
+        read=reader_of(Verification),
+        repeatable=True,
+    )
+
+
 def set_keep_alive(connection_id: str, *, keep_alive: bool) -> Call[Connection]:
     """Say whether the connection is refreshed when nobody uses it."""
     target, body = path("connections", connection_id), {"keep_alive": keep_alive}
@@ -196,6 +229,28 @@ def put_consumer_credentials(app_id: str, *, consumer_key: str, consumer_secret:
         repeatable=True,
     )
     return json_call(call, {"consumer_key": consumer_key, "consumer_secret": consumer_secret})
+
+
+def list_signing_keys(app_id: str, *, limit: int | None) -> Call[Page[SigningKey]]:
+    """List an app's signing keys."""
+    return listed(path("apps", app_id, "signing-keys"), SigningKey, {"limit": limit})
+
+
+def create_signing_key(app_id: str, *, days: int | None) -> Call[SigningKey]:
+    """Make a signing key for an app."""
+    target, body = path("apps", app_id, "signing-keys"), given(days=days) or None
+    return write("POST", target, reader_of(SigningKey), body=body)
+
+
+def activate_signing_key(app_id: str, key_id: str) -> Call[SigningKey]:
+    """Let a signing key sign first."""
+    target = path("apps", app_id, "signing-keys", key_id, "activate")
+    return write("POST", target, reader_of(SigningKey))
+
+
+def retire_signing_key(app_id: str, key_id: str) -> Call[SigningKey]:
+    """Retire a signing key; its private half is forgotten."""
+    return write("DELETE", path("apps", app_id, "signing-keys", key_id), reader_of(SigningKey))
 
 
 def list_api_keys(*, limit: int | None) -> Call[Page[ApiKey]]:

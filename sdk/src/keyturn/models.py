@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from keyturn.errors import SalesforceErrorItem
+from keyturn.errors import Problem, SalesforceErrorItem
 from keyturn.secret import Secret
 
 
@@ -108,10 +108,65 @@ class ProxySession(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
 
 
+class VerificationStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that has to hold. `state` is `done`, `failed` or `not_reached`."""
+
+    step: str
+    state: str
+    problem: Problem | None = None
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a connection works, step by step.
+
+    `problem` is that of the step that is missing: what, who can mend it, and where. `install_url`
+    is where an admin installs the package. `way_out` says of a connection with a refresh token
+    whether an assertion would stand in for it. `warnings` are problems of later.
+    """
+
+    works: bool
+    connection: Connection
+    steps: tuple[VerificationStep, ...] = ()
+    problem: Problem | None = None
+    install_url: str | None = None
+    way_out: bool | None = None
+    warnings: tuple[Problem, ...] = ()
+
+
+class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key pair that an app's assertions are signed with; its private half stays in the vault.
+
+    `state` is `staged`, `active` or `retired`. `certificate_pem` belongs into the app's settings
+    at Salesforce; `fingerprint` is its SHA-256.
+    """
+
+    id: str
+    app_id: str = ""
+    state: str = "active"
+    source: str = "vault"
+    certificate_pem: str = ""
+    fingerprint: str = ""
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    created_at: datetime | None = None
+    retired_at: datetime | None = None
+    usable: bool = True
+    problem: Problem | None = None
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True):
+    """The certificate of an app's active signing key; `problem` is about its age."""
+
+    signing_key_id: str
+    not_after: datetime | None = None
+    problem: Problem | None = None
+
+
 class App(msgspec.Struct, frozen=True, kw_only=True):
     """One External Client App, as the service knows it. Its consumer secret is never read back.
 
-    `login_hosts` are by environment. `allow_same_org` lets several customers connect one org.
+    `login_hosts` are by environment. `certificate` is None without a signing key. `allow_same_org`
+    lets several customers connect one org.
     """
 
     id: str
@@ -124,6 +179,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     package: Any = None
     allow_same_org: bool = False
     has_consumer_credentials: bool = False
+    certificate: Certificate | None = None
     created_at: datetime | None = None
 
 

@@ -14,6 +14,8 @@ from keyturn import (
     SalesforceAnswer,
     SaveResults,
     Secret,
+    SigningKey,
+    Verification,
 )
 
 
@@ -26,6 +28,10 @@ def with_the_client(keyturn: Keyturn) -> None:
     assert_type(keyturn.connect_sessions.confirm("cs_1", confirmation_code="c"), Connection)
     connection = keyturn.connection("con_1")
     assert_type(connection.get(), Connection)
+    assert_type(connection.verify(), Verification)
+    assert_type(keyturn.connections.create(customer_id="n", username="i@n"), Connection)
+    assert_type(keyturn.apps.create_signing_key("app_1"), SigningKey)
+    assert_type(keyturn.apps.signing_keys("app_1"), Iterator[SigningKey])
     assert_type(connection.access_token(), AccessToken)
     assert_type(connection.access_token().value, Secret)
     assert_type(connection.access_token().value.reveal(), str)

@@ -222,6 +222,108 @@ async def test_apps_are_registered_changed_and_given_their_credentials(keyturn, 
     assert service.body(2) == {"consumer_key": "3MVG9", "consumer_secret": "s"}
 
 
+async def test_an_org_is_connected_server_to_server(keyturn, service):
+    """Only what was given goes along."""
+    service.answers(201, {**CONNECTION, "renewal": "jwt_bearer"})
+
+    made = await keyturn(
+        lambda it: it.connections.create(
+            customer_id="northwind", username="integration@northwind.example", my_domain="northwind"
+        )
+    )
+
+    assert made.renewal == "jwt_bearer"
+    assert service.asked == ["POST /v1/connections"]
+    assert service.body() == {
+        "customer_id": "northwind",
+        "username": "integration@northwind.example",
+        "my_domain": "northwind",
+    }
+
+
+async def test_what_is_missing_for_it_is_an_error_with_a_place(keyturn, service):
+    """Whoever has to act is named."""
+    service.refuses(409, "user_not_preauthorized", who="admin", where="Setup > …")
+
+    with pytest.raises(sdk.Conflict) as refused:
+        await keyturn(lambda it: it.connections.create(customer_id="n", username="x"))
+
+    assert (refused.value.who, refused.value.problem.where) == ("admin", "Setup > …")
+
+
+async def test_a_connection_is_verified_step_by_step(keyturn, service):
+    """What does not work raises nothing; it is asked again without a key of its own."""
+    problem = {"code": "certificate_refused", "title": "Unknown", "who": "vendor", "where": "there"}
+    found = {
+        "works": False,
+        "connection": CONNECTION,
+        "steps": [
+            {"step": "app", "state": "done", "problem": None},
+            {"step": "certificate", "state": "failed", "problem": problem},
+        ],
+        "problem": problem,
+        "install_url": "https://login.salesforce.com/packaging/x",
+        "way_out": None,
+        "warnings": [{"code": "certificate_expiring", "title": "Soon"}],
+    }
+    service.answers(503, b"")
+    service.answers(200, found)
+
+    verified = await keyturn(lambda it: it.connection("con_1").verify())
+
+    assert (verified.works, verified.problem.code) == (False, "certificate_refused")
+    assert [(step.step, step.state) for step in verified.steps] == [
+        ("app", "done"),
+        ("certificate", "failed"),
+    ]
+    assert verified.steps[1].problem.where == "there"
+    assert verified.warnings[0].code == "certificate_expiring"
+    assert service.asked == ["POST /v1/connections/con_1/verify"] * 2
+    assert service.last.headers.get("idempotency-key") is None
+
+
+async def test_signing_keys_are_made_listed_and_changed(keyturn, service):
+    """The certificate comes out; the private half never does."""
+    key = {"id": "sk_1", "app_id": "app_1", "state": "active", "certificate_pem": "-----BEGIN…"}
+    service.answers(201, key)
+    service.answers(201, {**key, "id": "sk_2", "state": "staged"})
+    service.answers(200, {"data": [key], "next_cursor": None})
+    service.answers(200, {**key, "id": "sk_2"})
+    service.answers(200, {**key, "state": "retired", "usable": False})
+
+    made = await keyturn(lambda it: it.apps.create_signing_key("app_1"))
+    staged = await keyturn(lambda it: it.apps.create_signing_key("app_1", days=90))
+    (listed,) = await keyturn.all(lambda it: it.apps.signing_keys("app_1", limit=5))
+    active = await keyturn(lambda it: it.apps.activate_signing_key("app_1", "sk_2"))
+    gone = await keyturn(lambda it: it.apps.retire_signing_key("app_1", "sk_1"))
+
+    assert (made, staged.state, active.id) == (listed, "staged", "sk_2")
+    assert (gone.state, gone.usable) == ("retired", False)
+    assert service.asked == [
+        "POST /v1/apps/app_1/signing-keys",
+        "POST /v1/apps/app_1/signing-keys",
+        "GET /v1/apps/app_1/signing-keys?limit=5",
+        "POST /v1/apps/app_1/signing-keys/sk_2/activate",
+        "DELETE /v1/apps/app_1/signing-keys/sk_1",
+    ]
+    assert (service.requests[0].content, service.body(1)) == (b"", {"days": 90})
+
+
+async def test_an_app_says_when_its_certificate_ends(keyturn, service):
+    """With a problem from 30 days before."""
+    certificate = {
+        "signing_key_id": "sk_1",
+        "not_after": "2028-11-24T08:00:00Z",
+        "problem": {"code": "certificate_expiring"},
+    }
+    service.answers(200, {"id": "app_1", "name": "Acme", "certificate": certificate})
+
+    app = await keyturn(lambda it: it.apps.get("app_1"))
+
+    assert app.certificate.not_after == datetime(2028, 11, 24, 8, tzinfo=UTC)
+    assert app.certificate.problem.code == "certificate_expiring"
+
+
 async def test_api_keys_are_made_listed_and_deleted(keyturn, service):
     """A new key is a secret; those in the list have none."""
     service.answers(201, {"id": "key_1", "name": "job", "rights": ["proxy"], "key": "kt_live_x"})

@@ -17,7 +17,8 @@ WRONG_USAGE: Final = 2
 SOMEBODY_ELSE: Final = 3
 """Somebody else must act first: a customer's admin or user, or Salesforce itself."""
 
-_OTHERS: Final = frozenset({"admin", "user", "salesforce"})
+OTHERS: Final = frozenset({"admin", "user", "salesforce"})
+"""Who they are."""
 
 json_option: Final[Callable[[Callable[..., Any]], Callable[..., Any]]] = click.option(
     "--json", "as_json", is_flag=True, expose_value=False, help="Say it in one JSON object."
@@ -38,7 +39,7 @@ class Outcome:
     @classmethod
     def of_error(cls, error: KeyturnError) -> Outcome:
         """Return what an error of the SDK ends a verb with."""
-        status = SOMEBODY_ELSE if error.who in _OTHERS else FAILED
+        status = SOMEBODY_ELSE if error.who in OTHERS else FAILED
         lines = [str(error)]
         if error.problem.where:
             lines.append(f"Where: {error.problem.where}")
