@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.postgres import running_postgres
+from tests.support.server_to_server import Road
 from tests.support.vendor import Vendor
 from tools.world import World, running_world
 
@@ -49,3 +51,24 @@ def vendor(world: World) -> Iterator[Vendor]:
 def kept_folder(tmp_path: Path) -> Path:
     """A folder for `keyturn dev --data`."""
     return tmp_path / "world"
+
+
+@pytest.fixture
+def road(vendor: Vendor) -> Iterator[Road]:
+    """The vendor, whose app has no signing key yet."""
+    road = Road(vendor, str(vendor.world.line["app_id"]))
+    yield road
+    road.leave()
+
+
+@pytest.fixture
+def signing(road: Road) -> Road:
+    """The vendor, whose app has a signing key and its certificate at Salesforce."""
+    road.put_certificate(road.signing_key())
+    return road
+
+
+@pytest.fixture
+def oakhollow(road: Road) -> Mapping[str, Any]:
+    """The org whose admin has to pre-authorize users."""
+    return road.vendor.org("Oakhollow")

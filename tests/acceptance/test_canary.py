@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from tests.support.postgres import running_postgres
+from tests.support.server_to_server import Road
 from tests.support.vendor import Vendor
 from tools.journey import Journey, plain_face
 from tools.world import World, running_world
+
+ASSERTION = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9"  # the header of every assertion of ours
 
 
 @dataclass
@@ -36,8 +39,26 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
         used.urls += journey.acme.seen
         used.pages["last page of Acme"] = journey.acme.text
         journey.close()
+        _server_to_server(Vendor(world), used)
         _refused_calls(Vendor(world), used)
         yield used
+
+
+def _server_to_server(vendor: Vendor, used: Used) -> None:
+    """Make a signing key, connect by it, and be refused by it."""
+    road = Road(vendor, str(used.world.line["app_id"]))
+    key = road.signing_key()
+    road.put_certificate(key)
+    made = road.connect(vendor.org("Oakhollow")).raise_for_status()
+    refused = road.connect(vendor.org("Oakhollow"), role="standard")
+    verified = road.verify(made.json()["id"])
+    used.pages |= {
+        "signing key": str(key),
+        "connection by assertion": made.text,
+        "refused assertion": refused.text,
+        "verification": str(verified),
+    }
+    vendor.close()
 
 
 def _refused_calls(vendor: Vendor, used: Used) -> None:
@@ -71,6 +92,16 @@ def test_files_hold_no_secret(used: Used) -> None:
     """Databases, spools, key files, the simulator's own store, settings."""
     assert len(list(used.folder.rglob("*"))) > 5
     assert holding(used.folder, used.world.canary) == []
+
+
+def test_nothing_holds_an_assertion_or_a_private_key(used: Used) -> None:
+    """They have no mark of the world's, but a beginning that all of them share."""
+    kept = [name for name in holding(used.folder, "PRIVATE KEY") if not name.startswith("tls/")]
+    assert kept == [], "the simulator's own keys apart"
+    for mark in (ASSERTION, "PRIVATE KEY"):
+        assert mark not in used.log.read_text()
+        assert [name for name, text in used.pages.items() if mark in text] == []
+    assert holding(used.folder, ASSERTION) == []
 
 
 def test_logs_hold_no_secret(used: Used) -> None:
