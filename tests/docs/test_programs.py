@@ -133,9 +133,15 @@ def run(program: str, world: World) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(autouse=True)
 def calm(world: World):
-    """Leave no fault behind."""
+    """Leave no fault behind, and no connection that a page made: other pages list them all."""
     yield
     httpx2.delete(f"{world.control_url}/faults", trust_env=False).raise_for_status()
+    own = {connection["id"] for connection in world.line["connections"]}
+    headers = {"Authorization": f"Bearer {world.api_key}"}
+    with httpx2.Client(base_url=world.service_url, headers=headers, trust_env=False) as api:
+        for connection in api.get("/v1/connections?state=active&limit=100").json()["data"]:
+            if connection["id"] not in own:
+                api.delete(f"/v1/connections/{connection['id']}").raise_for_status()
 
 
 def test_every_page_with_a_program_says_what_it_prints() -> None:
