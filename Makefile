@@ -49,6 +49,17 @@ setup: .stamps/parts .stamps/npm ## make .venv and node_modules ready; costs not
 	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/npm ci --silent --no-progress
 	@touch $@
 
+# Salesforce's own command line is three times as large as all the rest, and only what drives it
+# needs it: a folder, a lock and a stamp of its own.
+SF := tests/real_clients/sf
+.PHONY: sf
+sf: .stamps/sf ## bring Salesforce's own command line, for those tests that drive it
+	@echo "sf: $$($(PY) -m tools.npm_packages $(SF)/package-lock.json) npm packages"
+
+.stamps/sf: .stamps/locked $(SF)/package.json $(SF)/package-lock.json $(SF)/.npmrc
+	cd $(SF) && PATH="$(CURDIR)/.venv/bin:$$PATH" $(CURDIR)/.venv/bin/npm ci --silent --no-progress
+	@touch $@
+
 # --- what a developer does all day -------------------------------------------------------------
 
 .PHONY: demo check format test
@@ -62,7 +73,7 @@ format: setup ## put the code into its form
 	@.venv/bin/ruff check --quiet --fix-only .
 	@.venv/bin/ruff format .
 
-test: setup ## all that CI runs
+test: setup .stamps/sf ## all that CI runs
 	@$(PY) -m tools.suites everything
 
 # --- the suites one by one ---------------------------------------------------------------------
@@ -78,6 +89,7 @@ fault: ## replicas killed, answers lost, clocks skewed
 parity: ## documented answers of Salesforce against the simulator
 architecture: ## the tree itself
 
+real-clients: .stamps/sf
 $(SUITES): setup
 	@$(PY) -m tools.suites $@
 
@@ -101,7 +113,8 @@ lock: .stamps/bootstrap ## write requirements/*.txt and package-lock.json anew; 
 	$(UV) $(COMPILE) $(if $(UPGRADE),--upgrade) $(OURS:%=--no-emit-package %) -o requirements/dev.txt requirements/dev.in
 	@$(MAKE) .stamps/locked
 	PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/npm install --package-lock-only --silent
-	@$(PY) -m tools.npm_packages --tidy >/dev/null
+	cd $(SF) && PATH="$(CURDIR)/.venv/bin:$$PATH" $(CURDIR)/.venv/bin/npm install --package-lock-only --silent
+	@$(PY) -m tools.npm_packages --tidy package-lock.json $(SF)/package-lock.json >/dev/null
 	@echo "lock: $$(grep -c '==' requirements/dev.txt) Python packages, $$($(PY) -m tools.npm_packages) npm packages"
 
 adr: ## start a decision record: make adr TITLE="Lease rows in the database"
@@ -111,5 +124,5 @@ change: ## start a change fragment: make change ID=connect-page
 	@$(PYTHON) -m tools.new_page change "$(ID)"
 
 clean: ## remove all that make made, .venv and node_modules included
-	rm -rf .venv .stamps build node_modules mutants site .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache .coverage .coverage.*
+	rm -rf .venv .stamps build node_modules $(SF)/node_modules mutants site .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache .coverage .coverage.*
 	find $(PARTS) tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

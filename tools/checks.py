@@ -82,7 +82,14 @@ def tracked_files() -> list[str]:
         text=True,
     ).stdout.split("\0")
     left_out = ("vendor/", "requirements/", "package-lock.json", "LICENSE")
-    return [name for name in listed if name and not name.startswith(left_out) and is_file(name)]
+    return [
+        name
+        for name in listed
+        if name
+        and not name.startswith(left_out)
+        and not name.endswith("/package-lock.json")
+        and is_file(name)
+    ]
 
 
 def is_file(name: str) -> bool:

@@ -18,8 +18,9 @@ from orgsim.certificates import SALESFORCE_NAMES, Authority, Leaf, label_of
 from orgsim.connect_proxy import ConnectProxy, Target
 from orgsim.connection import OpenProtocol
 from orgsim.control.app import make_control_app
-from orgsim.control.views import apps_view, orgs_view
+from orgsim.control.views import apps_view, dev_hub_view, orgs_view
 from orgsim.gate import Gate
+from orgsim.orgs.first_world import HUB
 from orgsim.settings import Settings
 from orgsim.site_app import make_site_app
 from orgsim.sites import LOGIN, SANDBOX_LOGIN, Directory, Ports
@@ -99,8 +100,9 @@ def _wanted_ports(settings: Settings, sites: tuple[str, ...]) -> dict[str, int]:
         return {str(label): int(port) for label, port in kept.items()}
     if settings.port_base is None:
         return {}
-    labels = [f"plain:{site}" for site in sites] + ["control", "connect_proxy", "names"]
-    labels += [f"tls:{site}" for site in sites]
+    customers = [site for site in sites if site != HUB.slot]
+    labels = [f"plain:{site}" for site in customers] + ["control", "connect_proxy", "names"]
+    labels += [f"tls:{site}" for site in customers] + [f"plain:{HUB.slot}", f"tls:{HUB.slot}"]
     return {label: settings.port_base + at for at, label in enumerate(labels)}
 
 
@@ -137,12 +139,14 @@ class Running:
             "canary": self.world.canary,
             "apps": [asdict_json(app) for app in apps_view(self.world)],
             "orgs": [asdict_json(org) for org in orgs_view(self.world, plain)],
+            "dev_hub": asdict_json(dev_hub_view(self.world, plain)),
             "tls": {
                 "login_url": tls.origin(LOGIN),
                 "sandbox_login_url": tls.origin(SANDBOX_LOGIN),
                 "connect_proxy_url": f"http://{_LOOPBACK}:{ports.connect_proxy}",
                 "ca_file": str(self._authority.ca_file),
-                "orgs": {org.org_id: tls.origin(org.slot) for org in self.world.orgs},
+                "orgs": {org.org_id: tls.origin(org.slot) for org in self.world.subscribers},
+                "dev_hub": tls.origin(self.world.hub.slot),
             },
             "certificates": {
                 name: {key: str(path) for key, path in asdict(leaf).items()}

@@ -19,6 +19,7 @@ from orgsim.orgs.book import Book
 from orgsim.orgs.browsers import Browsers
 from orgsim.orgs.codes import CodeBook
 from orgsim.orgs.first_world import (
+    HUB,
     NAMESPACE,
     PLANS,
     make_apps,
@@ -29,6 +30,7 @@ from orgsim.orgs.grants import GrantBook
 from orgsim.orgs.logins import LoginCounter
 from orgsim.orgs.org import Org, User
 from orgsim.orgs.policies import Installation, Switches, switches_from
+from orgsim.orgs.registrations import Registration
 from orgsim.orgs.sessions import SessionBook
 from orgsim.orgs.store import Store
 from orgsim.randomness import Mint, Seeded
@@ -129,13 +131,19 @@ class World:
     def _furnish(self, origin: Origin) -> None:
         """Make orgs, apps and policies from the seed; then lay over them what was changed."""
         self._orgs = {}
-        for plan in PLANS:
+        for plan in (*PLANS, HUB):
             org = make_org(plan, seeded=self.seeded)
             self._orgs[org.slot] = org
         apps = make_apps(
             seeded=self.seeded, callbacks=origin.callbacks, scratch_callbacks=SCRATCH_CALLBACKS
         )
         self.apps = {app.consumer_key: app for app in apps}
+        self.registrations: Book[Registration] = Book(
+            "registration", Registration, key=lambda made: made.home_and_name, store=self.store
+        )
+        for made in self.registrations:
+            live = made.live(self.seeded)
+            self.apps[live.consumer_key] = live
         self.installations: Book[Installation] = Book(
             "installation",
             Installation,
@@ -143,7 +151,7 @@ class World:
             store=self.store,
         )
         if not len(self.installations):
-            for policy in make_installations(tuple(self._orgs.values()), apps[0]):
+            for policy in make_installations(self.subscribers, apps[0]):
                 self.installations.put(policy)
         for body in self.store.load("org change"):
             self._apply_org_change(json.loads(body))
@@ -152,7 +160,7 @@ class World:
             self._apply_app_change(change["consumer_key"], change["fields"])
 
     def _open_data(self, seed: int) -> None:
-        acme = next(iter(self.apps))
+        acme = next(iter(self.apps))  # its package was never built here, and is in no hub
         for org in self.orgs:
             policy = self.installation(org.org_id, acme)
             path = None if self._folder is None else self._folder / f"{org.org_id}.sqlite"
@@ -175,6 +183,7 @@ class World:
                     environment=org.environment,
                     users=people,
                     namespace=NAMESPACE if policy.installed else None,
+                    dev_hub=org.dev_hub,
                 ),
                 seed=seed,
                 now=self.clock.now,
@@ -212,6 +221,16 @@ class World:
         return tuple(self._orgs.values())
 
     @property
+    def subscribers(self) -> tuple[Org, ...]:
+        """The orgs of customers."""
+        return tuple(org for org in self.orgs if not org.dev_hub)
+
+    @property
+    def hub(self) -> Org:
+        """The vendor's own org."""
+        return self._orgs[HUB.slot]
+
+    @property
     def hosts(self) -> dict[str, str]:
         """The true-looking host of each site."""
         return LOGIN_HOSTS | {org.slot: org.host for org in self.orgs}
@@ -246,6 +265,8 @@ class World:
         if kept is not None:
             return kept
         app = self.apps[consumer_key]
+        if app.principal is not None:
+            return replace(self.installation(org_id, app.principal), consumer_key=consumer_key)
         here = app.distribution == "everywhere" or app.home_org == org_id
         return Installation(org_id=org_id, consumer_key=consumer_key, installed=here)
 
@@ -289,8 +310,40 @@ class World:
             org = org.with_user(replace(user, active=change["active"]))
         self._orgs[org.slot] = org
 
+    def next_serial(self, what: str) -> int:
+        """Count up, for IDs; no number comes twice in a world, restarted or not."""
+        kept = next(iter(self.store.load(f"serial:{what}")), b"0")
+        number = int(kept) + 1
+        self.store.put(f"serial:{what}", what, str(number).encode())
+        return number
+
+    def register(self, made: Registration) -> App:
+        """Keep an app of a developer's, new or changed, and put it in force."""
+        before = self.registrations.get(made.home_and_name)
+        if before is not None:
+            self.forget_keys(before)
+        self.registrations.put(made)
+        app = made.live(self.seeded)
+        self.apps[app.consumer_key] = app
+        return app
+
+    def forget_keys(self, made: Registration) -> None:
+        """Put an app's consumer keys out of force."""
+        self.apps.pop(made.live(self.seeded).consumer_key, None)
+
+    def registration_of(self, consumer_key: str) -> Registration | None:
+        """Find the registration of an app that was made here."""
+        return next(
+            (m for m in self.registrations if m.live(self.seeded).consumer_key == consumer_key),
+            None,
+        )
+
     def change_app(self, consumer_key: str, fields: dict[str, Any]) -> App:
         """Change the developer's settings of an app, and keep that."""
+        made = self.registration_of(consumer_key)
+        if made is not None:
+            merged = TypeAdapter(App).dump_python(made.app) | fields
+            return self.register(replace(made, app=TypeAdapter(App).validate_python(merged)))
         known: dict[str, Any] = next(
             (
                 json.loads(body)["fields"]

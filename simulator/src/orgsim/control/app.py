@@ -11,6 +11,7 @@ from orgsim.control import changes, views
 from orgsim.control.problems import Conflict, NotThere, Problem, answer_problems, documented
 from orgsim.control.requests import (
     Advance,
+    AppAsked,
     AppChange,
     ClockQuery,
     FaultAsked,
@@ -26,8 +27,8 @@ from orgsim.sites import Directory
 from orgsim.world import World
 
 _DESCRIPTION = (
-    "Moves the clock, sets faults, reads the journal and makes fresh worlds. `GET /orgs` and"
-    " `GET /apps` are the only answers with secrets."
+    "Moves the clock, sets faults, reads the journal and makes fresh worlds. `GET /orgs`,"
+    " `GET /dev-hub` and `GET /apps` are the only answers with secrets."
 )
 _BODY = documented(400, 422)
 _QUERY = documented(422)
@@ -94,8 +95,13 @@ def _people_routes(world: World, directory: Directory) -> APIRouter:
 
     @router.get("/orgs")
     async def list_orgs() -> list[views.OrgView]:
-        """Give all orgs with their people and passwords."""
+        """Give the customers' orgs with their people and passwords."""
         return views.orgs_view(world, directory.face("plain"))
+
+    @router.get("/dev-hub")
+    async def read_dev_hub() -> views.DevHubView:
+        """Give the vendor's own org with its people and passwords."""
+        return views.dev_hub_view(world, directory.face("plain"))
 
     @router.get("/apps")
     async def list_apps() -> list[views.AppView]:
@@ -155,6 +161,11 @@ def _fault_routes(world: World) -> APIRouter:
 
 def _setup_routes(world: World) -> APIRouter:
     router = APIRouter(tags=["settings and policies"], responses=_BODY | documented(404))
+
+    @router.post("/apps", status_code=HTTPStatus.CREATED, responses=documented(409))
+    async def make_app(asked: AppAsked) -> views.AppView:
+        """Make an app of one org's own, and answer with its credentials."""
+        return views.app_view(changes.make_app(world, asked))
 
     @router.patch("/apps/{consumer_key}", responses=documented(409))
     async def change_app(consumer_key: str, asked: AppChange) -> views.AppSettingsView:

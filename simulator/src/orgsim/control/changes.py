@@ -7,6 +7,7 @@ from cryptography import x509
 
 from orgsim.control.problems import Conflict, NotThere
 from orgsim.control.requests import (
+    AppAsked,
     AppChange,
     InstallationChange,
     OrgChange,
@@ -16,6 +17,7 @@ from orgsim.control.requests import (
 from orgsim.orgs.apps import App
 from orgsim.orgs.org import Org
 from orgsim.orgs.policies import Installation, Switches
+from orgsim.orgs.registering import new_registration
 from orgsim.world import World
 
 
@@ -33,6 +35,37 @@ def find_app(world: World, consumer_key: str) -> App:
     if app is None:
         raise NotThere(f"there is no app {consumer_key}")
     return app
+
+
+def make_app(world: World, asked: AppAsked) -> App:
+    """Make an app in one org, as a developer does in Setup."""
+    org = world.hub if asked.org_id is None else find_org(world, asked.org_id)
+    if world.app_named(asked.name) is not None:
+        raise Conflict(f"there is an app {asked.name} already")
+    if asked.certificate_pem is not None:
+        _check_certificate(asked.certificate_pem)
+    app = App(
+        name=asked.name,
+        namespace=None,
+        consumer_key="",
+        consumer_secret="",
+        callback_urls=tuple(asked.callback_urls),
+        scopes=frozenset(asked.scopes),
+        distribution="local",
+        home_org=org.org_id,
+        certificate_pem=asked.certificate_pem,
+    )
+    made = world.register(new_registration(world, org, app))
+    if asked.pre_authorized is not None:
+        world.put_installation(
+            Installation(
+                org_id=org.org_id,
+                consumer_key=made.consumer_key,
+                permitted_users="pre_authorized",
+                pre_authorized=frozenset(asked.pre_authorized),
+            )
+        )
+    return made
 
 
 def change_app(world: World, consumer_key: str, asked: AppChange) -> App:

@@ -220,6 +220,18 @@ FaultAsked = Annotated[
 ]
 
 
+class AppAsked(Asked):
+    """A new app of the org that is named, usable in that org alone; without one, of the hub."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z](_?[A-Za-z0-9]){0,79}$")]
+    org_id: _TEXT | None = None
+    callback_urls: list[_URL] = []
+    scopes: list[_SCOPE] = ["api", "refresh_token", "web"]
+    certificate_pem: Annotated[str, Field(max_length=4096)] | None = None
+    pre_authorized: list[_TEXT] | None = None
+    """Who may use it without consent, as an admin says; left out, everybody after consent."""
+
+
 class AppChange(Asked):
     """The developer's settings of an app; what is left out stays as it is."""
 

@@ -1,4 +1,4 @@
-"""What the control port answers. Only `OrgView` and `AppView` hold secrets."""
+"""What the control port answers. Only `OrgView`, `DevHubView` and `AppView` hold secrets."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,6 +10,7 @@ from orgsim.control.durations import iso_duration
 from orgsim.faults import MEANINGS, Fault, FaultName
 from orgsim.journal import Entry, Journal
 from orgsim.orgs.apps import App
+from orgsim.orgs.first_world import NAMESPACE
 from orgsim.orgs.org import Environment, Org, OrgState, Role, User
 from orgsim.orgs.policies import Installation, PermittedUsers, RefreshPolicy
 from orgsim.sites import Face
@@ -53,6 +54,27 @@ class OrgView(View):
     package_installed: bool
     permitted_users: PermittedUsers
     users: list[UserView]
+
+
+class HubUserView(View):
+    """A person of the vendor, with their password."""
+
+    user_id: str
+    username: str
+    password: str
+    email: str
+    role: Role
+
+
+class DevHubView(View):
+    """The vendor's own org, where apps and packages are made."""
+
+    org_id: str
+    name: str
+    namespace: str
+    my_domain: str
+    my_domain_url: str
+    users: list[HubUserView]
 
 
 class AppView(View):
@@ -181,9 +203,31 @@ def clock_view(world: World, *, program: str | None) -> ClockView:
 
 
 def orgs_view(world: World, face: Face) -> list[OrgView]:
-    """Return all orgs as seen on one face."""
+    """Return the customers' orgs as seen on one face."""
     acme = next(iter(world.apps))
-    return [_org_view(org, world.installation(org.org_id, acme), face) for org in world.orgs]
+    return [_org_view(org, world.installation(org.org_id, acme), face) for org in world.subscribers]
+
+
+def dev_hub_view(world: World, face: Face) -> DevHubView:
+    """Return the Dev Hub org as seen on one face."""
+    hub = world.hub
+    return DevHubView(
+        org_id=hub.org_id,
+        name=hub.name,
+        namespace=NAMESPACE,
+        my_domain=hub.my_domain,
+        my_domain_url=face.origin(hub.slot),
+        users=[
+            HubUserView(
+                user_id=user.user_id,
+                username=user.username,
+                password=user.password,
+                email=user.email,
+                role=user.role,
+            )
+            for user in hub.users
+        ],
+    )
 
 
 def _org_view(org: Org, policy: Installation, face: Face) -> OrgView:
@@ -214,17 +258,19 @@ def _user_view(user: User, policy: Installation) -> UserView:
 
 def apps_view(world: World) -> list[AppView]:
     """Return all apps, Salesforce's own for its command line included."""
-    return [
-        AppView(
-            name=app.name,
-            namespace=app.namespace,
-            consumer_key=app.consumer_key,
-            consumer_secret=app.consumer_secret,
-            callback_urls=list(app.callback_urls),
-            scopes=sorted(app.scopes),
-        )
-        for app in world.apps.values()
-    ]
+    return [app_view(app) for app in world.apps.values()]
+
+
+def app_view(app: App) -> AppView:
+    """Return an app with its credentials."""
+    return AppView(
+        name=app.name,
+        namespace=app.namespace,
+        consumer_key=app.consumer_key,
+        consumer_secret=app.consumer_secret,
+        callback_urls=list(app.callback_urls),
+        scopes=sorted(app.scopes),
+    )
 
 
 def app_settings_view(app: App) -> AppSettingsView:

@@ -1,11 +1,14 @@
 """The objects of an org: Salesforce's own, and those of the package where it is installed."""
 
-from orgsim.data import package_objects, standard_objects
+from orgsim.data import hub_objects, package_objects, standard_objects
 from orgsim.data.schema import ObjectType, Schema
 
 
-def schema_of(namespace: str | None) -> Schema:
-    """Return an org's schema; `namespace` is that of the installed package."""
+def schema_of(namespace: str | None, *, dev_hub: bool = False) -> Schema:
+    """Return an org's schema; `namespace` is that of the installed package.
+
+    A Dev Hub has objects of its own; elsewhere they are unknown, by which clients tell.
+    """
     packaged: tuple[ObjectType, ...] = ()
     related: tuple[str, ...] = ("Account", "Opportunity")
     if namespace is not None:
@@ -22,5 +25,6 @@ def schema_of(namespace: str | None) -> Schema:
             standard_objects.organization(),
             standard_objects.name_union(),
             *packaged,
+            *(hub_objects.all_of_them() if dev_hub else ()),
         )
     )

@@ -28,3 +28,4 @@ class OrgSeed:
     environment: Literal["production", "sandbox"]
     users: tuple[UserSeed, ...]
     namespace: str | None
+    dev_hub: bool = False

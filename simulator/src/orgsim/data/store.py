@@ -52,7 +52,7 @@ class OrgData:
 
         `path` None keeps them in memory.
         """
-        rows, schema = Rows(path), schema_of(org.namespace)
+        rows, schema = Rows(path), schema_of(org.namespace, dev_hub=org.dev_hub)
         rows.lay_out(schema)
         data = cls(rows, org=org, schema=schema, now=now)
         if rows.setting(_FURNISHED) is None:
@@ -75,7 +75,7 @@ class OrgData:
 
     def _change_package(self, namespace: str | None) -> None:
         self.org = replace(self.org, namespace=namespace)
-        self.schema = schema_of(namespace)
+        self.schema = schema_of(namespace, dev_hub=self.org.dev_hub)
         self._rows.lay_out(self.schema)
 
     def _furnish(self, seed: int) -> None:

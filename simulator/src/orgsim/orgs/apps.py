@@ -37,6 +37,7 @@ class App:
     id_token_minutes: int = 2
     introspects_all_tokens: bool = False
     certificate_pem: str | None = None
+    principal: str | None = None  # under a staged key: the key in force, by which orgs know the app
 
     def accepts_callback(self, redirect_uri: str) -> bool:
         """Tell whether the URL is, byte for byte, one of the registered ones."""

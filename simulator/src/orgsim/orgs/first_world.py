@@ -54,6 +54,8 @@ PLANS = (
     ),
 )
 
+HUB = OrgPlan(slot="hub", name="Acme Dev Hub", my_domain="acme-devhub", mail="devhub.acme.example")
+
 _PEOPLE: tuple[tuple[Role, str, str], ...] = (
     ("admin", "Ada", "Winter"),
     ("standard", "Sam", "Summer"),
@@ -84,6 +86,7 @@ def make_org(plan: OrgPlan, *, seeded: Seeded) -> Org:
         environment=plan.environment,
         my_domain=plan.my_domain,
         users=tuple(users),
+        dev_hub=plan is HUB,
     )
 
 

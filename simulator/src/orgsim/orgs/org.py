@@ -39,7 +39,8 @@ class User:
 class Org:
     """One Salesforce organization with a My Domain of its own.
 
-    `slot` is the place in the world that survives a reset: its ports belong to it.
+    `slot` is the place in the world that survives a reset: its ports belong to it. The `dev_hub` is
+    the vendor's own org, where its app and packages are made.
     """
 
     slot: str
@@ -49,6 +50,7 @@ class Org:
     my_domain: str
     users: tuple[User, ...]
     state: OrgState = "active"
+    dev_hub: bool = False
 
     @property
     def host(self) -> str:

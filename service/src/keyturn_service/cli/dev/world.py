@@ -350,7 +350,15 @@ def _about(
     state: WorldState, secrets: Secrets, ports: Ports, said: Mapping[str, Any]
 ) -> dict[str, Any]:
     tls = said["tls"]
-    simulator = ("login_url", "sandbox_login_url", "control_url", "canary", "apps", "orgs")
+    simulator = (
+        "login_url",
+        "sandbox_login_url",
+        "control_url",
+        "canary",
+        "apps",
+        "orgs",
+        "dev_hub",
+    )
     return {
         "service_url": _service_urls(ports)[0],
         "service_urls": _service_urls(ports),

@@ -1,0 +1,160 @@
+"""The unmodified `sf`, in a home of its own, against a simulator that is started alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+BIN = Path(".venv/bin").absolute()
+SF = Path("tests/real_clients/sf/node_modules/.bin/sf").absolute()
+_WITHIN = 100  # seconds for one command
+_ENDS_WITHIN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """How a command ended; `body` is its JSON."""
+
+    status: int
+    body: dict[str, Any]
+
+    @property
+    def result(self) -> Any:
+        """What a command that went well answered."""
+        assert self.status == 0, json.dumps(self.body)[:3000]
+        return self.body["result"]
+
+    @property
+    def problem(self) -> tuple[str, str]:
+        """Name and message of the error of a command that failed."""
+        assert self.status != 0, json.dumps(self.body)[:3000]
+        return str(self.body["name"]), str(self.body["message"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orgsim:
+    """A running `orgsim serve` and the line it printed."""
+
+    line: dict[str, Any]
+    control: httpx2.Client
+
+    @property
+    def hub(self) -> dict[str, Any]:
+        """The Dev Hub org."""
+        return dict(self.line["dev_hub"])
+
+    def org(self, name: str) -> dict[str, Any]:
+        """A customer's org by name."""
+        return next(org for org in self.control.get("/orgs").json() if org["name"] == name)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Ask the control port."""
+        answer = self.control.post(path, json=body)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        """Change something by the control port."""
+        answer = self.control.patch(path, json=body)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+
+def user_of(org: dict[str, Any], role: str = "admin") -> dict[str, Any]:
+    """Return an org's person of a role."""
+    return next(user for user in org["users"] if user["role"] == role)
+
+
+@contextlib.contextmanager
+def running_orgsim(*arguments: str) -> Iterator[Orgsim]:
+    """Start a simulator, and end it."""
+    argv = [str(BIN / "orgsim"), "serve", "--json", "--exit-with-stdin", *arguments]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        line = json.loads(running.stdout.readline())
+        try:
+            with httpx2.Client(base_url=line["control_url"], trust_env=False, timeout=20) as http:
+                yield Orgsim(line=line, control=http)
+        finally:
+            running.send_signal(signal.SIGTERM)
+            running.wait(_ENDS_WITHIN)
+
+
+class Sf:
+    """Runs commands in one throwaway home."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        home.mkdir(exist_ok=True)
+
+    def environment(self) -> dict[str, str]:
+        """Return what the program sees; nothing of the caller's but the path."""
+        return {
+            "HOME": str(self.home),
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "SF_AUTOUPDATE_DISABLE": "true",
+            "SF_DISABLE_DNS_CHECK": "true",
+            "SF_DISABLE_LOG_FILE": "true",
+            "SF_DISABLE_TELEMETRY": "true",
+            "SF_SKIP_NEW_VERSION_CHECK": "true",
+            "SF_USE_GENERIC_UNIX_KEYCHAIN": "true",
+            "SF_USE_PROGRESS_BAR": "false",
+            "TERM": "dumb",
+        }
+
+    def run(self, *arguments: str, cwd: Path | None = None, **environment: str) -> Said:
+        """Run a command with `--json` and read what it says."""
+        ended = subprocess.run(
+            [SF, *arguments, "--json"],
+            cwd=cwd or self.home,
+            env=self.environment() | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_WITHIN,
+            check=False,
+        )
+        assert ended.stdout.strip(), ended.stderr[-3000:]
+        return Said(status=ended.returncode, body=json.loads(ended.stdout))
+
+
+def new_certificate(folder: Path) -> tuple[Path, str]:
+    """Make a key pair; return the private key's file and the certificate in PEM."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "release.acme.example")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "release.key"
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return file, certificate.public_bytes(serialization.Encoding.PEM).decode()
