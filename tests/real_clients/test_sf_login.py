@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.sf import Orgsim, Sf, new_certificate, running_orgsim, user_of
+from tests.support.sf import Orgsim, Sf, log_in_to_hub, new_certificate, running_orgsim, user_of
 
 BROWSER = Path("tests/real_clients/sf_browser.py").absolute()
 
@@ -44,23 +44,7 @@ MODULE = ".".join(BROWSER.relative_to(Path.cwd()).with_suffix("").parts)
 
 def test_it_logs_in_by_assertion_and_knows_the_dev_hub(sim: Orgsim, sf: Sf, tmp_path: Path) -> None:
     """By an app of the Dev Hub that has the certificate and lets the admin in."""
-    key, certificate = new_certificate(tmp_path)
-    admin = user_of(sim.hub)
-    app = sim.post(
-        "/apps",
-        {
-            "name": f"Tools_{tmp_path.name.replace('_', '')}",
-            "certificate_pem": certificate,
-            "pre_authorized": [admin["user_id"]],
-        },
-    )
-    said = sf.run(
-        *("org", "login", "jwt", "--client-id", app["consumer_key"], "--jwt-key-file", str(key)),
-        *("--username", admin["username"], "--instance-url", sim.line["login_url"]),
-        *("--alias", "hub", "--set-default-dev-hub"),
-    ).result
-    assert said["orgId"] == sim.hub["org_id"]
-    assert said["isDevHub"] is True
+    log_in_to_hub(sim, sf, tmp_path)
     listed = sf.run("org", "list").result
     assert [org["alias"] for org in listed["devHubs"]] == ["hub"]
     assert sf.run("org", "display", "--target-org", "hub").result["connectedStatus"] == "Connected"
@@ -69,8 +53,7 @@ def test_it_logs_in_by_assertion_and_knows_the_dev_hub(sim: Orgsim, sf: Sf, tmp_
 def test_it_says_why_an_assertion_is_refused(sim: Orgsim, sf: Sf, tmp_path: Path) -> None:
     """In Salesforce's words, which name the step that is missing."""
     key, certificate = new_certificate(tmp_path)
-    name = f"Refused_{tmp_path.name.replace('_', '')}"
-    app = sim.post("/apps", {"name": name, "certificate_pem": certificate})
+    app = sim.post("/apps", {"name": "Refused", "certificate_pem": certificate})
     said = sf.run(
         *("org", "login", "jwt", "--client-id", app["consumer_key"], "--jwt-key-file", str(key)),
         *("--username", user_of(sim.hub)["username"], "--instance-url", sim.line["login_url"]),

@@ -96,6 +96,27 @@ def running_orgsim(*arguments: str) -> Iterator[Orgsim]:
             running.wait(_ENDS_WITHIN)
 
 
+def log_in_to_hub(sim: Orgsim, sf: Sf, folder: Path, *, app: str = "Release_Tools") -> None:
+    """Log in to the Dev Hub by assertion, and make it the target of what follows."""
+    key, certificate = new_certificate(folder)
+    admin = user_of(sim.hub)
+    made = sim.post(
+        "/apps",
+        {
+            "name": app,
+            "certificate_pem": certificate,
+            "pre_authorized": [admin["user_id"]],
+        },
+    )
+    said = sf.run(
+        *("org", "login", "jwt", "--client-id", made["consumer_key"], "--jwt-key-file", str(key)),
+        *("--username", admin["username"], "--instance-url", sim.line["login_url"]),
+        *("--alias", "hub", "--set-default-dev-hub", "--set-default"),
+    ).result
+    assert said["orgId"] == sim.hub["org_id"]
+    assert said["isDevHub"] is True
+
+
 class Sf:
     """Runs commands in one throwaway home."""
 

@@ -20,6 +20,7 @@ from orgsim.surfaces.api_sign_in import session_of
 from orgsim.surfaces.call import call_of
 from orgsim.surfaces.identity.routes import identity_routes
 from orgsim.surfaces.login_pages.routes import page_routes
+from orgsim.surfaces.metadata_api import metadata_routes
 from orgsim.surfaces.oauth.routes import oauth_routes
 from orgsim.surfaces.rest_api import rest_routes
 from orgsim.surfaces.session import NotSignedIn
@@ -39,6 +40,7 @@ def all_routes(
         *oauth_routes(),
         *identity_routes(),
         *page_routes(),
+        *metadata_routes(),
         *rest_routes(session_of=session_of, data_of=data_of, now=now),
     ]
 

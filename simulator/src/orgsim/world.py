@@ -14,6 +14,7 @@ from orgsim.data import OrgData, OrgSeed, UserSeed
 from orgsim.faults import FaultBook
 from orgsim.journal import Journal
 from orgsim.keyring import Seal, SigningKey, TokenHashes, kept_secret, load_or_make_key
+from orgsim.metadata.components import ComponentBook
 from orgsim.orgs.apps import App
 from orgsim.orgs.book import Book
 from orgsim.orgs.browsers import Browsers
@@ -109,6 +110,8 @@ class World:
         self.faults = FaultBook()
         self.refreshing: set[str] = set()
         self.seen_jtis: set[tuple[str, str]] = set()
+        self.jobs: dict[str, Any] = {}  # of the Metadata API, by id
+        self.components = ComponentBook(self.store)
         self._open_data(origin.seed)
 
     def _keep_origin(self, origin: Origin) -> None:
@@ -317,6 +320,10 @@ class World:
         self.store.put(f"serial:{what}", what, str(number).encode())
         return number
 
+    def new_id(self, org_id: str, prefix: str) -> str:
+        """Return a new record ID of an org, of something that is not among its records."""
+        return self.seeded.record_id(prefix, f"{org_id}:{self.next_serial(prefix)}")
+
     def register(self, made: Registration) -> App:
         """Keep an app of a developer's, new or changed, and put it in force."""
         before = self.registrations.get(made.home_and_name)
@@ -326,6 +333,22 @@ class World:
         app = made.live(self.seeded)
         self.apps[app.consumer_key] = app
         return app
+
+    def unregister(self, made: Registration) -> None:
+        """Forget an app and how orgs hold it."""
+        self.forget_keys(made)
+        self.registrations.remove(made.home_and_name)
+        consumer_key = made.live(self.seeded).consumer_key
+        for policy in self.installations:
+            if policy.consumer_key == consumer_key:
+                self.installations.remove(f"{policy.org_id}:{consumer_key}")
+
+    def move_installations(self, earlier: str, consumer_key: str) -> None:
+        """Let orgs hold an app under its new consumer key as they held it under the earlier."""
+        for policy in self.installations:
+            if policy.consumer_key == earlier:
+                self.installations.remove(f"{policy.org_id}:{earlier}")
+                self.installations.put(replace(policy, consumer_key=consumer_key))
 
     def forget_keys(self, made: Registration) -> None:
         """Put an app's consumer keys out of force."""

@@ -80,6 +80,8 @@ class Switches:
     assertion_without_package: Literal["not_approved", "unknown_client"] = "not_approved"
     jti_is_remembered: bool = False
     certificate_end_is_checked: bool = False
+    global_settings_need_oauth_settings: bool = True
+    status_checks_until_done: int = 1
 
 
 def switches_from(pairs: Iterable[tuple[str, str]], base: Switches) -> Switches:
