@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -30,6 +31,8 @@ class Project:
     def __init__(self, folder: Path, *, namespace: str = "", version: str = "68.0") -> None:
         self.folder = folder
         self.source = folder / "force-app"
+        if self.source.exists():
+            return
         self.source.mkdir(parents=True)
         about = {
             "packageDirectories": [{"path": "force-app", "default": True}],
@@ -38,6 +41,15 @@ class Project:
             "sourceApiVersion": version,
         }
         (folder / "sfdx-project.json").write_text(json.dumps(about))
+
+    def copied(self, folder: Path, **directory: str) -> Project:
+        """Return a copy whose package directory says something else."""
+        shutil.copytree(self.folder, folder)
+        file = folder / "sfdx-project.json"
+        about = json.loads(file.read_text())
+        about["packageDirectories"][0] |= directory
+        file.write_text(json.dumps(about))
+        return Project(folder)
 
     def put(self, kind: Kind, name: str, **values: str) -> Path:
         """Write one file of an app."""

@@ -96,25 +96,26 @@ def running_orgsim(*arguments: str) -> Iterator[Orgsim]:
             running.wait(_ENDS_WITHIN)
 
 
-def log_in_to_hub(sim: Orgsim, sf: Sf, folder: Path, *, app: str = "Release_Tools") -> None:
-    """Log in to the Dev Hub by assertion, and make it the target of what follows."""
+def log_in(sim: Orgsim, sf: Sf, org: dict[str, Any], folder: Path, *, alias: str) -> dict[str, Any]:
+    """Log in to an org by assertion, with an app that is made there for it."""
     key, certificate = new_certificate(folder)
-    admin = user_of(sim.hub)
-    made = sim.post(
-        "/apps",
-        {
-            "name": app,
-            "certificate_pem": certificate,
-            "pre_authorized": [admin["user_id"]],
-        },
-    )
+    admin = user_of(org)
+    app = {"org_id": org["org_id"], "name": f"Release_Tools_{alias}"}
+    app |= {"certificate_pem": certificate, "pre_authorized": [admin["user_id"]]}
+    made = sim.post("/apps", app)
     said = sf.run(
         *("org", "login", "jwt", "--client-id", made["consumer_key"], "--jwt-key-file", str(key)),
         *("--username", admin["username"], "--instance-url", sim.line["login_url"]),
-        *("--alias", "hub", "--set-default-dev-hub", "--set-default"),
+        *("--alias", alias),
     ).result
-    assert said["orgId"] == sim.hub["org_id"]
-    assert said["isDevHub"] is True
+    assert said["orgId"] == org["org_id"]
+    return dict(said)
+
+
+def log_in_to_hub(sim: Orgsim, sf: Sf, folder: Path) -> None:
+    """Log in to the Dev Hub, and make it the target of what follows."""
+    assert log_in(sim, sf, sim.hub, folder, alias="hub")["isDevHub"] is True
+    sf.run("config", "set", "target-dev-hub=hub", "target-org=hub", "--global")
 
 
 class Sf:

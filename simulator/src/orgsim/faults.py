@@ -25,7 +25,12 @@ FaultName = Literal[
     "ip_restricted",
     "maintenance_page",
     "oauth_error",
+    "subscriber_lag",
+    "propagation_delay",
 ]
+
+# Of the world, not of a request.
+_STANDING: frozenset[FaultName] = frozenset({"clock_skew", "subscriber_lag", "propagation_delay"})
 
 MEANINGS: dict[FaultName, str] = {
     "lost_answer": "the work is done, then the connection closes without an answer",
@@ -42,6 +47,8 @@ MEANINGS: dict[FaultName, str] = {
         "an OAuth endpoint refuses with a documented error, options.error and"
         " options.description, on the way options.delivery"
     ),
+    "subscriber_lag": "the Dev Hub knows of installs options.delay later, until deleted",
+    "propagation_delay": "what is deployed of an app is in force options.delay later",
 }
 
 _SLOW_SHARE = 0.06
@@ -133,7 +140,7 @@ class FaultBook:
     def hit(self, *, path: str, org_id: str | None, grant_type: str | None) -> Fault | None:
         """Return the first fault that meets this request, and count it."""
         for fault in self:
-            if fault.name == "clock_skew":
+            if fault.name in _STANDING:
                 continue
             if fault.match.holds(path=path, org_id=org_id, grant_type=grant_type):
                 self._count(fault)
@@ -147,6 +154,11 @@ class FaultBook:
             del self._faults[fault.id]
         else:
             self._faults[fault.id] = replace(fault, left=fault.left - 1)
+
+    def delay_of(self, name: FaultName) -> timedelta:
+        """Return the longest delay of that name that is set."""
+        delays = [fault.options.delay for fault in self if fault.name == name]
+        return max(delays, default=timedelta())
 
     def skew_of(self, program: str) -> timedelta:
         """Return by how much a program's clock is off."""

@@ -18,12 +18,14 @@ from orgsim.data import OrgData
 from orgsim.json_text import compact_json
 from orgsim.surfaces.api_sign_in import session_of
 from orgsim.surfaces.call import call_of
+from orgsim.surfaces.credentials_api import credentials_routes
 from orgsim.surfaces.identity.routes import identity_routes
 from orgsim.surfaces.login_pages.routes import page_routes
 from orgsim.surfaces.metadata_api import metadata_routes
 from orgsim.surfaces.oauth.routes import oauth_routes
 from orgsim.surfaces.rest_api import rest_routes
 from orgsim.surfaces.session import NotSignedIn
+from orgsim.surfaces.tooling_api import tooling_routes
 from orgsim.world import World
 
 _NOT_FOUND = compact_json(
@@ -41,6 +43,8 @@ def all_routes(
         *identity_routes(),
         *page_routes(),
         *metadata_routes(),
+        *tooling_routes(),
+        *credentials_routes(),
         *rest_routes(session_of=session_of, data_of=data_of, now=now),
     ]
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -30,10 +30,13 @@ from orgsim.orgs.first_world import (
 from orgsim.orgs.grants import GrantBook
 from orgsim.orgs.logins import LoginCounter
 from orgsim.orgs.org import Org, User
+from orgsim.orgs.packaged import packaged_of
+from orgsim.orgs.packages import Installed, PackageBooks
 from orgsim.orgs.policies import Installation, Switches, switches_from
 from orgsim.orgs.registrations import Registration
 from orgsim.orgs.sessions import SessionBook
 from orgsim.orgs.store import Store
+from orgsim.orgs.subscribers import Notice, subscriber_row
 from orgsim.randomness import Mint, Seeded
 from orgsim.settings import DEFAULT_CALLBACK, DEFAULT_SEED, SCRATCH_CALLBACKS, Settings
 from orgsim.sites import LOGIN, LOGIN_HOSTS, SANDBOX_LOGIN
@@ -112,6 +115,11 @@ class World:
         self.seen_jtis: set[tuple[str, str]] = set()
         self.jobs: dict[str, Any] = {}  # of the Metadata API, by id
         self.components = ComponentBook(self.store)
+        self.packages = PackageBooks(self.store)
+        self._notices: Book[Notice] = Book(
+            "notice", Notice, key=lambda notice: notice.key, store=self.store
+        )
+        self._not_yet: dict[str, tuple[datetime, App | None]] = {}
         self._open_data(origin.seed)
 
     def _keep_origin(self, origin: Origin) -> None:
@@ -145,8 +153,7 @@ class World:
             "registration", Registration, key=lambda made: made.home_and_name, store=self.store
         )
         for made in self.registrations:
-            live = made.live(self.seeded)
-            self.apps[live.consumer_key] = live
+            self._put_in_force(made)
         self.installations: Book[Installation] = Book(
             "installation",
             Installation,
@@ -191,6 +198,7 @@ class World:
                 seed=seed,
                 now=self.clock.now,
             )
+            self.put_packaged(org.org_id)
 
     def reset(self, *, seed: int, hostile: bool) -> None:
         """Make a fresh world on the same sites; nothing of the old one stays valid."""
@@ -258,9 +266,38 @@ class World:
             (app for app in self.apps.values() if app.name == name), None
         )
 
+    def client(self, consumer_key: str) -> App | None:
+        """Find an app as the authorization server knows it now.
+
+        A change may be on its way still, and a staged pair is over after its time.
+        """
+        due, earlier = self._not_yet.get(consumer_key, (None, None))
+        if due is not None and self.clock.now() < due:
+            return earlier
+        app = self.apps.get(consumer_key)
+        if app is not None and app.principal is not None:
+            made = self.registration_of(app.principal)
+            if made is None or made.second(self.seeded, now=self.clock.now()) is None:
+                return None
+        return app
+
     def data(self, org_id: str) -> OrgData:
-        """Return an org's records."""
+        """Return an org's records; the Dev Hub's with what it knows of installs by now."""
+        if org_id == self.hub.org_id and len(self._notices):
+            self._tell_what_is_due()
         return self._data[org_id]
+
+    @property
+    def namespaces(self) -> frozenset[str]:
+        """The namespaces that the Dev Hub's registry links, in small letters."""
+        linked = {body.decode() for body in self.store.load("namespace")}
+        return frozenset({NAMESPACE, *linked})
+
+    def seeded_namespaces(self, org_id: str) -> frozenset[str]:
+        """Return the namespaces of packages that the world had from the start."""
+        acme = next(iter(self.apps))
+        there = self.installation(org_id, acme).installed
+        return frozenset({NAMESPACE} if there else ())
 
     def installation(self, org_id: str, consumer_key: str) -> Installation:
         """Return how an org holds an app."""
@@ -327,12 +364,61 @@ class World:
     def register(self, made: Registration) -> App:
         """Keep an app of a developer's, new or changed, and put it in force."""
         before = self.registrations.get(made.home_and_name)
+        earlier = None if before is None else before.live(self.seeded)
         if before is not None:
             self.forget_keys(before)
         self.registrations.put(made)
+        app = self._put_in_force(made)
+        delay = self.faults.delay_of("propagation_delay")
+        if delay:
+            same = earlier is not None and earlier.consumer_key == app.consumer_key
+            known = earlier if same else None
+            self._not_yet[app.consumer_key] = (self.clock.now() + delay, known)
+        return app
+
+    def _put_in_force(self, made: Registration) -> App:
+        """Make an app known under its key, and under the staged one beside it."""
         app = made.live(self.seeded)
         self.apps[app.consumer_key] = app
+        second = made.second(self.seeded, now=self.clock.now())
+        if second is not None:
+            self.apps[second.consumer_key] = second
         return app
+
+    def link_namespace(self, namespace: str) -> None:
+        """Link a namespace in the Dev Hub's registry."""
+        self.store.put("namespace", namespace.lower(), namespace.lower().encode())
+
+    def put_packaged(self, org_id: str) -> None:
+        """Let an org's data have what its installed packages bring."""
+        self._data[org_id].bring(packaged_of(self.components.of(org_id)))
+
+    def tell_hub(self, installed: Installed, *, gone: bool) -> None:
+        """Let the Dev Hub know of an install or uninstall, after whatever lag is asked for."""
+        package = self.packages.packages.get(installed.package_id)
+        if package is None:
+            return
+        now = self.clock.now()
+        self._notices.put(
+            Notice(
+                row_id=self.seeded.record_id("0Hd", f"{installed.org_id}:{installed.package_id}"),
+                org_id=installed.org_id,
+                subscriber_package_id=package.subscriber_package_id,
+                subscriber_version_id=installed.subscriber_version_id,
+                status="u" if gone else "i",
+                at=now,
+                due=now + self.faults.delay_of("subscriber_lag"),
+            )
+        )
+
+    def _tell_what_is_due(self) -> None:
+        now = self.clock.now()
+        for notice in self._notices:
+            org = self.org(notice.org_id)
+            if notice.due <= now and org is not None:
+                self._notices.remove(notice.key)
+                hub = self._data[self.hub.org_id]
+                hub.put_told("PackageSubscriber", subscriber_row(notice, org))
 
     def unregister(self, made: Registration) -> None:
         """Forget an app and how orgs hold it."""
@@ -353,6 +439,8 @@ class World:
     def forget_keys(self, made: Registration) -> None:
         """Put an app's consumer keys out of force."""
         self.apps.pop(made.live(self.seeded).consumer_key, None)
+        if made.staged is not None:
+            self.apps.pop(self.seeded.consumer_key(made.staged.label), None)
 
     def registration_of(self, consumer_key: str) -> Registration | None:
         """Find the registration of an app that was made here."""

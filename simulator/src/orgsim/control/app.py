@@ -17,6 +17,7 @@ from orgsim.control.requests import (
     FaultAsked,
     InstallationChange,
     JournalQuery,
+    NamespaceAsked,
     OrgChange,
     Reset,
     SwitchesChange,
@@ -166,6 +167,11 @@ def _setup_routes(world: World) -> APIRouter:
     async def make_app(asked: AppAsked) -> views.AppView:
         """Make an app of one org's own, and answer with its credentials."""
         return views.app_view(changes.make_app(world, asked))
+
+    @router.post("/dev-hub/namespaces", status_code=HTTPStatus.NO_CONTENT)
+    async def link_namespace(asked: NamespaceAsked) -> None:
+        """Link a namespace, so that packages may carry it."""
+        world.link_namespace(asked.namespace)
 
     @router.patch("/apps/{consumer_key}", responses=documented(409))
     async def change_app(consumer_key: str, asked: AppChange) -> views.AppSettingsView:

@@ -193,6 +193,13 @@ class SlowFault(_FaultAsked):
     options: SlowOptions = SlowOptions()
 
 
+class LagFault(_FaultAsked):
+    """Something that is known later, by the world's clock, until deleted."""
+
+    name: Literal["subscriber_lag", "propagation_delay"]
+    options: SlowOptions = SlowOptions()
+
+
 class StatusFault(_FaultAsked):
     """A bare status."""
 
@@ -215,7 +222,7 @@ class SkewFault(_FaultAsked):
 
 
 FaultAsked = Annotated[
-    PlainFault | TruncatedFault | SlowFault | StatusFault | ErrorFault | SkewFault,
+    PlainFault | TruncatedFault | SlowFault | StatusFault | ErrorFault | SkewFault | LagFault,
     Field(discriminator="name"),
 ]
 
@@ -230,6 +237,12 @@ class AppAsked(Asked):
     certificate_pem: Annotated[str, Field(max_length=4096)] | None = None
     pre_authorized: list[_TEXT] | None = None
     """Who may use it without consent, as an admin says; left out, everybody after consent."""
+
+
+class NamespaceAsked(Asked):
+    """A namespace to be linked in the Dev Hub's registry."""
+
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z](_?[A-Za-z0-9]){0,14}$")]
 
 
 class AppChange(Asked):

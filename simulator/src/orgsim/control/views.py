@@ -258,7 +258,7 @@ def _user_view(user: User, policy: Installation) -> UserView:
 
 def apps_view(world: World) -> list[AppView]:
     """Return all apps, Salesforce's own for its command line included."""
-    return [app_view(app) for app in world.apps.values()]
+    return [app_view(app) for app in world.apps.values() if app.principal is None]
 
 
 def app_view(app: App) -> AppView:
@@ -342,6 +342,8 @@ def journal_view(journal: Journal, entries: Iterable[Entry], *, cut: bool) -> Jo
 _READS: dict[FaultName, tuple[str, ...]] = {
     "truncated_answer": ("bytes",),
     "slow": ("delay",),
+    "subscriber_lag": ("delay",),
+    "propagation_delay": ("delay",),
     "status": ("status", "body"),
     "oauth_error": ("error", "description", "delivery"),
     "clock_skew": ("program", "by"),

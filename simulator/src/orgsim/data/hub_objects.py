@@ -40,6 +40,83 @@ def scratch_org_info() -> ObjectType:
     )
 
 
+def package_subscriber() -> ObjectType:
+    """Make the object that says who runs which package; Salesforce fills it, after a while."""
+    return ObjectType(
+        name="PackageSubscriber",
+        label="Package Subscriber",
+        plural="Package Subscribers",
+        prefix="0Hd",
+        kind="setup",
+        fields=(
+            id_field("Record ID"),
+            _told("OrgKey", "Org Key", length=18),
+            _told("OrgName", "Org Name"),
+            _told("OrgType", "Org Type"),
+            _told("OrgStatus", "Org Status"),
+            _told("InstalledStatus", "Installed Status"),
+            _told("InstanceName", "Instance Name"),
+            _told("ParentOrg", "Parent Org"),
+            _told("MetadataPackageId", "Metadata Package ID", length=18),
+            _told("MetadataPackageVersionId", "Metadata Package Version ID", length=18),
+            *AUDIT_FIELDS[:1],
+            *AUDIT_FIELDS[2:3],
+        ),
+    )
+
+
+def metadata_package() -> ObjectType:
+    """Make the package as queries outside the Tooling API see it."""
+    return ObjectType(
+        name="MetadataPackage",
+        label="Metadata Package",
+        plural="Metadata Packages",
+        prefix="033",
+        kind="setup",
+        fields=(
+            id_field("Record ID"),
+            _told("Name", "Name"),
+            _told("NamespacePrefix", "Namespace Prefix"),
+            _told("PackageCategory", "Package Category"),
+        ),
+    )
+
+
+def metadata_package_version() -> ObjectType:
+    """Make the package version as queries outside the Tooling API see it."""
+    return ObjectType(
+        name="MetadataPackageVersion",
+        label="Metadata Package Version",
+        plural="Metadata Package Versions",
+        prefix="04t",
+        kind="setup",
+        fields=(
+            id_field("Record ID"),
+            _told("Name", "Name"),
+            _told("ReleaseState", "Release State"),
+            _told("MajorVersion", "Major", "int"),
+            _told("MinorVersion", "Minor", "int"),
+            _told("PatchVersion", "Patch", "int"),
+            _told("BuildNumber", "Build", "int"),
+            Field(
+                name="MetadataPackageId",
+                label="Metadata Package ID",
+                type="reference",
+                length=18,
+                reference_to=("MetadataPackage",),
+                relationship="MetadataPackage",
+                creatable=False,
+                updateable=False,
+            ),
+        ),
+    )
+
+
 def all_of_them() -> tuple[ObjectType, ...]:
     """Return every object of a Dev Hub that other orgs do not have."""
-    return (scratch_org_info(),)
+    return (
+        scratch_org_info(),
+        package_subscriber(),
+        metadata_package(),
+        metadata_package_version(),
+    )

@@ -89,11 +89,20 @@ class Rows:
                     for field in kind.fields
                 )
                 self._db.execute(f"CREATE TABLE IF NOT EXISTS {quoted(kind.name)} ({columns})")
+                self._add_columns(kind)
                 self._db.execute(
                     f"CREATE UNIQUE INDEX IF NOT EXISTS {quoted('id of ' + kind.name)}"
                     f" ON {quoted(kind.name)} ({quoted('Id')})"
                 )
         self._lay_out_unions(schema)
+
+    def _add_columns(self, kind: ObjectType) -> None:
+        """Add the columns of fields that a package brought to a table that was there before."""
+        there = {row[1].lower() for row in self.select(f"PRAGMA table_info({quoted(kind.name)})")}
+        for field in kind.fields:
+            if field.name.lower() not in there:
+                column = f"{quoted(field.name)} {_TYPES.get(field.type, 'TEXT')}"
+                self._db.execute(f"ALTER TABLE {quoted(kind.name)} ADD COLUMN {column}")
 
     def _lay_out_unions(self, schema: Schema) -> None:
         for union in (kind for kind in schema if kind.kind == "union"):

@@ -16,6 +16,7 @@ from orgsim.data.events import PublishedEvent
 from orgsim.data.fields import Field, Scalar
 from orgsim.data.furnish import Furnisher, audit_values
 from orgsim.data.ids import make_id
+from orgsim.data.packaged import NOTHING, FlowType, Packaged
 from orgsim.data.rows import Row, Rows
 from orgsim.data.schema import ObjectType, Schema
 from orgsim.data.seeds import OrgSeed
@@ -43,6 +44,7 @@ class OrgData:
         self._recent: dict[str, list[str]] = {}
         self.org = org
         self.schema = schema
+        self._brought = NOTHING
 
     @classmethod
     def create(
@@ -73,9 +75,22 @@ class OrgData:
         """Take the vendor's object, event and flow away; its records stay until they are back."""
         self._change_package(None)
 
+    def bring(self, brought: Packaged) -> None:
+        """Have what installed packages bring, and nothing of what others brought before.
+
+        Records of an object that goes stay until it is back.
+        """
+        self._brought = brought
+        self._change_package(self.org.namespace)
+
+    @property
+    def flows(self) -> tuple[FlowType, ...]:
+        """The flows that installed packages brought."""
+        return self._brought.flows
+
     def _change_package(self, namespace: str | None) -> None:
         self.org = replace(self.org, namespace=namespace)
-        self.schema = schema_of(namespace, dev_hub=self.org.dev_hub)
+        self.schema = schema_of(namespace, dev_hub=self.org.dev_hub, brought=self._brought)
         self._rows.lay_out(self.schema)
 
     def _furnish(self, seed: int) -> None:
@@ -145,6 +160,14 @@ class OrgData:
         row = (self.read(kind, record_id) or {}) | dict(values) | stamps
         computed = computed_fields(kind.name, row, given=frozenset(values), find=self.find)
         self._rows.change(kind, record_id, {**values, **stamps, **computed})
+
+    def put_told(self, kind: str, row: Row) -> None:
+        """Keep a row that Salesforce itself writes, instead of the earlier one of its ID."""
+        made, record_id = self.schema[kind], str(row["Id"])
+        if self._rows.read(made, record_id) is None:
+            self._rows.insert(made, row)
+        else:
+            self._rows.change(made, record_id, row)
 
     def mark_deleted(self, kind: ObjectType, record_id: str, *, by: str) -> None:
         """Delete a record, and those that live and die with it."""

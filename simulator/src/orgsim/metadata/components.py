@@ -12,7 +12,8 @@ from orgsim.orgs.store import Store
 class Component:
     """One component; `text` is its file.
 
-    `installed_by` is the package version (`04t`) that brought it.
+    `installed_by` is the package version (`04t`) that brought it; `key_prefix` is
+    what IDs of a custom object's records start with.
     """
 
     org_id: str
@@ -23,6 +24,7 @@ class Component:
     about: str | None = None
     namespace: str | None = None
     installed_by: str | None = None
+    key_prefix: str | None = None
     created_at: datetime
     created_by: str
     modified_at: datetime

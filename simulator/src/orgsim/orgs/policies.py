@@ -30,6 +30,7 @@ class Installation:
     refresh_policy: RefreshPolicy = "specific_lifetime"
     refresh_days: int = 365
     session_minutes: int = 120
+    scopes: frozenset[str] | None = None  # of the package version; None: the app's own
 
     def admits(self, user_id: str) -> bool:
         """Tell whether an admin lets this user use the app."""
@@ -82,6 +83,7 @@ class Switches:
     certificate_end_is_checked: bool = False
     global_settings_need_oauth_settings: bool = True
     status_checks_until_done: int = 1
+    promotion_needs_coverage: bool = True
 
 
 def switches_from(pairs: Iterable[tuple[str, str]], base: Switches) -> Switches:

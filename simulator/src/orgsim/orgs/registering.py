@@ -1,7 +1,7 @@
-"""Makes the registrations of new apps: their ids and the labels of their credentials."""
+"""Makes the registrations of new apps, and finds them by what refers to them."""
 
 from orgsim.orgs.apps import App
-from orgsim.orgs.org import Org
+from orgsim.orgs.org import Org, same_org
 from orgsim.orgs.registrations import Registration
 from orgsim.world import World
 
@@ -18,4 +18,17 @@ def new_registration(world: World, org: Org, app: App) -> Registration:
         key_label=label,
         secret_label=label,
         created_at=world.clock.now(),
+    )
+
+
+def owner_of(world: World, reference: str) -> Registration | None:
+    """Find the registration that `<org id>:<consumer id>` or `<org id>:<app>` refers to."""
+    org_id, _, part = reference.partition(":")
+    return next(
+        (
+            made
+            for made in world.registrations
+            if same_org(org_id, made.home_org) and part in (made.consumer_id[:15], made.app.name)
+        ),
+        None,
     )

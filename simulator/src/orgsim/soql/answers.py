@@ -4,16 +4,33 @@ Spec: REST API Developer Guide, "Execute a SOQL Query".
 """
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 
-from orgsim.data.store import OrgData
+from orgsim.data.fields import Scalar
+from orgsim.data.schema import Schema
 from orgsim.data.wire import typed_on_wire
 from orgsim.soql.compiler import Compiled, Compiler, Family
 from orgsim.soql.errors import QueryFault, QueryRefused
 from orgsim.soql.parser import parse
 
 Record = dict[str, Any]
+
+
+class Queried(Protocol):
+    """What a query runs over: an org's records, or rows that were made for it."""
+
+    schema: Schema
+
+    def now(self) -> datetime:
+        """Return the world's time."""
+        ...
+
+    def select(self, sql: str, parameters: Sequence[Scalar] = ()) -> list[tuple[Any, ...]]:
+        """Run what the compiler wrote."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +47,7 @@ def attributes(kind: str, record_id: str, *, base: str) -> Record:
     return {"type": kind, "url": f"{base}/sobjects/{kind}/{record_id}"}
 
 
-def run_query(data: OrgData, text: str, *, base: str, include_deleted: bool = False) -> Answered:
+def run_query(data: Queried, text: str, *, base: str, include_deleted: bool = False) -> Answered:
     """Answer a query.
 
     Raises:
@@ -48,7 +65,7 @@ def run_query(data: OrgData, text: str, *, base: str, include_deleted: bool = Fa
 class _Runner:
     """Runs one query and its subqueries."""
 
-    def __init__(self, data: OrgData, *, base: str, include_deleted: bool) -> None:
+    def __init__(self, data: Queried, *, base: str, include_deleted: bool) -> None:
         self._data = data
         self._base = base
         self._compiler = Compiler(data.schema, now=data.now(), include_deleted=include_deleted)

@@ -5,13 +5,13 @@ from dataclasses import replace
 from ipaddress import ip_address, summarize_address_range
 
 from orgsim.metadata import kinds
+from orgsim.metadata.scopes import runtime_scopes
 from orgsim.metadata.xml_text import Node
 from orgsim.orgs.apps import App
-from orgsim.orgs.org import Org, same_org
+from orgsim.orgs.org import Org
 from orgsim.orgs.policies import Installation, PermittedUsers, RefreshPolicy
-from orgsim.orgs.registering import new_registration
+from orgsim.orgs.registering import new_registration, owner_of
 from orgsim.orgs.registrations import Registration
-from orgsim.surfaces.metadata_api.scopes import runtime_scopes
 from orgsim.world import World
 
 Deployed = Mapping[tuple[str, str], Node]
@@ -39,19 +39,6 @@ def child_of(world: World, org_id: str, kind: str, app: str) -> Node | None:
     return None
 
 
-def owner_of(world: World, reference: str) -> Registration | None:
-    """Find the registration that `<org id>:<consumer id>` or `<org id>:<app>` refers to."""
-    org_id, _, part = reference.partition(":")
-    return next(
-        (
-            made
-            for made in world.registrations
-            if same_org(org_id, made.home_org) and part in (made.consumer_id[:15], made.app.name)
-        ),
-        None,
-    )
-
-
 def settle_apps(world: World, org: Org, deployed: Deployed) -> None:
     """Carry out what deployed files mean for the apps that they belong to."""
     names = [name for kind, name in deployed if kind == kinds.HEADER]
@@ -73,6 +60,8 @@ def _settle_registration(world: World, org: Org, app: str, deployed: Deployed) -
     known = world.registrations.get(f"{org.org_id}:{app}")
     wanted = _app_of(org, app, header=header, oauth=oauth, settings=settings, security=security)
     made = new_registration(world, org, wanted) if known is None else replace(known, app=wanted)
+    row = world.components.get(org.org_id, kinds.HEADER, app)
+    made = made if row is None else replace(made, app_id=row.component_id)
     for (kind, _), node in deployed.items():
         if known and kind == kinds.GLOBAL and node.value("externalClientApplication") == app:
             made = _rotated(made, node)  # the file that is kept is without commands

@@ -13,6 +13,7 @@ from orgsim.metadata.components import Component
 from orgsim.metadata.kinds import BY_NAME
 from orgsim.metadata.xml_text import Node, NotXml, document, parse, tree
 from orgsim.orgs.org import Org, User
+from orgsim.orgs.registering import owner_of
 from orgsim.surfaces.metadata_api import apps, errors
 from orgsim.surfaces.metadata_api.rules import Facts, Problem, judge
 from orgsim.world import World
@@ -317,7 +318,7 @@ def _without_commands(node: Node) -> Node:
 
 def _distribution(world: World) -> Callable[[str], str | None]:
     def of(reference: str) -> str | None:
-        owner = apps.owner_of(world, reference)
+        owner = owner_of(world, reference)
         return None if owner is None else owner.app.distribution
 
     return of

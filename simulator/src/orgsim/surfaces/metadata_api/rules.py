@@ -11,11 +11,11 @@ from cryptography import x509
 
 from orgsim.metadata import kinds
 from orgsim.metadata.archive import SourceFile
+from orgsim.metadata.scopes import RUNTIME, split_names
 from orgsim.metadata.shapes import SHAPES, shape_problems
 from orgsim.metadata.xml_text import Node, NotXml, parse
 from orgsim.orgs.org import same_org
 from orgsim.surfaces.metadata_api import errors
-from orgsim.surfaces.metadata_api.scopes import RUNTIME, split_names
 
 _API_NAME = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9])*", re.ASCII)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://?[!-~]+", re.ASCII)

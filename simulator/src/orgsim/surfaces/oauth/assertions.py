@@ -120,7 +120,7 @@ def scopes_for_assertion(
     if policy.permitted_users == "pre_authorized":
         if not policy.admits(user_id):
             raise Refused(errors.APP_ACCESS)
-        return app.scopes
+        return app.scopes if policy.scopes is None else app.scopes & policy.scopes
     lasting = [grant for grant in approvals if grant.refresh_hash is not None]
     if not lasting or not switches.jwt_bearer_honours_approval:
         raise Refused(errors.NOT_APPROVED)

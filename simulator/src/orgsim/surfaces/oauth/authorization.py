@@ -70,7 +70,7 @@ def begin(request: Request, query: Mapping[str, str]) -> str:
     call = call_of(request)
     world = call.world
     app, redirect_uri = rules.check_client(
-        world.apps.get(query.get("client_id", "")), query.get("redirect_uri")
+        world.client(query.get("client_id", "")), query.get("redirect_uri")
     )
     response_type = rules.check_response_type(query.get("response_type"))
     challenge = rules.check_challenge(
@@ -164,6 +164,8 @@ def standing_of(call: Call, pending: Pending, login: BrowserLogin) -> Standing |
     if known is None or app is None:
         return None
     policy = call.world.installation(known[0].org_id, app.consumer_key)
+    if policy.scopes is not None and pending.scopes == app.scopes:
+        pending = replace(pending, scopes=app.scopes & policy.scopes)  # none were named
     return Standing(pending=pending, app=app, org=known[0], user=known[1], policy=policy)
 
 
@@ -171,6 +173,7 @@ def check_standing(call: Call, standing: Standing) -> str | None:
     """Return where to go if the org or its admin says no; None if the person may decide."""
     try:
         rules.check_app_in_org(standing.app, standing.org, standing.policy)
+        rules.check_installed_scopes(standing.pending.scopes, standing.policy)
         rules.check_user_at_authorize(standing.org, standing.user, standing.policy)
     except Refused as refusal:
         reason = refusal.reason

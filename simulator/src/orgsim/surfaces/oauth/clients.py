@@ -40,7 +40,7 @@ def authenticate_client(
         basic_name, basic_secret = _basic(authorization)
     if form.get("client_assertion_type"):
         raise Refused(errors.BAD_ASSERTION_TYPE)  # apps authenticate by secret here
-    app = world.apps.get(form.get("client_id") or basic_name or "")
+    app = world.client(form.get("client_id") or basic_name or "")
     if app is None:
         raise Refused(errors.UNKNOWN_CLIENT)
     secret = form.get("client_secret") or basic_secret

@@ -182,7 +182,7 @@ async def jwt_bearer(call: Call, form: Form, authorization: str | None) -> Field
     """
     world = call.world
     assertion = assertions.read_assertion(form.get("assertion", ""))
-    app = world.apps.get(assertion.issuer)
+    app = world.client(assertion.issuer)
     if app is None:
         raise Refused(errors.UNKNOWN_CLIENT)
     switches, now = world.switches, world.clock.now()

@@ -106,6 +106,16 @@ def check_app_in_org(app: App, org: Org, policy: Installation) -> None:
         raise Refused(errors.APP_BLOCKED)
 
 
+def check_installed_scopes(asked: frozenset[str], policy: Installation) -> None:
+    """Check that the installed version of the package has the scopes.
+
+    Spec: Second-Generation Managed Packaging Developer Guide, "External Client App OAuth
+    Settings": scopes travel in the package.
+    """
+    if policy.scopes is not None and not asked <= policy.scopes and "full" not in policy.scopes:
+        raise Refused(errors.SCOPE)
+
+
 def check_user_at_authorize(org: Org, user: User, policy: Installation) -> None:
     """Check that the person may use the app.
 

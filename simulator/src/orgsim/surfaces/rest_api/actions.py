@@ -1,4 +1,4 @@
-"""Invocable actions: the package's autolaunched flow, where it is installed.
+"""Invocable actions: the autolaunched flows of packages, where they are installed.
 
 Spec: Actions Developer Guide, "Flow Actions"; REST API Developer Guide, "Custom Invocable Actions".
 """
@@ -9,7 +9,9 @@ from typing import Any
 
 from orgsim.data import saving
 from orgsim.data.ids import read_id
+from orgsim.data.interviews import interview
 from orgsim.data.package_objects import flow_name
+from orgsim.data.packaged import FlowType
 from orgsim.data.refusals import SaveRefused, refused
 from orgsim.surfaces.rest_api.errors import not_found, save_errors, unreadable_json
 from orgsim.surfaces.rest_api.exchange import Answer, Asked
@@ -17,6 +19,7 @@ from orgsim.surfaces.rest_api.json_bodies import read_object
 
 _INPUT = "accountId"
 _LABEL = "Renewal Alert"
+_ABOUT = "Tells the owner of an account that its contract ends soon."
 _DUE = timedelta(days=7)
 _VERSION = 1
 
@@ -42,42 +45,58 @@ def custom(asked: Asked) -> Answer:
     return Answer(body={"flow": f"{asked.base}/actions/custom/flow"})
 
 
+def _known(asked: Asked) -> dict[str, FlowType | None]:
+    """Return the flows by name; None stands for the one that the world had from the start."""
+    namespace = asked.data.org.namespace
+    seeded = {} if namespace is None else {flow_name(namespace): None}
+    return seeded | {flow.name: flow for flow in asked.data.flows}
+
+
 def flows(asked: Asked) -> Answer:
     """List the flows."""
-    namespace = asked.data.org.namespace
-    if namespace is None:
-        return Answer(body={"actions": []})
-    name = flow_name(namespace)
-    url = f"{asked.base}/actions/custom/flow/{name}"
-    return Answer(body={"actions": [{"label": _LABEL, "name": name, "type": "FLOW", "url": url}]})
+    url = f"{asked.base}/actions/custom/flow"
+    actions = [
+        {
+            "label": _LABEL if flow is None else flow.label,
+            "name": name,
+            "type": "FLOW",
+            "url": f"{url}/{name}",
+        }
+        for name, flow in _known(asked).items()
+    ]
+    return Answer(body={"actions": actions})
 
 
-def _flow(asked: Asked) -> str:
-    """Return the flow's name as it is written.
+def _flow(asked: Asked) -> tuple[str, FlowType | None]:
+    """Return the flow's name as it is written, and the flow.
 
     Raises:
         RestRefused: there is none of that name.
     """
-    namespace = asked.data.org.namespace
-    if namespace is None or asked.path[3].lower() != flow_name(namespace).lower():
-        raise not_found()
-    return flow_name(namespace)
+    wanted = asked.path[3].lower()
+    for name, flow in _known(asked).items():
+        if name.lower() == wanted:
+            return name, flow
+    raise not_found()
+
+
+def _parameter(name: str) -> dict[str, Any]:
+    return {
+        "byteLength": 0,
+        "description": None,
+        "label": name,
+        "maxOccurs": 1,
+        "name": name,
+        "picklistValues": None,
+        "required": name == _INPUT,
+        "sobjectType": None,
+        "type": "STRING",
+    }
 
 
 def describe(asked: Asked) -> Answer:
     """Describe a flow: what goes in and comes out."""
-    name = _flow(asked)
-    parameter = {
-        "byteLength": 0,
-        "description": None,
-        "label": _INPUT,
-        "maxOccurs": 1,
-        "name": _INPUT,
-        "picklistValues": None,
-        "required": True,
-        "sobjectType": None,
-        "type": "STRING",
-    }
+    name, flow = _flow(asked)
     status = {
         "description": None,
         "label": "Interview Status",
@@ -90,10 +109,10 @@ def describe(asked: Asked) -> Answer:
     return Answer(
         body={
             "category": None,
-            "description": "Tells the owner of an account that its contract ends soon.",
+            "description": _ABOUT if flow is None else flow.description,
             "genericTypes": [],
-            "inputs": [parameter],
-            "label": _LABEL,
+            "inputs": [_parameter(known) for known in ((_INPUT,) if flow is None else flow.inputs)],
+            "label": _LABEL if flow is None else flow.label,
             "name": name,
             "outputs": [status],
             "standard": False,
@@ -105,20 +124,25 @@ def describe(asked: Asked) -> Answer:
 
 def run(asked: Asked) -> Answer:
     """Run a flow once for each set of inputs."""
-    name = _flow(asked)
+    name, flow = _flow(asked)
     inputs = read_object(asked).get("inputs")
     if not isinstance(inputs, list) or not all(isinstance(one, dict) for one in inputs):
         raise unreadable_json("The inputs property must be a list of objects at [line:1, column:1]")
-    results = [_interview(asked, name, one) for one in inputs]
+    results = [_interview(asked, name, flow, one) for one in inputs]
     well = all(result["isSuccess"] for result in results)
     return Answer(status=200 if well else 400, body=results)
 
 
-def _interview(asked: Asked, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _interview(
+    asked: Asked, name: str, flow: FlowType | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
     errors, outputs = None, None
     try:
         with asked.data.undone_on_error():
-            _renewal_alert(asked, given)
+            if flow is None:
+                _renewal_alert(asked, given)
+            else:
+                interview(asked.data, flow, given, by=asked.user_id)
         outputs = {"Flow__InterviewStatus": "Finished"}
     except SaveRefused as error:
         errors = save_errors(error, b"")

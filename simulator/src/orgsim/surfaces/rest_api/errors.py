@@ -13,6 +13,7 @@ from orgsim.surfaces.rest_api.exchange import Answer
 _STATUS = {
     "NOT_FOUND": 404,
     "ENTITY_IS_DELETED": 404,
+    "FUNCTIONALITY_NOT_ENABLED": 403,
     "INSUFFICIENT_ACCESS_OR_READONLY": 403,
     "METHOD_NOT_ALLOWED": 405,
     "GONE": 410,
