@@ -211,6 +211,20 @@ def test_what_forbids_an_install_is_told(
     assert "namespace is used by another package" in said.problem[1]
 
 
+def test_a_package_that_the_dev_hub_does_not_have_gets_no_version(
+    sf: Sf, project: Project, released: dict[str, Any], tmp_path: Path
+) -> None:
+    """The command line says so itself."""
+    del released
+    stranger = project.copied(tmp_path / "stranger", package="0Ho000000000001AAA")
+    said = sf.run(
+        *("package", "version", "create", "--package", "0Ho000000000001AAA", "--code-coverage"),
+        "--installation-key-bypass",
+        cwd=stranger.folder,
+    )
+    assert "0Ho000000000001AAA" in said.problem[1]
+
+
 def test_a_version_without_coverage_is_not_promoted(
     sf: Sf, project: Project, released: dict[str, Any], tmp_path: Path
 ) -> None:

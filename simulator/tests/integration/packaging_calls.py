@@ -76,11 +76,11 @@ class Vendor:
         url = self.url(self.hub, "/sobjects/Package2")
         return self.client.http.post(url, json=body, headers=self.headers)
 
-    def app_parts(self):
-        """Return header and OAuth settings with what the org put in."""
-        org = self.hub["org_id"][:15]
+    def app_parts(self, owner=None, token=None):
+        """Return header and OAuth settings with what the owning org put in."""
+        org = (owner or self.hub)["org_id"][:15]
         kinds = ("ExternalClientApplication", "ExtlClntAppOauthSettings")
-        link = self.link()
+        link = self.link(owner or self.hub, token or self.token)
         own = {
             kinds[0]: f"<orgScopedExternalApp>{org}:Plain</orgScopedExternalApp>",
             kinds[1]: f"<oauthLink>{link}</oauthLink>",
@@ -96,17 +96,17 @@ class Vendor:
                     made[f"{kind}:{name}"] = (path, inner + own[kind])
         return made
 
-    def link(self):
+    def link(self, org, token):
         """Return the link that a retrieve puts into the OAuth settings."""
         asked = (
             "<retrieve><request><unpackaged><types><members>*</members>"
             "<name>ExtlClntAppOauthSettings</name></types><version>68.0</version></unpackaged>"
             "</request></retrieve>"
         )
-        begun = call_soap(self.client, self.hub, self.token, asked).text
+        begun = call_soap(self.client, org, token, asked).text
         job = re.search(r"<id>(09S\w{15})</id>", begun)[1]
         check = f"<checkRetrieveStatus><asyncProcessId>{job}</asyncProcessId></checkRetrieveStatus>"
-        said = call_soap(self.client, self.hub, self.token, check).text
+        said = call_soap(self.client, org, token, check).text
         files = unzip(base64.b64decode(re.search("<zipFile>(.*)</zipFile>", said)[1]))
         text = next(body.decode() for path, body in files.items() if "Plain_oauth" in path)
         return re.search("<oauthLink>(.*)</oauthLink>", text)[1]

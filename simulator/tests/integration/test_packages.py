@@ -203,6 +203,19 @@ def test_a_version_that_names_no_link_or_the_wrong_app_is_not_built(vendor):
     assert vendor.request_version(package_id, {})[1] == ["The package version has no components."]
 
 
+def test_an_app_of_another_org_needs_a_flag_in_the_build(sim, vendor, client):
+    """Owned by the Dev Hub it needs none."""
+    owner = sim.org()
+    token = client.connect(owner)["access_token"]
+    deploy_by_soap(client, owner, token, zip_of())
+    parts = vendor.app_parts(owner, token)
+    package_id = vendor.package().json()["id"]
+    _, errors = vendor.request_version(package_id, parts)
+    assert "created in ephemeral orgs can't be packaged" in errors[0]
+    flag = "<enablePackageEcaOauthFromDevOrg>true</enablePackageEcaOauthFromDevOrg>"
+    assert vendor.request_version(package_id, parts, settings=flag)[1] == []
+
+
 def test_what_a_package_cannot_carry_is_dropped_from_permission_sets(sim, vendor, customer):
     """Standard objects, their fields, and user permissions."""
     customer.install(vendor.released())
