@@ -10,8 +10,8 @@ PYTHON ?= python3
 PY := .venv/bin/python
 UV := .venv/bin/uv
 PIP_WHEEL := vendor/pip-26.3-py3-none-any.whl
-PARTS := core sdk service simulator examples/acme
-OURS := keyturn-core keyturn keyturn-service orgsim keyturn-example-acme
+PARTS := core sdk builder service simulator examples/acme
+OURS := keyturn-core keyturn keyturn-builder keyturn-service orgsim keyturn-example-acme
 
 # Bytecode halves pytest's start-up. The others would install into another place than .venv.
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS = ("core", "sdk", "service", "simulator", "examples/acme")
+PARTS = ("core", "sdk", "builder", "service", "simulator", "examples/acme")
 BIN = Path(".venv/bin").absolute()
 
 # Declared because a server or a web framework finds them by itself, not by an import of ours.

@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from keyturn_builder.config_file import schema_text
+from tools.reference_builder import builder_errors, config_keys
 from tools.reference_code import command_help, port_index, port_methods, settings_table
 from tools.reference_http import call_index, calls, error_tables, wire_types
 
 PAGES: Final = Path("docs/reference")
+SCHEMA: Final = PAGES / "keyturn.schema.json"
 _PART: Final = re.compile(
     r"(?P<begin><!-- generated: (?P<name>[a-z ]+) -->\n).*?(?P<end><!-- end: (?P=name) -->)",
     re.DOTALL,
@@ -29,6 +32,8 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "commands": command_help,
     "port index": port_index,
     "port methods": port_methods,
+    "keyturn toml": config_keys,
+    "builder errors": builder_errors,
 }
 
 
@@ -59,6 +64,7 @@ def main() -> int:
         if after != before:
             page.write_text(after, encoding="utf-8")
             changed += 1
+    SCHEMA.write_text(schema_text(), encoding="utf-8")
     print(f"reference: {changed} pages written")
     return 0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("core", "sdk", "service", "simulator", "examples/acme")
+PARTS = ("core", "sdk", "builder", "service", "simulator", "examples/acme")
 LONGEST = 600
 REGISTRIES = (
     "py" + "pi.org",
@@ -51,7 +51,7 @@ def texts() -> list[tuple[Path, str]]:
 
 
 def sources() -> list[Path]:
-    """Return the modules of the five parts."""
+    """Return the modules of the parts."""
     return [path for path in tracked() if path.suffix == ".py" and "src" in path.parts]
 
 
