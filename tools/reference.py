@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from keyturn_builder.config_file import schema_text
-from tools.reference_builder import builder_errors, config_keys
+from tools.reference_builder import builder_errors, config_keys, lint_rules
 from tools.reference_code import command_help, port_index, port_methods, settings_table
 from tools.reference_http import call_index, calls, error_tables, wire_types
 
@@ -34,6 +34,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "port methods": port_methods,
     "keyturn toml": config_keys,
     "builder errors": builder_errors,
+    "lint rules": lint_rules,
 }
 
 

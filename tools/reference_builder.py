@@ -7,6 +7,7 @@ from typing import Any
 
 from keyturn_builder.app_config import AppConfig
 from keyturn_builder.errors import ENTRIES
+from keyturn_builder.lint.rule import RULES
 from tools.reference_code import table
 
 
@@ -63,3 +64,12 @@ def builder_errors() -> str:
         for code, entry in sorted(ENTRIES.items())
     ]
     return table(("Code", "Who", "Remedy", "What it means, and where it is mended"), rows)
+
+
+def lint_rules() -> str:
+    """Return a row for each rule of the linter."""
+    rows = [
+        (f"`{name}`", rule.severity.value, rule.asks, rule.source, rule.remedy)
+        for name, rule in RULES.items()
+    ]
+    return table(("Rule", "Severity", "What it asks for", "Source", "Remedy"), rows)

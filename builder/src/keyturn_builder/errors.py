@@ -64,6 +64,49 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
         "config_exists": _vendor(
             "There is a keyturn.toml already", "edit it; keyturn config check says what is wrong"
         ),
+        "project_missing": _vendor(
+            "There is no second-generation project",
+            "package.source in keyturn.toml; leave it out to start a project from templates",
+        ),
+        "project_invalid": _vendor(
+            "sfdx-project.json does not fit", "sfdx-project.json, packageDirectories"
+        ),
+        "namespace_mismatch": _vendor(
+            "Project and keyturn.toml name two namespaces",
+            "package.namespace in keyturn.toml, namespace in sfdx-project.json",
+        ),
+        "first_generation": _vendor(
+            "The package is of the first generation",
+            "Keyturn builds second-generation packages. Ship the app in a small one of its own "
+            "beside yours: leave package.source out, give it a namespace of its own, set "
+            "package.generation = 2. Or move your package over first: sf package convert "
+            "(Second-Generation Managed Packaging Developer Guide, Package Migrations). The "
+            "Winter '27 guide lets an app into a first-generation package too: there, add it to "
+            "the package in the packaging org's Setup > Package Manager",
+        ),
+        "object_unknown": _vendor(
+            "An object or field is neither standard nor in the package",
+            "[objects] in keyturn.toml; write another package's names with its namespace",
+        ),
+        "component_exists": _vendor(
+            "The project has this component already",
+            "remove the file: keyturn package build writes it",
+        ),
+        "folder_taken": _vendor(
+            "The folder for the app's files is somebody else's",
+            "rename the folder; the builder writes into one called keyturn",
+        ),
+        "lint_failed": _vendor(
+            "The package breaks rules", "keyturn package lint; each finding says what mends it"
+        ),
+        "app_missing": _vendor("The Dev Hub org has no such app", "keyturn app apply makes it"),
+        "app_not_packaged": _vendor(
+            "The app's distribution state is not Packaged", "keyturn app apply sets it"
+        ),
+        "app_of_another_org": _vendor(
+            "The app belongs to another org than the Dev Hub org",
+            "dev_hub.alias in keyturn.toml; the app has to be owned by the Dev Hub org",
+        ),
     }
 )
 

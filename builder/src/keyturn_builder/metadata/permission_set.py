@@ -41,7 +41,8 @@ def package_permission_set(
 ) -> Component:
     """Return the package's own permission set.
 
-    `objects` are the package's own; `required` fields (`Usage__c.Key__c`) carry no permission.
+    `objects` are the package's own, and standard ones that it adds fields to; `required` fields
+    (`Usage__c.Key__c`) carry no permission.
     """
     name = f"{app.name}_Package"
     children: dict[str, Value] = {
@@ -50,7 +51,9 @@ def package_permission_set(
         "flowAccesses": [{"enabled": True, "flow": flow} for flow in sorted(flows)],
         "hasActivationRequired": False,
         "label": f"{app.label}: package",
-        "objectPermissions": [_object(name, table) for name, table in sorted(objects.items())],
+        "objectPermissions": [
+            _object(key, table) for key, table in sorted(objects.items()) if "__" in key
+        ],
     }
     return Component.of(TYPE, name, document(TYPE, children))
 
