@@ -108,6 +108,7 @@ def test_only_settings_reads_the_environment() -> None:
         if re.search(r"os\.(environ|getenv)", path.read_text())
     ]
     allowed = {
+        "builder/src/keyturn_builder/settings.py",
         "service/src/keyturn_service/settings.py",
         "service/src/keyturn_service/cli/dev/programs.py",
         "simulator/src/orgsim/settings.py",

@@ -39,22 +39,32 @@ def read_bond(texts: Mapping[str, str], app: AppTable, *, org_id: str | None = N
         BuilderError: the app is not there, is not packaged, or belongs to another org than
             `org_id`.
     """
-    scoped, link = None, None
+    scoped, link, state = None, None, None
     for text in texts.values():
         try:
             root = read_document(text)
         except NotMetadata:
             continue
-        if root.name == HEADER and (root.said("orgScopedExternalApp") or "").endswith(
-            f":{app.name}"
-        ):
-            scoped = root.said("orgScopedExternalApp")
-            if root.said("distributionState") != "Packaged":
-                raise BuilderError("app_not_packaged", f"it is {root.said('distributionState')}")
+        named = root.said("orgScopedExternalApp") or ""
+        if root.name == HEADER and named.endswith(f":{app.name}"):
+            scoped, state = named, root.said("distributionState")
         if root.name == OAUTH and root.said("externalClientApplication") == app.name:
             link = root.said("oauthLink")
+    return checked_bond(app, scoped=scoped, link=link, state=state, org_id=org_id)
+
+
+def checked_bond(
+    app: AppTable, *, scoped: str | None, link: str | None, state: str | None, org_id: str | None
+) -> Bond:
+    """Return the references, if an app can be packaged by them.
+
+    Raises:
+        BuilderError: it cannot.
+    """
     if not scoped or not link:
         raise BuilderError("app_missing", app.name)
+    if state != "Packaged":
+        raise BuilderError("app_not_packaged", f"it is {state}")
     bond = Bond(org_scoped_external_app=scoped, oauth_link=link)
     owners = {bond.org_id, link.partition(":")[0]} | ({org_id[:_SHORT_ID]} if org_id else set())
     if len(owners) > 1:

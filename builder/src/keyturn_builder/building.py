@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +21,15 @@ from keyturn_builder.package_build import (
     vendor_texts,
     write_build,
 )
-from keyturn_builder.project import APP_FOLDER, Project, find_project, texts_below
+from keyturn_builder.project import (
+    APP_FOLDER,
+    STARTED_FOLDER,
+    STARTED_SOURCE,
+    Project,
+    copy_project,
+    find_project,
+    texts_below,
+)
 
 OUTPUT: Final = "keyturn-build"
 _IGNORE: Final = "*\n"
@@ -40,12 +50,14 @@ class Built:
     warnings: tuple[Finding, ...]
 
 
-def build_package(config: AppConfig, folder: Path, bond: Bond) -> Built:
+def build_package(config: AppConfig, folder: Path, bond: Bond, *, dry_run: bool = False) -> Built:
     """Write the app into the vendor's project, and what its customers' admins need beside it.
 
     Raises:
         BuilderError: nothing was written that would break a rule of the linter.
     """
+    if dry_run:
+        return _in_a_copy(config, folder, bond)
     started = start_project(config, folder)
     project = find_project(config, folder)
     texts = vendor_texts(project)
@@ -63,6 +75,24 @@ def build_package(config: AppConfig, folder: Path, bond: Bond) -> Built:
         beside=tuple(sorted(beside)),
         warnings=warnings,
     )
+
+
+def _in_a_copy(config: AppConfig, folder: Path, bond: Bond) -> Built:
+    """Return what a build would be, made in a copy that goes."""
+    with tempfile.TemporaryDirectory(prefix="keyturn-build-") as name:
+        copy = Path(name)
+        started = start_project(config, folder, dry_run=True)
+        inner, source = config, folder / STARTED_FOLDER / STARTED_SOURCE
+        if config.package.source is not None:
+            project = find_project(config, folder)
+            copy_project(project, copy)
+            path = {"source": str(project.entry["path"])}
+            inner = config.model_copy(update={"package": config.package.model_copy(update=path)})
+            source = project.source
+        elif (folder / STARTED_FOLDER).is_dir():
+            shutil.copytree(folder / STARTED_FOLDER, copy / STARTED_FOLDER)
+        built = build_package(inner, copy, bond)
+        return replace(built, project=replace(built.project, source=source), started=tuple(started))
 
 
 def lint_folder(config: AppConfig, folder: Path) -> list[Finding]:

@@ -55,6 +55,11 @@ def _vendor(title: str, where: str, *, remedy: Remedy = Remedy.RECONFIGURE) -> E
     return Entry(title=title, who=Who.VENDOR, remedy=remedy, where=where)
 
 
+def _admin(title: str, where: str) -> Entry:
+    """Return the entry of what an administrator of the Dev Hub org has to do."""
+    return Entry(title=title, who=Who.ADMIN, remedy=Remedy.ASK_ADMIN, where=where)
+
+
 ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
     {
         "config_missing": _vendor(
@@ -98,6 +103,109 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         "lint_failed": _vendor(
             "The package breaks rules", "keyturn package lint; each finding says what mends it"
+        ),
+        "record_invalid": _vendor(
+            "keyturn.versions.json is out of shape", "keyturn.versions.json; take it from git"
+        ),
+        "return_origins_missing": _vendor(
+            "The service does not know the app, and keyturn.toml does not say enough",
+            "service.return_origins in keyturn.toml, or service.app_id of an app that is there",
+        ),
+        "service_missing": _vendor(
+            "keyturn.toml names no service", "[service] in keyturn.toml, and --api-key-file"
+        ),
+        "certificate_missing": _vendor(
+            "The flow jwt needs a certificate",
+            "the service makes it: POST /v1/apps/{id}/signing-keys",
+        ),
+        "sf_missing": _vendor("Salesforce's sf command is not installed", "npm install"),
+        "sf_too_old": _vendor("Salesforce's sf command or its Node is too old", "npm install"),
+        "sf_unreadable": _vendor(
+            "sf said something that is no answer",
+            "run the same command by hand",
+            remedy=Remedy.REPORT,
+        ),
+        "sf_timed_out": _vendor("sf did not end", "run the command again", remedy=Remedy.RETRY),
+        "sf_failed": _vendor(
+            "sf could not do it", "sf's own words, in detail", remedy=Remedy.REPORT
+        ),
+        "dev_hub_unknown": _vendor(
+            "sf is not logged in to the Dev Hub org",
+            "sf org login web --set-default-dev-hub --alias <dev_hub.alias of keyturn.toml>",
+        ),
+        "dev_hub_session_ended": _vendor(
+            "The session for the Dev Hub org has ended", "sf org login web --alias <dev_hub.alias>"
+        ),
+        "dev_hub_unreachable": _vendor(
+            "The Dev Hub org does not answer",
+            "network and proxy settings; status.salesforce.com",
+            remedy=Remedy.RETRY,
+        ),
+        "not_a_dev_hub": _admin(
+            "The org is no Dev Hub org", "Setup > Dev Hub > Enable Dev Hub, in that org"
+        ),
+        "packaging_off": _admin(
+            "The Dev Hub org does not make second-generation packages",
+            "Setup > Dev Hub > Enable Unlocked Packages and Second-Generation Managed Packages",
+        ),
+        "permission_missing": _admin(
+            "The user of the Dev Hub org lacks a permission",
+            "Setup > Permission Sets: Create and Update Second-Generation Packages, Promote a "
+            "Package Version, Create/Edit/Delete External Client Apps",
+        ),
+        "credentials_api_off": _admin(
+            "The org does not give out consumer secrets by REST API",
+            "Setup > External Client App Settings > Allow access to External Client App consumer "
+            "secrets via REST API",
+        ),
+        "credentials_refused": _admin(
+            "The org does not give out the app's consumer key and secret",
+            "Setup > Permission Sets: View Client Secret, for the user that sf is logged in as",
+        ),
+        "namespace_not_linked": _admin(
+            "The namespace is not linked to the Dev Hub org",
+            "App Launcher > Namespace Registries > Link Namespace, in the Dev Hub org",
+        ),
+        "package_of_another_hub": _vendor(
+            "The package belongs to another Dev Hub org",
+            "dev_hub.alias in keyturn.toml, packageAliases in sfdx-project.json",
+        ),
+        "app_of_scratch_org": _vendor(
+            "The app is owned by a scratch org or sandbox, or not by the Dev Hub org",
+            "dev_hub.alias in keyturn.toml; keyturn app apply makes the app in the Dev Hub org",
+        ),
+        "app_is_local": _vendor(
+            "The app that the package refers to is not Packaged", "keyturn app apply sets it"
+        ),
+        "deploy_refused": _vendor(
+            "Salesforce refuses the app's settings", "Salesforce's own words, in detail"
+        ),
+        "ancestor_wrong": _vendor(
+            "The version does not follow the highest release",
+            "package.version in keyturn.toml; ancestorVersion of the package directory: HIGHEST",
+        ),
+        "coverage_missing": _vendor(
+            "The version cannot be promoted without code coverage of 75 %",
+            "Apex tests of the package; versions that Keyturn builds are always measured",
+        ),
+        "version_taken": _vendor(
+            "This version number was released already",
+            "package.version in keyturn.toml: take the next",
+        ),
+        "build_failed": _vendor(
+            "Salesforce could not build the version", "Salesforce's own words, in detail"
+        ),
+        "build_under_way": Entry(
+            title="Salesforce is still building the version",
+            who=Who.SALESFORCE,
+            remedy=Remedy.RETRY,
+            where="run the same command again: it goes on waiting, and builds nothing twice",
+        ),
+        "limit_reached": Entry(
+            title="A limit of the Dev Hub org is reached",
+            who=Who.SALESFORCE,
+            remedy=Remedy.RETRY,
+            where="sf limits api display; package versions count by the day",
         ),
         "app_missing": _vendor("The Dev Hub org has no such app", "keyturn app apply makes it"),
         "app_not_packaged": _vendor(

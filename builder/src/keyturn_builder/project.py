@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from keyturn_builder.errors import BuilderError
 PROJECT_FILE: Final = "sfdx-project.json"
 STARTED_FOLDER: Final = "salesforce"
 STARTED_SOURCE: Final = "force-app"
+_OTHER_FOLDERS: Final = ("unpackagedMetadata", "seedMetadata")
 APP_FOLDER: Final = "keyturn"
 """Folder below the package directory that belongs to the builder alone."""
 
@@ -114,3 +116,30 @@ def texts_below(folder: Path) -> dict[str, str]:
         except UnicodeDecodeError:
             continue
     return texts
+
+
+def copy_project(project: Project, target: Path) -> None:
+    """Copy what a version is built from: the project file, one package directory, its aids."""
+    for path in _needed(project):
+        _copy(project.root / path, target / path)
+
+
+def _needed(project: Project) -> list[str]:
+    found = [PROJECT_FILE, str(project.entry["path"])]
+    if project.entry.get("definitionFile"):
+        found.append(str(project.entry["definitionFile"]))
+    for name in _OTHER_FOLDERS:
+        other = project.entry.get(name)
+        if isinstance(other, dict) and other.get("path"):
+            found.append(str(other["path"]))
+    if (project.root / ".forceignore").is_file():
+        found.append(".forceignore")
+    return found
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(source, target)

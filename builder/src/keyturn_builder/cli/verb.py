@@ -1,23 +1,29 @@
-"""What all verbs share: the option for the file, and errors turned into outcomes."""
+"""What all verbs share: options, named steps, and errors turned into outcomes."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from keyturn.cli.outcome import FAILED, SOMEBODY_ELSE, Outcome, json_option
+from keyturn import Keyturn
+from keyturn.cli.outcome import FAILED, SOMEBODY_ELSE, Outcome
 from keyturn.errors import Problem
+from keyturn_builder.app_config import AppConfig
 from keyturn_builder.config_file import FILE_NAME
-from keyturn_builder.errors import BuilderError
+from keyturn_builder.errors import BuilderError, Finding
+from keyturn_builder.steps import Steps
 from keyturn_core.errors import Who
 
 _OTHERS: Final = frozenset({Who.ADMIN, Who.USER, Who.SALESFORCE})
+_JSON: Final = "keyturn_builder.json"
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-config_option: Final[Callable[[Callable[..., Any]], Callable[..., Any]]] = click.option(
+config_option: Final[Option] = click.option(
     "--config",
     "config_path",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -25,8 +31,29 @@ config_option: Final[Callable[[Callable[..., Any]], Callable[..., Any]]] = click
     show_default=True,
     help="The file to read.",
 )
-dry_run_option: Final[Callable[[Callable[..., Any]], Callable[..., Any]]] = click.option(
+dry_run_option: Final[Option] = click.option(
     "--dry-run", is_flag=True, help="Say what would be done; change nothing."
+)
+api_key_option: Final[Option] = click.option(
+    "--api-key-file",
+    envvar="KEYTURN_API_KEY_FILE",
+    type=click.File(),
+    help="File that holds an API key of the service, with the right admin; - reads it from stdin.",
+)
+
+
+def _remember(context: click.Context, _: click.Parameter, value: bool) -> bool:  # noqa: FBT001 - click's shape
+    context.meta[_JSON] = value
+    return value
+
+
+_json_option: Final[Option] = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    expose_value=False,
+    callback=_remember,
+    help="Say it in one JSON object.",
 )
 
 
@@ -40,7 +67,35 @@ def verb(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
         except BuilderError as error:
             return outcome_of(error)
 
-    return json_option(run)
+    return _json_option(run)
+
+
+def new_steps() -> Steps:
+    """Return the steps of this run: told on stderr to people, not at all beside `--json`."""
+    silent = bool(click.get_current_context().meta.get(_JSON))
+    return Steps(tell=_silence if silent else _tell)
+
+
+def _tell(line: str) -> None:
+    click.echo(f"... {line}", err=True)
+
+
+def _silence(_: str) -> None:
+    """Say nothing."""
+
+
+@contextmanager
+def service_of(config: AppConfig, api_key_file: Any) -> Iterator[Keyturn | None]:
+    """Open the service that the config names; None where there is no service or no API key."""
+    if config.service is None or api_key_file is None:
+        yield None
+        return
+    try:
+        keyturn = Keyturn(config.service.url, api_key=api_key_file.read().strip())
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    with keyturn:
+        yield keyturn
 
 
 def outcome_of(error: BuilderError) -> Outcome:
@@ -56,10 +111,11 @@ def outcome_of(error: BuilderError) -> Outcome:
         errors=tuple(_member(finding) for finding in error.findings),
     )
     status = SOMEBODY_ELSE if entry.who in _OTHERS else FAILED
-    return Outcome(status=status, text=f"{error}\nWhere: {error.where}", problem=problem)
+    text = f"{error}\nRemedy: {error.where} [{error.code}]"
+    return Outcome(status=status, text=text, problem=problem)
 
 
-def _member(finding: Any) -> dict[str, str]:
+def _member(finding: Finding) -> dict[str, str]:
     said = {
         "field": finding.place,
         "message": finding.message,
