@@ -58,6 +58,7 @@ sf: .stamps/sf ## bring Salesforce's own command line, for those tests that driv
 
 .stamps/sf: .stamps/locked $(SF)/package.json $(SF)/package-lock.json $(SF)/.npmrc
 	cd $(SF) && PATH="$(CURDIR)/.venv/bin:$$PATH" $(CURDIR)/.venv/bin/npm ci --silent --no-progress
+	ln -sf $(CURDIR)/$(SF)/node_modules/.bin/sf .venv/bin/sf
 	@touch $@
 
 # --- what a developer does all day -------------------------------------------------------------

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from tests.docs.conftest import ROOT
 
 REPOSITORY_PATH = re.compile(
-    r"`((?:core|service|sdk|simulator|examples|tests|docs|tools|changes)/[\w./-]+)"
+    r"`((?:core|builder|service|sdk|simulator|examples|tests|docs|tools|changes)/[\w./-]+)"
     r"(?:::(test_\w+))?`"
 )
 MODULE = re.compile(r"`([\w/-]+\.py)`")
