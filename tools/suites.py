@@ -56,6 +56,8 @@ SUITES = {
             name="unit",
             folders=("*/tests/unit", "examples/*/tests/unit"),
             covered=(
+                "keyturn_builder.lint",
+                "keyturn_builder.metadata",
                 "keyturn_core",
                 "keyturn_service.domain",
                 "keyturn_service.use_cases",

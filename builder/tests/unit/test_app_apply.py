@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from keyturn import Keyturn, Retries
 from keyturn_builder.app_apply import Applied, apply_app, plan_app
 from keyturn_builder.app_config import AppConfig, Flow
+from keyturn_builder.credentials import read_credentials
 from keyturn_builder.errors import BuilderError
 from keyturn_builder.service_app import find_app, register_app
 from keyturn_builder.sf_cli import SfAnswer
@@ -39,24 +41,32 @@ class World:
     def service(self, request: httpx2.Request) -> httpx2.Response:
         """Answer as the service does."""
         body = json.loads(request.content) if request.content else {}
-        match request.method, request.url.path:
+        answer = self._answers(request.method, request.url.path, body)
+        return httpx2.Response(204) if answer is None else httpx2.Response(200, json=answer)
+
+    def _answers(self, method: str, path: str, body: dict[str, Any]) -> Any:
+        answer: Any = None
+        match method, path:
             case "GET", "/v1/apps":
-                found = [self.app] if self.app else []
-                return httpx2.Response(200, json={"data": found, "next_cursor": None})
+                answer = {"data": [self.app] if self.app else [], "next_cursor": None}
+            case "GET", "/v1/apps/app_1":
+                answer = self.app
             case "POST", "/v1/apps":
-                self.app = {"id": "app_1", **body}
-                return httpx2.Response(201, json=self.app)
+                answer = self.app = {"id": "app_1", **body}
+            case "PATCH", "/v1/apps/app_1":
+                self.changes.append(body)
+                answer = {**(self.app or {}), **body}
             case "GET", "/v1/apps/app_1/signing-keys":
-                return httpx2.Response(200, json={"data": self.keys, "next_cursor": None})
+                answer = {"data": self.keys, "next_cursor": None}
             case "POST", "/v1/apps/app_1/signing-keys":
                 key = {"id": "k", "app_id": "app_1", "state": "active"}
-                self.keys.append({**key, "certificate_pem": CERTIFICATE})
-                return httpx2.Response(201, json=self.keys[-1])
+                answer = {**key, "certificate_pem": CERTIFICATE}
+                self.keys.append(answer)
             case "PUT", "/v1/apps/app_1/consumer-credentials":
                 self.credentials.append(body)
-                return httpx2.Response(204)
             case _:
-                raise AssertionError(str(request.url))
+                raise AssertionError(path)
+        return answer
 
     def org(self, request: httpx2.Request) -> httpx2.Response:
         """Answer as the org's REST API does."""
@@ -194,6 +204,74 @@ def test_without_the_flow_jwt_there_is_no_certificate(apply, config: AppConfig, 
     apply(config.model_copy(update={"app": app}))
     assert world.keys == []
     assert "<certificate>" not in sf.texts[GLOBAL]
+
+
+def test_what_the_org_does_not_have_yet_is_no_failure(open_hub, sf, config: AppConfig) -> None:
+    """`sf` ends with an error when it finds nothing of what was asked for."""
+    missing = "Entity of type 'ExternalClientApplication' named 'Acme_Connect' cannot be found"
+    files = [{"state": "Failed", "error": missing}]
+    sf.refuses["project retrieve start"] = SfAnswer(status=1, result={"files": files})
+    with open_hub() as hub:
+        assert plan_app(hub, config, None, make_key=False).creates
+
+    sf.refuses["project retrieve start"] = SfAnswer(status=1, message="INVALID_SESSION_ID")
+    with open_hub() as hub, pytest.raises(BuilderError) as refusal:
+        plan_app(hub, config, None, make_key=False)
+    assert refusal.value.code == "dev_hub_session_ended"
+
+
+def test_credentials_never_cross_a_network_in_the_clear(open_hub, config: AppConfig) -> None:
+    """Plain http is for this machine alone."""
+    with open_hub() as hub:
+        plain = replace(hub, instance_url="http://hub.my.salesforce.com")
+        with pytest.raises(BuilderError) as refusal:
+            read_credentials(plain, config.app.name, "8885g00000AcmeY")
+    assert refusal.value.code == "dev_hub_unreachable"
+
+
+def test_an_org_that_does_not_answer_is_said_so(open_hub, config: AppConfig) -> None:
+    """By the kind of the failure, not by its text."""
+
+    def fails(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("secret detail", request=request)
+
+    transport = httpx2.MockTransport(fails)
+    with open_hub() as hub, pytest.raises(BuilderError) as refusal:
+        read_credentials(hub, config.app.name, "8885g00000AcmeY", transport=transport)
+    assert (refusal.value.code, refusal.value.detail) == ("dev_hub_unreachable", "ConnectError")
+
+
+def test_the_service_is_brought_up_to_date(world: World, config: AppConfig) -> None:
+    """What it has otherwise is named, and the order of scopes says nothing."""
+    world.app = {
+        "id": "app_1",
+        "name": "Acme Connect",
+        "namespace": "acme",
+        "scopes": ["refresh_token", "api"],
+        "callback_urls": ["https://old.example/oauth/callback"],
+    }
+    transport = httpx2.MockTransport(world.service)
+    with Keyturn("https://c.example", api_key="kt_test_dummy", transport=transport) as keyturn:
+        service = find_app(keyturn, config)
+        assert service is not None
+        assert service.drift(config) == {"callback_urls": config.app.callback_urls}
+        service.put_install_urls({"production": "https://login.salesforce.com/x"})
+    assert world.changes == [
+        {"package": {"install_urls": {"production": "https://login.salesforce.com/x"}}}
+    ]
+
+
+def test_an_app_that_the_config_names_by_id_is_that_one(world: World, config: AppConfig) -> None:
+    """Whatever its name is at the service."""
+    world.app = {"id": "app_1", "name": "Renamed"}
+    assert config.service is not None
+    named = config.service.model_copy(update={"app_id": "app_1"})
+    transport = httpx2.MockTransport(world.service)
+    with Keyturn("https://c.example", api_key="kt_test_dummy", transport=transport) as keyturn:
+        found = find_app(keyturn, config.model_copy(update={"service": named}))
+        assert find_app(keyturn, config) is None
+    assert found is not None
+    assert found.app.name == "Renamed"
 
 
 def test_an_unknown_app_needs_return_origins(apply, config: AppConfig) -> None:

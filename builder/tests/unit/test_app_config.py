@@ -44,6 +44,8 @@ def test_a_sound_file_is_taken_without_a_warning(config: AppConfig) -> None:
         ("https://connect.acme.example/oauth/callback", "http://acme.example/x", "only https"),
         ("https://connect.acme.example/oauth/callback", "https://*.acme.example/x", "wildcard"),
         ("https://connect.acme.example/oauth/callback", "https://a.example/#x", "fragment"),
+        ("https://connect.acme.example/oauth/callback", "https:///callback", "with its host"),
+        ('url = "https://connect.acme.example"', 'url = "http://connect.acme.example"', "https"),
         ("192.0.2.16/29", "192.0.2.17/29", "no address, network or range"),
         ("192.0.2.16/29", "192.0.2.9-192.0.2.1", "first to a last"),
         ("192.0.2.16/29", "10.0.0.0/23", "256 addresses"),
@@ -58,6 +60,12 @@ def test_what_salesforce_would_refuse_is_refused(
 ) -> None:
     """Before any call, with the place in the file."""
     assert said in refused(changed(sound, before, after))
+
+
+def test_a_service_on_this_machine_may_speak_plain_http(sound: str) -> None:
+    """For development."""
+    text = changed(sound, 'url = "https://connect.acme.example"', 'url = "http://127.0.0.1:8321"')
+    assert parse_config(text, file="keyturn.toml").service is not None
 
 
 def test_the_flow_code_needs_a_refresh_token(sound: str) -> None:

@@ -84,6 +84,31 @@ def test_two_builds_are_the_same_byte_by_byte(tmp_path: Path, config: AppConfig)
     assert bytes_below(first) == bytes_below(second)
 
 
+def test_a_dry_run_says_what_would_be_and_writes_nothing(
+    existing: tuple[AppConfig, Path],
+) -> None:
+    """Neither into a vendor's project; the hash is that of the build to come."""
+    config, folder = existing
+    would = build_package(config, folder, BOND, dry_run=True)
+    assert bytes_below(folder) == bytes_below(FIXTURE)
+    assert would.project.source == folder / "force-app"
+    built = build_package(config, folder, BOND)
+    assert (would.content_hash, would.written) == (built.content_hash, built.written)
+
+
+def test_a_dry_run_of_an_empty_folder_leaves_it_empty(tmp_path: Path, config: AppConfig) -> None:
+    """And of a started project as it is."""
+    would = build_package(config, tmp_path, BOND, dry_run=True)
+    assert list(tmp_path.iterdir()) == []
+
+    built = build_package(config, tmp_path, BOND)
+    again = build_package(config, tmp_path, BOND, dry_run=True)
+
+    assert would.started == built.started
+    assert again.started == ()
+    assert would.content_hash == built.content_hash == again.content_hash
+
+
 def test_a_started_project_is_the_vendors_from_then_on(tmp_path: Path, config: AppConfig) -> None:
     """What they change is never written over, and is other content."""
     first = build_package(config, tmp_path, BOND)

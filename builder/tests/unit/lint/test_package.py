@@ -200,6 +200,12 @@ def test_a_scope_by_its_runtime_name_is_told_the_right_one(package: dict[str, st
     assert "MCP is meant" in found.message
 
 
+def test_an_https_logo_is_fine(package: dict[str, str]) -> None:
+    """Only other schemes are refused."""
+    logo = "<logoUrl>https://acme.example/l.png</logoUrl><label>"
+    assert lint_package(package | {ECA: package[ECA].replace("<label>", logo)}) == []
+
+
 def test_errors_come_before_warnings(package: dict[str, str]) -> None:
     """And within them, file by file."""
     changed = package | {
