@@ -61,6 +61,8 @@ class Gate:
             await PlainTextResponse("", status_code=404)(scope, receive, send)
             return
         scope["path"] = path = _tidy(scope["path"])
+        if scope.get("raw_path", b"").startswith(b"//"):
+            scope["raw_path"] = scope["raw_path"][1:]
         site, face = found
         world = self._world
         entry = world.journal.open(
@@ -127,7 +129,12 @@ class Gate:
 
 
 def _tidy(path: str) -> str:
-    """Drop the trailing slash that some clients send; the data API minds its own."""
+    """Drop slashes that some clients send too many; the data API minds a trailing one itself.
+
+    `sf org login access-token` keeps the slash of its instance URL and doubles it in every path.
+    """
+    if path.startswith("//services/"):
+        path = path[1:]
     if path.startswith(("/services/oauth2/", "/id/", "/.well-known/")):
         return path.rstrip("/")
     return path

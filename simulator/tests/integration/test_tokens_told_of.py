@@ -147,6 +147,15 @@ def test_the_instance_url_may_be_written_oddly(sim, caller_of):
     assert tokens["instance_url"] == "https://Northwind.my.salesforce.com/"
 
 
+def test_a_doubled_slash_before_services_is_one(sim, caller):
+    """`sf` keeps the slash behind an instance URL, and begins each path with another."""
+    tokens = caller.connect(sim.org())
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    for path in ("//services/data", "//services/data/v68.0/query?q=SELECT+Id+FROM+Organization"):
+        answer = caller.http.get(f"{caller.org_url(sim.org())}{path}", headers=headers)
+        assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.parametrize("face", ["plain", "tls", "names"])
 def test_discovery_says_where_everything_is(caller_of, face):
     """And keeps silent about PKCE, as Salesforce does."""
