@@ -1,0 +1,149 @@
+"""A vendor's machine: a home in which the real `sf` is logged in, and a folder for the product."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from tests.support.sf import SF, Sf, new_certificate, user_of
+from tools.world import BIN, World
+
+_WITHIN = 300  # seconds for one command
+ALIAS = "acme-hub"
+# Records arguments, and the private home as each command of `sf` leaves it.
+_RECORDER = f"""#!{sys.executable}
+import os, pathlib, shutil, signal, subprocess, sys
+record = pathlib.Path({{record!r}})
+number = len(list(record.iterdir()))
+mine = record / f"{{{{number:03}}}}"
+mine.mkdir()
+(mine / "argv").write_text("\\n".join(sys.argv[1:]))
+status = subprocess.run([{str(SF)!r}, *sys.argv[1:]]).returncode
+home = pathlib.Path(os.environ["HOME"])
+if home.name.startswith("keyturn-sf-"):
+    shutil.copytree(home, mine / "home", symlinks=True)
+fatal = record.parent / "kill-at"
+if fatal.exists() and int(fatal.read_text()) == number:
+    os.kill(os.getppid(), signal.SIGKILL)
+sys.exit(status)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a command of `keyturn` ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The one object of `--json`."""
+        read: dict[str, Any] = json.loads(self.out)
+        return read
+
+    @property
+    def result(self) -> Any:
+        """The result of a command that went well."""
+        assert self.status == 0, self.out + self.err
+        return self.said["result"]
+
+
+class Machine:
+    """Runs `keyturn` as the vendor does; `record` has what `sf` was given and left."""
+
+    def __init__(self, folder: Path, world: World) -> None:
+        self.world = world
+        self.sf = Sf(folder / "home")
+        self.work = folder / "product"
+        self.temporary = folder / "tmp"
+        self.record = folder / "record"
+        for one in (self.work, self.temporary, self.record):
+            one.mkdir()
+        recorder = folder / "sf"
+        recorder.write_text(_RECORDER.format(record=str(self.record)))
+        recorder.chmod(0o755)
+        self.environment = {
+            **self.sf.environment(),
+            "KEYTURN_SF": str(recorder),
+            "TMPDIR": str(self.temporary),
+        }
+        self.key_file = folder / "key.txt"
+        self.key_file.write_text(world.api_key)
+
+    def kill_at_call(self, number: int) -> None:
+        """Let the next run be killed when its call of `sf` of that number, from 0, has ended."""
+        calls = len(list(self.record.iterdir()))
+        (self.record.parent / "kill-at").write_text(str(calls + number))
+
+    @property
+    def hub(self) -> dict[str, Any]:
+        """The Dev Hub org."""
+        return dict(self.world.line["simulator"]["dev_hub"])
+
+    def log_in(self, folder: Path) -> None:
+        """Log `sf` in to the Dev Hub org, as the vendor did long ago."""
+        key, certificate = new_certificate(folder)
+        admin = user_of(self.hub)
+        app = {
+            "name": "Tools",
+            "certificate_pem": certificate,
+            "pre_authorized": [admin["user_id"]],
+        }
+        made = httpx2.post(f"{self.world.control_url}/apps", json=app, trust_env=False)
+        assert made.is_success, made.text
+        self.sf.run(
+            *("org", "login", "jwt", "--client-id", made.json()["consumer_key"]),
+            *("--jwt-key-file", str(key), "--username", admin["username"], "--alias", ALIAS),
+            *("--instance-url", self.world.line["simulator"]["login_url"]),
+            *("--set-default-dev-hub",),
+        )
+
+    def argv(self, *arguments: str) -> list[str]:
+        """Return the words of a command."""
+        return [str(BIN / "keyturn"), *arguments]
+
+    def keyturn(self, *arguments: str) -> Ended:
+        """Run a command in the product's folder."""
+        done = subprocess.run(
+            self.argv(*arguments),
+            cwd=self.work,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_WITHIN,
+            check=False,
+        )
+        return Ended(status=done.returncode, out=done.stdout, err=done.stderr)
+
+    def start_config(self) -> None:
+        """Write a `keyturn.toml` as the how-to says, for the service of this world."""
+        made = self.keyturn(
+            *("config", "init", "--label", "Acme Connect", "--contact", "help@acme.example"),
+            *("--service-url", self.world.service_url, "--namespace", "acme", "--no-input"),
+        )
+        assert made.status == 0, made.err
+        file = self.work / "keyturn.toml"
+        text = file.read_text()
+        url = f'url = "{self.world.service_url}"\n'
+        assert url in text
+        text = text.replace(url, url + 'return_origins = ["https://app.acme.example"]\n')
+        text = text.replace("egress = []", 'egress = ["192.0.2.8/29"]')
+        file.write_text(text)
+
+    def files_with(self, text: str) -> list[str]:
+        """Return the files of product, temporary folder and record that hold a text."""
+        return [
+            os.path.relpath(path, folder.parent)
+            for folder in (self.work, self.temporary, self.record)
+            for path in folder.rglob("*")
+            if path.is_file() and text.encode() in path.read_bytes()
+        ]
