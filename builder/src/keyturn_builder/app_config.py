@@ -47,7 +47,7 @@ def _https(text: str) -> str:
     return text
 
 
-def _service_url(text: str) -> str:
+def _web(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme == "http" and parts.hostname in _LOOPBACK:
         return text
@@ -84,6 +84,7 @@ def _egress(text: str) -> str:
 
 ApiName = Annotated[str, Field(max_length=40, pattern=_API_NAME)]
 HttpsUrl = Annotated[str, AfterValidator(_https)]
+WebUrl = Annotated[str, AfterValidator(_web)]
 Scope = Annotated[
     str, AfterValidator(_scope), Field(json_schema_extra={"enum": sorted(METADATA_NAMES)})
 ]
@@ -158,7 +159,7 @@ class PackageTable(Table):
     source: str | None = None
     """Package directory of your own second-generation project, such as `force-app`, seen from
     here. Left out: a project is started from templates in `salesforce/`."""
-    post_install_url: HttpsUrl | None = None
+    post_install_url: WebUrl | None = None
     """Where an admin's browser goes after the install: the page that says "now connect"."""
     generation: Literal[1, 2] = 2
     """1 where your product lives in a first-generation package."""
@@ -167,7 +168,7 @@ class PackageTable(Table):
 class ServiceTable(Table):
     """The Keyturn service that keeps the app's credentials."""
 
-    url: Annotated[str, AfterValidator(_service_url)]
+    url: WebUrl
     """Address of the service."""
     app_id: str | None = None
     """The app's id at the service; left out, the app is found by its name or registered."""
