@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +15,7 @@ from typing import Final
 
 _PREFIX: Final = "keyturn-sf-"
 _LOCK: Final = "in-use"
+_PROGRAM: Final = "program"
 
 
 @contextmanager
@@ -32,14 +36,32 @@ def private_home(parent: Path | None = None) -> Iterator[Path]:
 
 
 def sweep(parent: Path) -> list[Path]:
-    """Remove homes that no living run holds; return them."""
+    """Remove homes that no living run holds, and end what still runs in them; return them."""
     gone = []
     for home in parent.glob(f"{_PREFIX}*"):
         if _is_held(home):
             continue
+        _end_program(home)
         shutil.rmtree(home, ignore_errors=True)
         gone.append(home)
     return gone
+
+
+def note_program(home: Path, pid: int) -> None:
+    """Note which program runs in a home, for the case that it outlives its run."""
+    (home / _PROGRAM).write_text(str(pid), encoding="utf-8")
+
+
+def _end_program(home: Path) -> None:
+    """End the program that a killed run left at work, so that it does nothing behind our back.
+
+    It is known by its environment: the number alone may be another program's by now.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        pid = int((home / _PROGRAM).read_text(encoding="utf-8"))
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        if f"HOME={home}".encode() in environment.split(b"\0"):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _is_held(home: Path) -> bool:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from keyturn_builder.errors import BuilderError
+from keyturn_builder.private_home import note_program
 from keyturn_builder.settings import (
     private_environment,
     search_path,
@@ -103,7 +104,7 @@ class SfCli:
         environment = self._environment(home)
         if access_token is not None:
             environment["SF_ACCESS_TOKEN"] = access_token.reveal()
-        ended = _ended([self.program, *arguments, "--json"], environment, folder)
+        ended = _ended([self.program, *arguments, "--json"], environment, folder, home)
         return _answer(ended, arguments)
 
     def _environment(self, home: Path | None) -> dict[str, str]:
@@ -152,24 +153,34 @@ def path_with_node(path: str) -> str:
 
 
 def _ended(
-    argv: Sequence[str], environment: Mapping[str, str], folder: Path | None
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path | None,
+    home: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end; it is killed with us, and by an interrupt."""
+    """Run a program to its end; an interrupt kills it, and the next run if we are killed."""
     try:
-        return subprocess.run(  # noqa: S603 - an argument list, and no shell
+        with subprocess.Popen(  # noqa: S603 - an argument list, and no shell
             list(argv),
             env=dict(environment),
             cwd=folder,
-            check=False,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=_WITHIN,
-        )
+        ) as running:
+            if home is not None:
+                note_program(home, running.pid)
+            try:
+                out, err = running.communicate(timeout=_WITHIN)
+            except BaseException:
+                running.kill()
+                raise
     except OSError as error:
         raise BuilderError("sf_missing", str(error), where=INSTALL) from error
     except subprocess.TimeoutExpired as error:
         raise BuilderError("sf_timed_out", " ".join(argv[1:4])) from error
+    return subprocess.CompletedProcess(list(argv), running.returncode, out, err)
 
 
 def _answer(ended: subprocess.CompletedProcess[str], arguments: Sequence[str]) -> SfAnswer:

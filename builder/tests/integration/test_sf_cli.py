@@ -49,6 +49,7 @@ def test_a_private_home_sees_nothing_of_the_users(
     monkeypatch.setenv("SF_ACCESS_TOKEN", "another")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "dummy")
     home = tmp_path / "home"
+    home.mkdir()
 
     argv, environment = shown(
         SfCli(program=program(tmp_path, SHOWS)), home=home, access_token=AccessToken("00D!token")
