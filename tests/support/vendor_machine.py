@@ -93,7 +93,7 @@ class Machine:
         key, certificate = new_certificate(folder)
         admin = user_of(self.hub)
         app = {
-            "name": "Tools",
+            "name": f"Tools_{len(list(folder.parent.iterdir()))}",
             "certificate_pem": certificate,
             "pre_authorized": [admin["user_id"]],
         }
@@ -127,10 +127,21 @@ class Machine:
     def start_config(self) -> None:
         """Write a `keyturn.toml` as the how-to says, for the service of this world."""
         made = self.keyturn(
-            *("config", "init", "--label", "Acme Connect", "--contact", "help@acme.example"),
+            *(
+                "config",
+                "init",
+                "--label",
+                "Acme Connect",
+                "--contact",
+                "integrations@acme.example",
+            ),
             *("--service-url", self.world.service_url, "--namespace", "acme", "--no-input"),
         )
         assert made.status == 0, made.err
+        self.complete_config()
+
+    def complete_config(self) -> None:
+        """Add what the how-to says to add: origins and addresses."""
         file = self.work / "keyturn.toml"
         text = file.read_text()
         url = f'url = "{self.world.service_url}"\n'
@@ -138,6 +149,20 @@ class Machine:
         text = text.replace(url, url + 'return_origins = ["https://app.acme.example"]\n')
         text = text.replace("egress = []", 'egress = ["192.0.2.8/29"]')
         file.write_text(text)
+
+    def script(self, text: str) -> Ended:
+        """Run a shell script in the product's folder, as it is pasted."""
+        done = subprocess.run(
+            ["sh", "-eux"],
+            input=text,
+            cwd=self.work,
+            env={**self.environment, "PATH": f"{BIN}:{self.environment['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=_WITHIN,
+            check=False,
+        )
+        return Ended(status=done.returncode, out=done.stdout, err=done.stderr)
 
     def files_with(self, text: str) -> list[str]:
         """Return the files of product, temporary folder and record that hold a text."""
