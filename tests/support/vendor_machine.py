@@ -16,6 +16,14 @@ from tools.world import BIN, World
 
 _WITHIN = 300  # seconds for one command
 ALIAS = "acme-hub"
+_SETTINGS_PROJECT = (
+    '{"packageDirectories": [{"path": "force-app", "default": true}], "sourceApiVersion": "68.0"}'
+)
+_SETTINGS = """<?xml version="1.0" encoding="UTF-8"?>
+<ExternalClientAppSettings xmlns="http://soap.sforce.com/2006/04/metadata">
+    <enableClientSecretInRestApiAccess>true</enableClientSecretInRestApiAccess>
+</ExternalClientAppSettings>
+"""
 # Records arguments, and the private home as each command of `sf` leaves it.
 _RECORDER = f"""#!{sys.executable}
 import os, pathlib, shutil, signal, subprocess, sys
@@ -105,6 +113,18 @@ class Machine:
             *("--instance-url", self.world.line["simulator"]["login_url"]),
             *("--set-default-dev-hub",),
         )
+        self._allow_credentials(folder)
+
+    def _allow_credentials(self, folder: Path) -> None:
+        """Allow access to consumer secrets via REST API, as the how-to asks for."""
+        project = folder / "org-settings"
+        settings = project / "force-app/settings"
+        settings.mkdir(parents=True)
+        (project / "sfdx-project.json").write_text(_SETTINGS_PROJECT)
+        (settings / "ExternalClientApp.settings-meta.xml").write_text(_SETTINGS)
+        arguments = ("project", "deploy", "start", "--source-dir", "force-app")
+        done = self.sf.run(*arguments, "--target-org", ALIAS, cwd=project)
+        assert done.status == 0, done.body
 
     def argv(self, *arguments: str) -> list[str]:
         """Return the words of a command."""

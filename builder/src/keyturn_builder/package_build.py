@@ -70,7 +70,6 @@ def started_files(config: AppConfig) -> dict[str, str]:
         "namespace": config.package.namespace,
         "packageDirectories": [
             {
-                "ancestorVersion": "HIGHEST",
                 "default": True,
                 "package": config.package.name,
                 "path": STARTED_SOURCE,
