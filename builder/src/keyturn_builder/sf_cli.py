@@ -113,6 +113,8 @@ class SfCli:
         if home is not None:
             private = {"HOME": str(home), "SF_USE_GENERIC_UNIX_KEYCHAIN": "true"}
             given |= {**private, "XDG_CACHE_HOME": str(home), "XDG_DATA_HOME": str(home)}
+            # `sf` leaves folders behind in the temporary one, with what it sent and retrieved
+            given |= dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(home))
         return {**given, **_QUIET}
 
 

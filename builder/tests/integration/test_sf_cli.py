@@ -56,7 +56,7 @@ def test_a_private_home_sees_nothing_of_the_users(
     )
 
     assert argv == ["org", "list", "--json"]
-    assert environment["HOME"] == str(home)
+    assert environment["HOME"] == environment["TMPDIR"] == str(home)
     assert environment["SF_ACCESS_TOKEN"] == "00D!token"
     assert environment["SF_USE_GENERIC_UNIX_KEYCHAIN"] == "true"
     assert environment["SF_DISABLE_LOG_FILE"] == "true"
