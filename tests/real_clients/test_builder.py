@@ -42,6 +42,10 @@ MEMBERS = {
 }
 
 
+# A command of `sf` takes a second or two by itself, and a release is a dozen of them.
+pytestmark = pytest.mark.timeout(480)
+
+
 @pytest.fixture(scope="module")
 def own_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A world in which apps are made."""

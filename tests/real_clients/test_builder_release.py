@@ -19,6 +19,10 @@ PAGE = Path("docs/how-to/ship-the-app-in-your-package.md")
 LINK = "/packaging/installPackage.apexp?p0=04t"
 
 
+# A command of `sf` takes a second or two by itself, and a release is a dozen of them.
+pytestmark = pytest.mark.timeout(480)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Told:
     """What the commands said, apply and release each run twice."""
