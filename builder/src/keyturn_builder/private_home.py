@@ -15,6 +15,7 @@ from typing import Final
 
 _PREFIX: Final = "keyturn-sf-"
 _LOCK: Final = "in-use"
+_COMING: Final = "in-use.coming"
 _PROGRAM: Final = "program"
 
 
@@ -28,8 +29,9 @@ def private_home(parent: Path | None = None) -> Iterator[Path]:
     sweep(parent)
     home = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     try:
-        with (home / _LOCK).open("w") as lock:
+        with (home / _COMING).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            (home / _COMING).rename(home / _LOCK)  # locked before another run can find it
             yield home
     finally:
         shutil.rmtree(home, ignore_errors=True)
