@@ -201,8 +201,7 @@ class ProxyCall:
             return first
         answer = PeekedAnswer(first)
         try:
-            await answer.peek()
-            if not answer.says_expired():
+            if not await _says_expired(answer, call):
                 return answer
             connection, tokens = await self.token_for_proxy(
                 caller.workspace_id, connection.id, rejected_generation=tokens.generation
@@ -228,6 +227,15 @@ class ProxyCall:
             return await self.relay.send(connection.instance_url, call, tokens.access_token)
         except OrgUnreachable as error:
             raise _unanswered(call, error) from error
+
+
+async def _says_expired(answer: PeekedAnswer, call: OrgCall) -> bool:
+    """Look into a refusal; one that breaks off is no answer."""
+    try:
+        await answer.peek()
+    except AnswerLost as error:
+        raise _unanswered(call, error) from error
+    return answer.says_expired()
 
 
 def _check(call: OrgCall, *, unsafe: bool) -> None:

@@ -161,6 +161,16 @@ async def test_an_answer_that_breaks_off_breaks_off_here(house, admin, org):
     assert house.memory.events[-1].detail["problem"] == "answer_lost"
 
 
+async def test_a_refusal_that_breaks_off_is_no_answer(house, admin, org):
+    """It may have meant a dead session or a missing permission: the caller may ask again."""
+    org.status, org.parts, org.breaks = 401, [b'[{"errorCode":'], True
+
+    answer = await house.http.get(f"{PREFIX}{QUERY}", headers=admin)
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "org_unavailable")
+    assert house.memory.events[-1].detail["problem"] == "org_unavailable"
+
+
 async def test_a_call_ends_when_its_caller_leaves(house, admin, org):
     """The org is let go of, and the trail says who ended it."""
     org.hold = asyncio.Event()
