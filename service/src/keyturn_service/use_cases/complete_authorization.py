@@ -117,7 +117,7 @@ class CompleteAuthorization:
         try:
             grant = await self.verify(session, authorization, client, response)
         except GrantRefused as refused:
-            await self._discard(session, response)
+            await self._discard(session, authorization, response)
             await self._fail(session, refused.code, refused.because)
         return await self._await_confirmation(session, grant)
 
@@ -214,19 +214,19 @@ class CompleteAuthorization:
             session=waiting, redirect_url=_next_url(waiting, confirmation_code=code)
         )
 
-    async def _discard(self, session: ConnectSession, response: TokenResponse) -> None:
-        authorization = session.authorization
+    async def _discard(
+        self, session: ConnectSession, authorization: Authorization, response: TokenResponse
+    ) -> None:
         tokens = [t for t in (response.refresh_token, response.access_token) if t is not None]
-        if authorization is not None:
-            await self.end_grant.of_host(
-                authorization.login_url,
-                tokens,
-                workspace_id=session.workspace_id,
-                connection_id=session.reauthorizes or ConnectionId(""),
-                app_id=session.app_id,
-                reason=RevocationReason.REFUSED,
-                ends_connection=False,
-            )
+        await self.end_grant.of_host(
+            authorization.login_url,
+            tokens,
+            workspace_id=session.workspace_id,
+            connection_id=session.reauthorizes or ConnectionId(""),
+            app_id=session.app_id,
+            reason=RevocationReason.REFUSED,
+            ends_connection=False,
+        )
         await self.spool.delivered(AttemptId(session.id))
 
     async def _revoke(self, grant: PendingGrant) -> None:

@@ -11,7 +11,7 @@ from keyturn_core.oauth.authorization_code_grant import read_authorization_code_
 from keyturn_core.oauth.token_answer import TokenAnswer
 from keyturn_service.domain.attempt import Attempt, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
-from keyturn_service.domain.connect_session import ConnectSession, SessionStatus
+from keyturn_service.domain.connect_session import Authorization, ConnectSession, SessionStatus
 from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.domain.ids import ConnectionId, ConnectSessionId
 from keyturn_service.ports import (
@@ -119,7 +119,7 @@ class DeliverSpool:
         await self.spool.delivered(spooled.attempt_id)
         if session is None or session.authorization is None or not ends:
             return False
-        await self._end_code_grant(session, spooled)
+        await self._end_code_grant(session, session.authorization, spooled)
         return True
 
     def _died(self, session: ConnectSession) -> bool:
@@ -127,7 +127,9 @@ class DeliverSpool:
             return session.status_at(self.clock.now()) is SessionStatus.EXPIRED
         return session.status in {SessionStatus.FAILED, SessionStatus.EXPIRED}
 
-    async def _end_code_grant(self, session: ConnectSession, spooled: SpooledAnswer) -> None:
+    async def _end_code_grant(
+        self, session: ConnectSession, authorization: Authorization, spooled: SpooledAnswer
+    ) -> None:
         answer = TokenAnswer(
             status=spooled.status or 0, body=spooled.body, complete=spooled.complete
         )
@@ -146,13 +148,12 @@ class DeliverSpool:
             )
         )
         tokens = [t for t in (response.refresh_token, response.access_token) if t is not None]
-        if session.authorization is not None:
-            await self.end_grant.of_host(
-                session.authorization.login_url,
-                tokens,
-                workspace_id=session.workspace_id,
-                connection_id=session.reauthorizes or ConnectionId(""),
-                app_id=session.app_id,
-                reason=RevocationReason.UNCONFIRMED,
-                ends_connection=False,
-            )
+        await self.end_grant.of_host(
+            authorization.login_url,
+            tokens,
+            workspace_id=session.workspace_id,
+            connection_id=session.reauthorizes or ConnectionId(""),
+            app_id=session.app_id,
+            reason=RevocationReason.UNCONFIRMED,
+            ends_connection=False,
+        )

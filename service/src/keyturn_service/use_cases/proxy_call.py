@@ -126,7 +126,8 @@ class ProxyCall:
             Unauthorized: the key opens nothing.
             Forbidden: it may not call by the proxy.
         """
-        for remembered in (True, False):
+        remembered = True
+        while True:
             admission = await self.token_for_proxy.admit(
                 connection_id, key_hash=key_hash, remembered=remembered
             )
@@ -134,9 +135,9 @@ class ProxyCall:
             connection, tokens = await self.token_for_proxy.serving(admission)
             record = self._record(admission.caller, connection_id)
             if await record.begun(call, generation=tokens.generation, basis=admission.basis):
-                break
+                return await self._carried(admission.caller, connection, tokens, call, record)
             await record.ended(status=None, received=0, problem="withheld")
-        return await self._carried(admission.caller, connection, tokens, call, record)
+            remembered = False
 
     def _record(self, caller: ProxyCaller, connection_id: ConnectionId) -> ProxyRecord:
         return ProxyRecord(

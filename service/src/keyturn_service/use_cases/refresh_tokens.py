@@ -110,8 +110,7 @@ class RefreshTokens:
     def _forget(
         self, connection_id: ConnectionId, task: asyncio.Task[tuple[Connection, TokenSet]]
     ) -> None:
-        if self._running.get(connection_id) is task:
-            del self._running[connection_id]
+        del self._running[connection_id]  # nobody puts another one there while it is running
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.info("refresh_ended", connection_id=connection_id, error=type(error).__name__)
 
