@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
 from service.tests.support import values
@@ -34,6 +34,8 @@ from keyturn_service.ports import (
     OrgAnswer,
     OrgCall,
     OrgUnreachable,
+    Serving,
+    ServingReads,
 )
 
 
@@ -406,3 +408,37 @@ class FakeRelay:
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+
+BASIS: Final = Basis(api_key="as it was", connection="as it was")
+
+
+class RememberingReads:
+    """Reads that remember one serving, which can be served unless a test says otherwise.
+
+    They read as `reads` do.
+    """
+
+    def __init__(self, reads: ServingReads, **changes: Any) -> None:
+        self._reads = reads
+        self.looks = 0
+        self._kept = Serving(
+            **{
+                "api_key": values.api_key(),
+                "connection": values.connection().in_use(),
+                "tokens": values.in_force(),
+                "ending": False,
+                "basis": BASIS,
+                **changes,
+            }
+        )
+
+    def recall(self, connection_id: ConnectionId, *, key_hash: bytes) -> Serving | None:
+        """Return what is remembered."""
+        del connection_id, key_hash
+        return self._kept
+
+    async def read(self, connection_id: ConnectionId, *, key_hash: bytes) -> Serving:
+        """Look."""
+        self.looks += 1
+        return await self._reads.read(connection_id, key_hash=key_hash)

@@ -87,6 +87,24 @@ async def test_a_lease_of_the_dead_process_does_not_keep_its_answer(
     assert (await world.tokens()).generation == 2
 
 
+async def test_an_answer_that_cannot_be_delivered_yet_leaves_no_uncertainty(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """Another replica holds the lease as this one starts: the answer waits, and is not lost."""
+    await crash_with(replica)
+    other = await kitchen.replica("spool_two")
+    held = await other.stores.leases.acquire(CONNECTION, ttl=LEASE_TTL)
+    assert held is not None
+
+    again = await restarted(kitchen, replica)
+
+    assert await world.outcomes() == [None]
+    assert (await world.connection()).state is ConnectionState.ACTIVE
+    await other.stores.leases.release(held)
+    assert await again.deliver() == 1
+    assert await world.outcomes() == [AttemptOutcome.STORED]
+
+
 async def test_an_answer_under_way_is_left_to_its_attempt(replica: Replica, world: World) -> None:
     """Who holds the lease settles it; the round comes again."""
     await crash_with(replica)

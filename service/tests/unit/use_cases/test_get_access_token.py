@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from service.tests.support.fakes import BASIS, RememberingReads
 from service.tests.support.replicas import Replica
 from service.tests.support.values import (
     CONNECTION,
     OTHER_WORKSPACE,
     START,
     api_key,
-    connection,
     hash_of,
     in_force,
 )
@@ -20,44 +20,15 @@ from service.tests.support.values import (
 from keyturn_service.domain.api_key import Right
 from keyturn_service.domain.errors import Forbidden, NotFound, Unauthorized
 from keyturn_service.domain.ids import ConnectionId
-from keyturn_service.ports import AuditUnavailable, Basis, Serving, ServingReads
+from keyturn_service.ports import AuditUnavailable
 from keyturn_service.use_cases.get_access_token import GetAccessToken
 
 KEY = hash_of("key")
-BASIS = Basis(api_key="as it was", connection="as it was")
 
 
-class Remembering:
-    """Reads that remember one serving, and else read as they do."""
-
-    def __init__(self, reads: ServingReads, **changes: Any) -> None:
-        self._reads = reads
-        self.looks = 0
-        self._kept = Serving(
-            **{
-                "api_key": api_key(),
-                "connection": connection().in_use(),
-                "tokens": in_force(),
-                "ending": False,
-                "basis": BASIS,
-                **changes,
-            }
-        )
-
-    def recall(self, connection_id: ConnectionId, *, key_hash: bytes) -> Serving:
-        """Return what is remembered."""
-        del connection_id, key_hash
-        return self._kept
-
-    async def read(self, connection_id: ConnectionId, *, key_hash: bytes) -> Serving:
-        """Look."""
-        self.looks += 1
-        return await self._reads.read(connection_id, key_hash=key_hash)
-
-
-def remembering(replica: Replica, **changes: Any) -> tuple[GetAccessToken, Remembering]:
+def remembering(replica: Replica, **changes: Any) -> tuple[GetAccessToken, RememberingReads]:
     """Return the use case over reads that remember."""
-    reads = Remembering(replica.get_access_token.reads, **changes)
+    reads = RememberingReads(replica.get_access_token.reads, **changes)
     return replace(replica.get_access_token, reads=reads), reads
 
 

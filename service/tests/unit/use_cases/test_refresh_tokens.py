@@ -10,6 +10,7 @@ import pytest
 from service.tests.support.fakes import fake_hash, json_answer, refused
 from service.tests.support.replicas import Kitchen, Replica, World
 from service.tests.support.values import (
+    CANARY,
     CONNECTION,
     LOGIN_URL,
     REFRESH,
@@ -125,6 +126,21 @@ async def test_fifty_callers_make_one_attempt(replica: Replica, world: World) ->
 
     assert len(world.org.presented) == 1
     assert {one.generation for _, one in served} == {2}
+
+
+async def test_a_newer_refusal_is_not_answered_by_an_attempt_for_an_older_one(
+    replica: Replica, world: World
+) -> None:
+    """Who shares an attempt and was refused at what it brings goes on to the next one."""
+    first, second = await asyncio.gather(
+        replica.refresh(CONNECTION, refused=1), replica.refresh(CONNECTION, refused=2)
+    )
+
+    assert [one.generation for _, one in (first, second)] == [2, 3]
+    assert [form["refresh_token"] for form in world.org.presented] == [
+        REFRESH,
+        f"5Aep861.{CANARY}-refresh-2",
+    ]
 
 
 async def test_callers_on_two_replicas_make_one_attempt(
