@@ -70,6 +70,12 @@ def _read_canary(_context: object, _parameter: object, value: str | None) -> str
 @click.option("--route", multiple=True, callback=_read_route, metavar="NAME=HOST:PORT")
 @click.option("--issue", multiple=True, metavar="NAME", help="Sign a certificate for a name.")
 @click.option("--app-callback", multiple=True, metavar="URL", help="A callback URL of Acme.")
+@click.option(
+    "--post-install-url",
+    multiple=True,
+    metavar="URL",
+    help="Where Acme's install page leads on to.",
+)
 @click.option("--canary", callback=_read_canary, help="The mark inside every secret.")
 @click.option("--switch", multiple=True, callback=_read_switch, metavar="NAME=VALUE")
 @click.option("--exit-with-stdin", is_flag=True, help="End when standard input ends.")
@@ -84,6 +90,7 @@ def serve(  # noqa: PLR0917 - click hands over each option by name
     route: tuple[tuple[str, str, int], ...],
     issue: tuple[str, ...],
     app_callback: tuple[str, ...],
+    post_install_url: tuple[str, ...],
     canary: str | None,
     switch: tuple[tuple[str, str], ...],
     exit_with_stdin: bool,  # noqa: FBT001 - as above
@@ -104,6 +111,7 @@ def serve(  # noqa: PLR0917 - click hands over each option by name
         ports_file=ports_file,
         canary=canary,
         app_callbacks=app_callback,
+        post_install_urls=post_install_url,
         routes=route,
         issue=issue,
         switches=switch,

@@ -27,6 +27,7 @@ class Settings:
     ports_file: Path | None = None
     canary: str | None = None
     app_callbacks: tuple[str, ...] = ()
+    post_install_urls: tuple[str, ...] = ()
     routes: tuple[tuple[str, str, int], ...] = ()  # name, host, port
     issue: tuple[str, ...] = ()
     switches: tuple[tuple[str, str], ...] = ()

@@ -20,6 +20,7 @@ from orgsim.surfaces.api_sign_in import session_of
 from orgsim.surfaces.call import call_of
 from orgsim.surfaces.credentials_api import credentials_routes
 from orgsim.surfaces.identity.routes import identity_routes
+from orgsim.surfaces.install_pages import install_routes
 from orgsim.surfaces.login_pages.routes import page_routes
 from orgsim.surfaces.metadata_api import metadata_routes
 from orgsim.surfaces.oauth.routes import oauth_routes
@@ -45,6 +46,7 @@ def all_routes(
         *metadata_routes(),
         *tooling_routes(),
         *credentials_routes(),
+        *install_routes(),
         *rest_routes(session_of=session_of, data_of=data_of, now=now),
     ]
 

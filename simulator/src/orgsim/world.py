@@ -299,6 +299,11 @@ class World:
         there = self.installation(org_id, acme).installed
         return frozenset({NAMESPACE} if there else ())
 
+    @property
+    def post_install_urls(self) -> tuple[str, ...]:
+        """Where the install page of the first package leads on to, an address for each face."""
+        return self._settings.post_install_urls
+
     def installation(self, org_id: str, consumer_key: str) -> Installation:
         """Return how an org holds an app."""
         kept = self.installations.get(f"{org_id}:{consumer_key}")

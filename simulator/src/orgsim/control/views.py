@@ -11,6 +11,7 @@ from orgsim.faults import MEANINGS, Fault, FaultName
 from orgsim.journal import Entry, Journal
 from orgsim.orgs.apps import App
 from orgsim.orgs.first_world import NAMESPACE
+from orgsim.orgs.offers import first_offer
 from orgsim.orgs.org import Environment, Org, OrgState, Role, User
 from orgsim.orgs.policies import Installation, PermittedUsers, RefreshPolicy
 from orgsim.sites import Face
@@ -78,7 +79,11 @@ class DevHubView(View):
 
 
 class AppView(View):
-    """An app with its credentials."""
+    """An app with its credentials.
+
+    `subscriber_version_id` is that of the package version (`04t`) which brings it, where that was
+    not built here.
+    """
 
     name: str
     namespace: str | None
@@ -86,6 +91,7 @@ class AppView(View):
     consumer_secret: str
     callback_urls: list[str]
     scopes: list[str]
+    subscriber_version_id: str | None
 
 
 class AppSettingsView(View):
@@ -258,10 +264,15 @@ def _user_view(user: User, policy: Installation) -> UserView:
 
 def apps_view(world: World) -> list[AppView]:
     """Return all apps, Salesforce's own for its command line included."""
-    return [app_view(app) for app in world.apps.values() if app.principal is None]
+    first, offered = next(iter(world.apps)), first_offer(world).subscriber_version_id
+    return [
+        app_view(app, brought_by=offered if app.consumer_key == first else None)
+        for app in world.apps.values()
+        if app.principal is None
+    ]
 
 
-def app_view(app: App) -> AppView:
+def app_view(app: App, *, brought_by: str | None = None) -> AppView:
     """Return an app with its credentials."""
     return AppView(
         name=app.name,
@@ -270,6 +281,7 @@ def app_view(app: App) -> AppView:
         consumer_secret=app.consumer_secret,
         callback_urls=list(app.callback_urls),
         scopes=sorted(app.scopes),
+        subscriber_version_id=brought_by,
     )
 
 

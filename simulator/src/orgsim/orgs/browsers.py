@@ -4,6 +4,7 @@ All of it lives in memory: a restart of the simulator logs people out, as a rest
 browser would.
 """
 
+import hmac
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,6 +25,10 @@ class BrowserLogin:
     user_id: str
     form_token: str
     at: datetime
+
+    def is_shown(self, token: str) -> bool:
+        """Tell, in constant time, whether a form was shown to this login."""
+        return hmac.compare_digest(self.form_token.encode(), token.encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

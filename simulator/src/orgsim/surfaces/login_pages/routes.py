@@ -1,18 +1,16 @@
 """HTTP of the pages."""
 
-import hmac
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, FileSystemLoader, select_autoescape
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from orgsim.orgs.browsers import BrowserLogin, Pending
 from orgsim.orgs.org import Org, User
 from orgsim.surfaces.call import Call, call_of, read_form
+from orgsim.surfaces.html_pages import SHARED, Html, go, shown_here
 from orgsim.surfaces.login_pages import errors
 from orgsim.surfaces.login_pages.rules import (
     SCOPE_SENTENCES,
@@ -23,13 +21,8 @@ from orgsim.surfaces.login_pages.rules import (
 from orgsim.surfaces.oauth import authorization
 from orgsim.surfaces.oauth.errors import DENIED, LOGINS_EXCEEDED, USER_INACTIVE, OAuthError
 
-_SEE = 302
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=select_autoescape(default=True),
-    auto_reload=False,
-)
-_STYLE = (Path(__file__).parent / "templates" / "style.css").read_text("utf-8")
+_HTML = Html(SHARED)
+_STYLE = (SHARED / "style.css").read_text("utf-8")
 
 
 def _form_targets(call: Call, pending: Pending | None) -> str:
@@ -52,24 +45,7 @@ def _form_targets(call: Call, pending: Pending | None) -> str:
 def _page(
     call: Call, name: str, *, status: int = 200, pending: Pending | None = None, **values: Any
 ) -> Response:
-    body = _TEMPLATES.get_template(name).render(**values)
-    policy = (
-        "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none';"
-        f" base-uri 'none'; form-action {_form_targets(call, pending)}"
-    )
-    headers = {
-        "Cache-Control": "no-store",
-        "Content-Security-Policy": policy,
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-    }
-    return Response(body, status_code=status, media_type="text/html", headers=headers)
-
-
-def _go(url: str) -> Response:
-    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-    return RedirectResponse(url, status_code=_SEE, headers=headers)
+    return _HTML.page(name, status=status, form_targets=_form_targets(call, pending), **values)
 
 
 def _log_in(call: Call, answer: Response, *, org: Org, user: User) -> BrowserLogin:
@@ -139,7 +115,7 @@ async def log_in(request: Request) -> Response:
         target = f"{call.origin}{start}"
     else:
         target = authorization.pass_address(call, org=org, user=user, start=start)
-    answer = _go(target)
+    answer = go(target)
     _log_in(call, answer, org=org, user=user)
     return answer
 
@@ -153,7 +129,7 @@ def _refuse_login(call: Call, start: str, reason: OAuthError, text: str) -> Resp
     world = call.world
     pending = world.browsers.pending.take(source_of(start), now=world.clock.now())
     if pending is not None:
-        return _go(authorization.error_redirect(call, pending, reason))
+        return go(authorization.error_redirect(call, pending, reason))
     call.note(error=reason.error, detail=reason.description)
     return _login_form(call, start=start, problem=text)
 
@@ -170,7 +146,7 @@ async def front_door(request: Request) -> Response:
     known = None if ticket is None else world.user(ticket.org_id, ticket.user_id)
     if ticket is None or known is None or ticket.site != call.site:
         return _login_form(call, start=start)
-    answer = _go(f"{call.origin}{start}")
+    answer = go(f"{call.origin}{start}")
     _log_in(call, answer, org=known[0], user=known[1])
     return answer
 
@@ -185,17 +161,17 @@ async def consent_page(request: Request) -> Response:
         return _page(call, "error.html", status=400, lead=errors.REQUEST_GONE, code=None)
     login = authorization.login_of(request)
     if login is None:
-        return _go(authorization.login_address(call, source))
+        return go(authorization.login_address(call, source))
     standing = authorization.standing_of(call, pending, login)
     if standing is None:
-        return _go(authorization.login_address(call, source))
+        return go(authorization.login_address(call, source))
     refused = authorization.check_standing(call, standing)
     if refused is not None:
         world.browsers.pending.take(source, now=now)
-        return _go(refused)
+        return go(refused)
     if not authorization.needs_consent(call, standing):
         world.browsers.pending.take(source, now=now)
-        return _go(authorization.issue_code(call, standing))
+        return go(authorization.issue_code(call, standing))
     sentences = [SCOPE_SENTENCES.get(scope, scope) for scope in sorted(pending.scopes)]
     return _page(
         call,
@@ -215,9 +191,7 @@ async def decide(request: Request) -> Response:
     call, form = call_of(request), await read_form(request)
     world, now = call.world, call.world.clock.now()
     login = authorization.login_of(request)
-    shown = form.get("token", "")
-    if login is None or not hmac.compare_digest(login.form_token.encode(), shown.encode()):
-        call.note(error="form_not_shown")
+    if login is None or not shown_here(call, login, form.get("token", "")):
         return _page(call, "error.html", status=403, lead=errors.REQUEST_GONE, code=None)
     pending = world.browsers.pending.take(form.get("source"), now=now)
     standing = None if pending is None else authorization.standing_of(call, pending, login)
@@ -225,11 +199,11 @@ async def decide(request: Request) -> Response:
         return _page(call, "error.html", status=400, lead=errors.REQUEST_GONE, code=None)
     refused = authorization.check_standing(call, standing)
     if refused is not None:
-        return _go(refused)
+        return go(refused)
     if form.get("decision") != "allow":
         denied = OAuthError(world.switches.denial_code, DENIED.description)
-        return _go(authorization.error_redirect(call, pending, denied))
-    return _go(authorization.issue_code(call, standing))
+        return go(authorization.error_redirect(call, pending, denied))
+    return go(authorization.issue_code(call, standing))
 
 
 async def error_page(request: Request) -> Response:

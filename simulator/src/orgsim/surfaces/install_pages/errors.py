@@ -1,0 +1,12 @@
+"""What the pages say when a package cannot be installed; `(reported)` was seen on real orgs."""
+
+NOT_ALLOWED = (  # (reported)
+    "You do not have the level of access necessary to perform the operation you requested. Please"
+    " contact the owner of the record or your administrator if access is necessary."
+)
+UNKNOWN_VERSION = (  # (reported)
+    "The requested package does not yet exist or has been deleted. If this package was recently"
+    " created, please try again in a few minutes, or contact the package publisher."
+)
+NOT_SHOWN = "This form was not shown to you, or it is too old. Open the install link again."
+NOBODY_CHOSEN = "Choose for whom to install the package."
