@@ -7,6 +7,7 @@ import pytest
 from orgsim_caller import Caller
 from orgsim_person import Person
 from orgsim_program import OrgsimProgram
+from packaging_calls import Vendor
 
 LINK = "/packaging/installPackage.apexp?p0="
 
@@ -133,3 +134,59 @@ def test_done_leads_to_the_post_install_url_on_the_callers_face(face: str, at: i
         person = Person(caller).open(link_of(sim, caller.login_url)).log_in(sim.org("Stonebridge"))
         person.submit(install_for="all")
         assert person.page.by_id["done"]["href"] == POST_INSTALL[at]
+
+
+@pytest.fixture
+def built(sim: OrgsimProgram, caller_of: Callable[..., Caller]) -> Vendor:
+    """Give an org that the world's first package has left, and a vendor who builds another."""
+    sim.change_policy(sim.org(), installed=False)
+    return Vendor(caller_of(app="Scratch"))
+
+
+def test_a_version_of_the_hub_is_installed_by_its_link_and_upgraded_by_the_next_one(
+    sim: OrgsimProgram, caller: Caller, built: Vendor
+) -> None:
+    """The page tells what the version asks for; its own post-install URL is behind Done."""
+    package_id = built.package().json()["id"]
+    first = built.version(package_id)
+    later = built.version(package_id, number="1.1.0.NEXT")
+    for version in (first, later):
+        built.promote(version)
+    person = Person(caller).open(f"{caller.login_url}{LINK}{first}").log_in(sim.org())
+    assert "Acme Dev Hub" in person.text
+    person.submit(install_for="all")
+    assert person.page.by_id["done"]["href"] == "https://acme.example/installed"
+    person.open(f"{caller.login_url}{LINK}{later}")
+    assert "other-version" in person.page.by_id
+    person.submit(install_for="all")
+    assert "done" in person.page.by_id
+    person.open(f"{caller.login_url}{LINK}{first}").submit(install_for="all")
+    assert person.status == 422
+    assert "later version" in person.text
+
+
+def test_a_version_with_a_key_tells_nothing_before_it(
+    sim: OrgsimProgram, caller: Caller, built: Vendor
+) -> None:
+    """The wrong key is asked for again; the right one shows the page, and installs."""
+    version = built.released(InstallKey="open sesame")
+    person = Person(caller).open(f"{caller.login_url}{LINK}{version}").log_in(sim.org())
+    assert "Acme Dev Hub" not in person.text
+    person.submit(key="a guess", install_for="all")
+    assert person.status == 422
+    person.submit(key="open sesame")
+    assert "Acme Dev Hub" in person.text
+    person.submit(install_for="all")
+    assert "done" in person.page.by_id
+
+
+def test_the_first_package_and_a_built_one_of_its_namespace_keep_each_other_out(
+    sim: OrgsimProgram, caller: Caller, built: Vendor
+) -> None:
+    """Two packages cannot own one namespace in an org."""
+    version = built.released()
+    person = Person(caller).open(f"{caller.login_url}{LINK}{version}").log_in(sim.org())
+    person.submit(install_for="all")
+    person.open(link_of(sim, caller.login_url)).submit(install_for="all")
+    assert person.status == 422
+    assert "namespace" in person.text

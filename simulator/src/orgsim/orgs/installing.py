@@ -90,7 +90,7 @@ def uninstall(world: World, org: Org, version: Version) -> None:
     present = installed_version(world, org, version)
     if present is None:
         return
-    for consumer_key, _ in _apps(world, version):
+    for consumer_key, _ in apps_of(world, version):
         policy = world.installation(org.org_id, consumer_key)
         world.put_installation(replace(policy, installed=False))
         world.end_app_in_org(org.org_id, consumer_key, with_grants=True)
@@ -106,7 +106,7 @@ def _take_components(world: World, org: Org, subscriber_version_id: str) -> None
             world.components.remove(component)
 
 
-def _apps(world: World, version: Version) -> Iterator[tuple[str, frozenset[str]]]:
+def apps_of(world: World, version: Version) -> Iterator[tuple[str, frozenset[str]]]:
     """Give consumer key and packaged scopes of each app that a version carries."""
     for path, text in version.files.items():
         if not path.startswith("extlClntAppOauthSettings/"):
@@ -119,7 +119,7 @@ def _apps(world: World, version: Version) -> Iterator[tuple[str, frozenset[str]]
 
 
 def _let_in(world: World, org: Org, version: Version) -> None:
-    for consumer_key, scopes in _apps(world, version):
+    for consumer_key, scopes in apps_of(world, version):
         policy = world.installation(org.org_id, consumer_key)
         world.put_installation(replace(policy, installed=True, scopes=scopes))
 

@@ -1,12 +1,15 @@
 """What an install link offers to an org, and what comes of taking it.
 
-Acme's package, which the world has from the start, is offered as one version; it is in no hub.
+A link names a version that was built in the Dev Hub, or Acme's package as the world has it from the
+start, which is in no hub.
 """
 
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from orgsim.orgs import installing
 from orgsim.orgs.org import Org
+from orgsim.orgs.packages import ForWhom, Version
 from orgsim.sites import Face
 from orgsim.world import World
 
@@ -17,7 +20,10 @@ _LOOPBACK = ("127.0.0.1", "localhost")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A package version as its install page shows it; `scopes` are what its app asks for."""
+    """A package version as its install page shows it; `scopes` are what its apps ask for.
+
+    `version` is None for the package that was never built here.
+    """
 
     subscriber_version_id: str
     name: str
@@ -27,6 +33,8 @@ class Offer:
     description: str | None
     scopes: frozenset[str]
     post_install_urls: tuple[str, ...]
+    release_notes_url: str | None = None
+    version: Version | None = None
 
 
 def first_offer(world: World) -> Offer:
@@ -46,19 +54,64 @@ def first_offer(world: World) -> Offer:
 
 def offer_of(world: World, written: str) -> Offer | None:
     """Find what a link offers by its version ID (`04t`), of 15 or 18 characters."""
-    offer = first_offer(world)
-    same = offer.subscriber_version_id[:_SHORT_ID] == written[:_SHORT_ID]
-    return offer if same and len(written) in _ID_LENGTHS else None
+    if len(written) not in _ID_LENGTHS or not written.startswith("04t"):
+        return None
+    first = first_offer(world)
+    if first.subscriber_version_id[:_SHORT_ID] == written[:_SHORT_ID]:
+        return first
+    version = world.packages.version(written)
+    return None if version is None else _built_offer(world, version)
 
 
-def has_it(world: World, org: Org) -> bool:
-    """Tell whether the org has the package."""
+def _built_offer(world: World, version: Version) -> Offer:
+    package = world.packages.package_of(version)
+    asked = [scopes for _, scopes in installing.apps_of(world, version)]
+    return Offer(
+        subscriber_version_id=version.subscriber_version_id,
+        name=package.name,
+        publisher=world.hub.name,
+        number=version.number,
+        namespace=package.namespace,
+        description=version.description or package.description,
+        scopes=frozenset().union(*asked),
+        post_install_urls=() if version.post_install_url is None else (version.post_install_url,),
+        release_notes_url=version.release_notes_url,
+        version=version,
+    )
+
+
+def has_package(world: World, org: Org, offer: Offer) -> bool:
+    """Tell whether the org has the package, in whatever version."""
+    if offer.version is not None:
+        return installing.installed_version(world, org, offer.version) is not None
     acme = next(iter(world.apps))
     return world.installation(org.org_id, acme).installed
 
 
-def take(world: World, org: Org) -> None:
-    """Install it: the app is known in the org from now on, under the policies that it had."""
+def has_this(world: World, org: Org, offer: Offer) -> bool:
+    """Tell whether the org has the package in this very version."""
+    if offer.version is None:
+        return has_package(world, org, offer)
+    there = installing.installed_version(world, org, offer.version)
+    return there is not None and there.subscriber_version_id == offer.subscriber_version_id
+
+
+def standing(world: World, org: Org, offer: Offer) -> str:
+    """Tell whether the org can take it: `NO_ERRORS_DETECTED`, or why not."""
+    if offer.version is not None:
+        return installing.validation_status(world, org, offer.version)
+    built = world.packages.installed_in(org.org_id)
+    packages = (world.packages.packages.get(there.package_id) for there in built)
+    if any(known is not None and known.namespace == offer.namespace for known in packages):
+        return "NAMESPACE_COLLISION"
+    return installing.FINE
+
+
+def take(world: World, org: Org, offer: Offer, *, for_whom: ForWhom) -> None:
+    """Install it: its app is known in the org from now on, under the policies that it had."""
+    if offer.version is not None:
+        installing.install(world, org, offer.version, for_whom=for_whom)
+        return
     acme = next(iter(world.apps))
     world.put_installation(replace(world.installation(org.org_id, acme), installed=True))
 

@@ -10,3 +10,4 @@ UNKNOWN_VERSION = (  # (reported)
 )
 NOT_SHOWN = "This form was not shown to you, or it is too old. Open the install link again."
 NOBODY_CHOSEN = "Choose for whom to install the package."
+WRONG_KEY = "The installation key is not the one of this package version. Ask its publisher."
