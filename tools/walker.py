@@ -115,7 +115,11 @@ class Walker:
 
     def follow_link(self, link_id: str) -> None:
         """Follow the link with that id."""
-        self.get(urljoin(self.url, self._page().links[link_id]))
+        self.get(self.link(link_id))
+
+    def link(self, link_id: str) -> str:
+        """Return where the link with that id leads."""
+        return urljoin(self.url, self._page().links[link_id])
 
     def submit(self, button: str, **typed: str) -> None:
         """Press the button with that id, after typing into the form it is in."""

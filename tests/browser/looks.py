@@ -51,7 +51,8 @@ def _unseen_stops(person: Person) -> list[str]:
         for stop in stops
         if stop["outline"] < _LEAST_OUTLINE or not stop["inWindow"] or not stop["onTop"]
     ]
-    wanted = person.page.locator("a[href], button, select, input:not([type=hidden])").count()
+    controls = "a[href]:visible, button:visible, select:visible, input:visible"
+    wanted = person.page.locator(controls).count()
     radios = person.page.locator("input[type=radio]").count()
     least = wanted - max(0, radios - 1)  # a group of radio buttons is one stop
     if len(stops) < least:

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from tests.browser.looks import faults_of
-from tests.browser.pages import PAGES, Visitor, connect, connect_install_step
+from tests.browser.pages import PAGES, Visitor, connect
 from tests.support.browser import NARROW, Person
 from tests.support.vendor import Vendor
 from tools.world import World
 
 from keyturn_core.salesforce.refusals import CATALOGUE
-
-INSTALL = "https://{host}/packaging/installPackage.apexp?p0=04t5g000000AbCdAAK"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _package(world: World) -> Iterator[None]:
-    """Say where Acme's package is installed, so that there is an install step."""
-    vendor = Vendor(world)
-    urls = {
-        "production": INSTALL.format(host="login.salesforce.com"),
-        "sandbox": INSTALL.format(host="test.salesforce.com"),
-    }
-    path = f"/v1/apps/{world.line['app_id']}"
-    vendor.api.patch(path, json={"package": {"install_urls": urls}}).raise_for_status()
-    yield
-    vendor.api.patch(path, json={"package": {"install_urls": {}}}).raise_for_status()
-    vendor.close()
 
 
 @pytest.fixture
@@ -55,18 +38,6 @@ def test_a_result_page_tells_who_can_mend_it(code: str, person: Person) -> None:
     assert len(person.text(".remedy")) > len("What helps")
     assert "{product}" not in person.text("main")
     assert person.sideways() == 0
-
-
-def test_the_install_step_leads_to_salesforce_and_on(visitor: Visitor) -> None:
-    """The link is the package's; the letter carries no right to connect; "installed" goes on."""
-    connect_install_step(visitor)
-    link = visitor.person.page.locator("#install-link")
-    assert link.get_attribute("href") == INSTALL.format(host="login.salesforce.com")
-    letter = visitor.person.page.locator("a[href^='mailto:']").get_attribute("href") or ""
-    assert "installPackage.apexp" in letter
-    assert "connect.keyturn.example" not in letter
-    visitor.hands.press("installed")
-    assert visitor.person.has("Login")
 
 
 def test_no_other_site_can_frame_the_connect_page(visitor: Visitor) -> None:

@@ -95,6 +95,11 @@ class Vendor:
             code = self.consent(browser)
         return self.confirm(session["id"], code)
 
+    def let_go(self, connection_id: str) -> None:
+        """Delete a connection, and wait until the org has revoked what it granted."""
+        self.api.delete(f"/v1/connections/{connection_id}").raise_for_status()
+        self.until(lambda: self.connection(connection_id)["state"] == "revoked")
+
     def token(self, connection_id: str, **asked: Any) -> httpx2.Response:
         """Ask for the access token."""
         path = f"/v1/connections/{connection_id}/access-token"

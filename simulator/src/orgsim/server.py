@@ -21,9 +21,11 @@ from orgsim.control.app import make_control_app
 from orgsim.control.views import apps_view, dev_hub_view, orgs_view
 from orgsim.gate import Gate
 from orgsim.orgs.first_world import HUB
+from orgsim.orgs.offers import first_offer
 from orgsim.settings import Settings
 from orgsim.site_app import make_site_app
-from orgsim.sites import LOGIN, SANDBOX_LOGIN, Directory, Ports
+from orgsim.sites import LOGIN, SANDBOX_LOGIN, Directory, Face, Ports
+from orgsim.surfaces.install_pages.routes import LINK_PATH
 from orgsim.world import World
 
 _LOOPBACK = "127.0.0.1"
@@ -137,6 +139,7 @@ class Running:
             "sandbox_login_url": plain.origin(SANDBOX_LOGIN),
             "control_url": f"http://{_LOOPBACK}:{ports.control}",
             "canary": self.world.canary,
+            "install_urls": self._install_urls(plain),
             "apps": [asdict_json(app) for app in apps_view(self.world)],
             "orgs": [asdict_json(org) for org in orgs_view(self.world, plain)],
             "dev_hub": asdict_json(dev_hub_view(self.world, plain)),
@@ -153,6 +156,12 @@ class Running:
                 for name, leaf in self._leaves.items()
             },
         }
+
+    def _install_urls(self, face: Face) -> dict[str, str]:
+        """Return where the package that the world has from the start is installed."""
+        path = f"{LINK_PATH}?p0={first_offer(self.world).subscriber_version_id}"
+        sites = {"production": LOGIN, "sandbox": SANDBOX_LOGIN}
+        return {kind: f"{face.origin(site)}{path}" for kind, site in sites.items()}
 
 
 def asdict_json(model: Any) -> Any:

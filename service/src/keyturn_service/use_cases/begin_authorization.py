@@ -114,6 +114,10 @@ class BeginAuthorization:
         )
         return BegunAuthorization(url=url, browser=browser, session_id=session.id)
 
+    def login_hosts(self, session: ConnectSession, app: App) -> Mapping[Environment, Origin]:
+        """Return where people without a My Domain log in, on the face of the session."""
+        return self.face_login_hosts.get(session.origin, app.login_hosts)
+
     def _same_browser(self, session: ConnectSession, browser: str | None) -> bool:
         if browser is None or session.authorization is None:
             return False
@@ -136,8 +140,7 @@ class BeginAuthorization:
                 await self._refuse(session, "host_refused", "not a host of Salesforce's")
             return host, environment_of(host)
         chosen = environment or session.environment or Environment.PRODUCTION
-        hosts = self.face_login_hosts.get(session.origin, app.login_hosts)
-        return hosts[chosen], chosen
+        return self.login_hosts(session, app)[chosen], chosen
 
     async def _refuse(self, session: ConnectSession, code: str, because: str) -> NoReturn:
         await self._note(session, "connect_session.refused", because)

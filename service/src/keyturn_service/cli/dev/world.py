@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from keyturn_core.salesforce.hosts import Environment, Origin
+from keyturn_core.salesforce.hosts import LOGIN_HOSTS, Environment, Origin
 from keyturn_core.salesforce.scopes import Scope
 from keyturn_core.secrets import ConsumerSecret
 from keyturn_service.bootstrap import House, make_key_file, open_house
@@ -38,6 +38,7 @@ from keyturn_service.settings import DevelopmentWorld, Settings, environment_of_
 SERVICE_NAME: Final = "connect.keyturn.example"
 ACME_NAME: Final = "app.acme.example"
 _CALLBACK: Final = "/oauth/callback"
+_START_PAGE: Final = "/settings"
 _SCOPES: Final = frozenset({Scope("api"), Scope("refresh_token"), Scope("id"), Scope("openid")})
 _CONNECTED_AT_START: Final = 2
 _ACTOR: Final = "keyturn dev"
@@ -152,7 +153,7 @@ async def _make(house: House, ports: Ports, said: Mapping[str, Any]) -> _Made:
         return_origins=_acme_faces(ports),
         scopes=_SCOPES,
         login_hosts=None,
-        install_urls=None,
+        install_urls=_install_urls(described),
         allow_same_org=False,
     )
     await house.wiring.put_consumer_credentials(
@@ -189,6 +190,12 @@ async def _make(house: House, ports: Ports, said: Mapping[str, Any]) -> _Made:
     return _Made(state=state, secrets=secrets)
 
 
+def _install_urls(described: Mapping[str, Any]) -> dict[Environment, str]:
+    """Return where the simulator installs Acme's package, by the names of its login hosts."""
+    path = f"/packaging/installPackage.apexp?p0={described['subscriber_version_id']}"
+    return {environment: f"{host}{path}" for environment, host in LOGIN_HOSTS.items()}
+
+
 def _text(house: House, count: int) -> str:
     return base64.urlsafe_b64encode(house.randomness.token_bytes(count)).rstrip(b"=").decode()
 
@@ -204,7 +211,7 @@ async def _connect_first_orgs(
     vendor = Vendor(
         service_url=_service_urls(ports)[0],
         api_key=secrets.api_key,
-        return_url=f"{_acme_faces(ports)[0]}/settings",
+        return_url=f"{_acme_faces(ports)[0]}{_START_PAGE}",
     )
     ready = [
         org
@@ -258,6 +265,8 @@ def _simulator_argv(folder: Path, ports: Ports) -> list[str]:
     argv += ["--route", f"{ACME_NAME}=127.0.0.1:{ports.acme_tls}"]
     for url in _callbacks(ports):
         argv += ["--app-callback", url]
+    for face in _acme_faces(ports):
+        argv += ["--post-install-url", f"{face}{_START_PAGE}"]
     return argv
 
 
@@ -356,6 +365,7 @@ def _about(
         "control_url",
         "canary",
         "apps",
+        "install_urls",
         "orgs",
         "dev_hub",
     )

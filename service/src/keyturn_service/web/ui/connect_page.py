@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -10,7 +11,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from keyturn_core.salesforce.hosts import Environment
+from keyturn_core.salesforce.hosts import Environment, Origin
 from keyturn_service.domain.app import App
 from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
 from keyturn_service.domain.errors import ConnectRefused, NotFound
@@ -22,7 +23,7 @@ from keyturn_service.web.ui.cookies import (
     keep_browser,
     new_browser,
 )
-from keyturn_service.web.ui.install import InstallStep, install_step
+from keyturn_service.web.ui.install import InstallStep, install_steps
 from keyturn_service.web.ui.pages import Pages, salesforce_and, send_to
 from keyturn_service.web.ui.parts import UiParts
 from keyturn_service.web.ui.results import ResultPages
@@ -66,7 +67,9 @@ class ConnectPage:
         if self._is_taken(session, browser):
             await self.parts.open_link.note_taken(session)
             return self.results.refused("session_expired", app=app, status=410)
-        return self._form(request, session, app, _preset(session, app), browser=browser)
+        hosts = self.parts.begin_authorization.login_hosts(session, app)
+        choice = _preset(session, app, hosts)
+        return self._form(request, session, app, choice, browser=browser)
 
     async def submit(self, request: Request) -> Response:
         """Take the form and send the browser to Salesforce."""
@@ -132,10 +135,22 @@ class ConnectPage:
             hosts=_hosts(app),
             access=access_in_words(app.scopes),
             problem=None if problem is None else self.results.explain(problem, app),
-            install=_after_a_detour(session, app),
+            install=self._install_steps(session, app),
+            detour=session.status is SessionStatus.AUTHORIZING,
         )
         keep_browser(page, face, browser)
         return page
+
+    def _install_steps(self, session: ConnectSession, app: App) -> tuple[InstallStep, ...]:
+        """Return where to install; who connects again has the package.
+
+        It is offered before the detour to Salesforce and after it: a missing package is among the
+        refusals that Salesforce shows on a page of its own, and never sends the browser on from.
+        """
+        if session.reauthorizes is not None and session.status is not SessionStatus.AUTHORIZING:
+            return ()
+        hosts = self.parts.begin_authorization.login_hosts(session, app)
+        return install_steps(session, app, hosts)
 
     def _is_taken(self, session: ConnectSession, browser: str | None) -> bool:
         """Tell whether another browser has pressed Connect."""
@@ -152,27 +167,22 @@ class ConnectPage:
         return is_form_token(self.parts.hashes, shown, browser=browser, link=link)
 
 
-def _preset(session: ConnectSession, app: App) -> Choice:
-    """Return what the vendor's hint fixes or suggests."""
+def _preset(session: ConnectSession, app: App, hosts: Mapping[Environment, Origin]) -> Choice:
+    """Return what the vendor's hint fixes, or what was chosen before or is suggested."""
     if session.login_url is not None:
-        for environment, login_url in app.login_hosts.items():
-            if session.login_url == login_url:
-                return Choice(environment=environment, my_domain="", fixed=True)
-        host = urlsplit(session.login_url).netloc
-        return Choice(environment=_MY_DOMAIN, my_domain=host, fixed=True)
+        return _choice_of(session.login_url, app.login_hosts, fixed=True)
+    if session.authorization is not None:
+        return _choice_of(session.authorization.login_url, hosts, fixed=False)
     suggested = session.environment or Environment.PRODUCTION
     return Choice(environment=suggested, my_domain="", fixed=False)
 
 
-def _after_a_detour(session: ConnectSession, app: App) -> InstallStep | None:
-    """Return the install step for a browser that went to Salesforce and came back by itself.
-
-    Salesforce shows some refusals, a missing package among them, on a page of its own and
-    never sends the browser on.
-    """
-    if session.status is not SessionStatus.AUTHORIZING:
-        return None
-    return install_step(session, app)
+def _choice_of(login_url: Origin, hosts: Mapping[Environment, Origin], *, fixed: bool) -> Choice:
+    for environment, host in hosts.items():
+        if login_url == host:
+            return Choice(environment=environment, my_domain="", fixed=fixed)
+    host_name = urlsplit(login_url).netloc
+    return Choice(environment=_MY_DOMAIN, my_domain=host_name, fixed=fixed)
 
 
 def _environment(named: str) -> Environment | None:

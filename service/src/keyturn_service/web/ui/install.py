@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from keyturn_core.salesforce.hosts import Environment
+from keyturn_core.salesforce.hosts import Environment, Origin
 from keyturn_service.domain.app import App
 from keyturn_service.domain.connect_session import ConnectSession
 
@@ -14,25 +15,53 @@ from keyturn_service.domain.connect_session import ConnectSession
 class InstallStep:
     """Where the package is installed, and a letter that asks an admin to do it.
 
-    Neither carries a right to connect.
+    `kind` is an environment, or My Domain. Neither link nor letter carries a right to connect.
     """
 
     url: str
-    environment: str
+    kind: str
     letter: str
 
 
-def install_step(session: ConnectSession, app: App) -> InstallStep | None:
-    """Return the step for the environment that was tried; None where the app has no package."""
-    tried = session.authorization.environment if session.authorization is not None else None
-    environment = tried or session.environment or Environment.PRODUCTION
-    url = app.install_urls.get(environment)
-    if url is None:
-        return None
+def install_steps(
+    session: ConnectSession, app: App, login_hosts: Mapping[Environment, Origin]
+) -> tuple[InstallStep, ...]:
+    """Return where the package is installed, the likeliest first; none where the app has none.
+
+    Where a My Domain is known, the link leads there alone: at a login host a browser would come
+    to the org that it happens to be logged in to.
+    """
+    likely, host = session.environment, session.login_url
+    if session.authorization is not None:
+        likely, host = session.authorization.environment, session.authorization.login_url
+    likely = likely or Environment.PRODUCTION
+    if host is not None and host not in login_hosts.values():
+        return tuple(_steps(app, (likely,), {likely: host}, kind="My Domain"))
+    order = sorted(Environment, key=lambda environment: environment is not likely)
+    return tuple(_steps(app, order, login_hosts))
+
+
+def _steps(
+    app: App,
+    environments: Iterable[Environment],
+    hosts: Mapping[Environment, Origin],
+    *,
+    kind: str | None = None,
+) -> Iterator[InstallStep]:
+    for environment in environments:
+        url = app.install_urls.get(environment)
+        if url is not None:
+            standard = f"{app.login_hosts[environment]}/"
+            if url.startswith(standard):
+                url = f"{hosts[environment]}/{url.removeprefix(standard)}"
+            yield _step(app, kind or environment.value, url)
+
+
+def _step(app: App, kind: str, url: str) -> InstallStep:
     subject = f"Please install the {app.name} package in our Salesforce org"
     body = (
         f"{app.name} works with our Salesforce org once its package is installed there.\n"
-        f"This link installs it ({environment.value}); it needs a Salesforce admin:\n\n{url}\n"
+        f"This link installs it ({kind}); it needs a Salesforce admin:\n\n{url}\n"
     )
     letter = f"mailto:?subject={quote(subject)}&body={quote(body)}"
-    return InstallStep(url=url, environment=environment.value, letter=letter)
+    return InstallStep(url=url, kind=kind, letter=letter)

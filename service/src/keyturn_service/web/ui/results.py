@@ -20,7 +20,7 @@ from keyturn_service.use_cases.complete_authorization import AuthorizationFailed
 from keyturn_service.web.faces import face_of
 from keyturn_service.web.refusals import NEVER_CAME_BACK, SALESFORCE_SAID
 from keyturn_service.web.ui.cookies import browser_of
-from keyturn_service.web.ui.install import install_step
+from keyturn_service.web.ui.install import InstallStep, install_steps
 from keyturn_service.web.ui.pages import Pages, send_to
 from keyturn_service.web.ui.parts import UiParts
 from keyturn_service.web.ui.words import Explanation, explain, is_known
@@ -97,9 +97,10 @@ class ResultPages:
         retry_url: str | None = None,
     ) -> HTMLResponse:
         """Return the page of a failure."""
-        install = None
+        install: tuple[InstallStep, ...] = ()
         if app is not None and session is not None and code in _NEEDS_INSTALL:
-            install = install_step(session, app)
+            hosts = self.parts.begin_authorization.login_hosts(session, app)
+            install = install_steps(session, app, hosts)[:1]
         back = None
         if session is not None and session.delivery is Delivery.OWN:
             back = session.return_url
