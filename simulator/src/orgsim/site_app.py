@@ -26,6 +26,7 @@ from orgsim.surfaces.metadata_api import metadata_routes
 from orgsim.surfaces.oauth.routes import oauth_routes
 from orgsim.surfaces.rest_api import rest_routes
 from orgsim.surfaces.session import NotSignedIn
+from orgsim.surfaces.setup_pages import setup_routes
 from orgsim.surfaces.tooling_api import tooling_routes
 from orgsim.world import World
 
@@ -47,6 +48,7 @@ def all_routes(
         *tooling_routes(),
         *credentials_routes(),
         *install_routes(),
+        *setup_routes(),
         *rest_routes(session_of=session_of, data_of=data_of, now=now),
     ]
 

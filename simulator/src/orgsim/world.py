@@ -32,7 +32,7 @@ from orgsim.orgs.logins import LoginCounter
 from orgsim.orgs.org import Org, User
 from orgsim.orgs.packaged import packaged_of
 from orgsim.orgs.packages import Installed, PackageBooks
-from orgsim.orgs.policies import Installation, Switches, switches_from
+from orgsim.orgs.policies import Assignment, Installation, Switches, switches_from
 from orgsim.orgs.registrations import Registration
 from orgsim.orgs.sessions import SessionBook
 from orgsim.orgs.store import Store
@@ -116,6 +116,9 @@ class World:
         self.jobs: dict[str, Any] = {}  # of the Metadata API, by id
         self.components = ComponentBook(self.store)
         self.packages = PackageBooks(self.store)
+        self.assignments: Book[Assignment] = Book(
+            "assignment", Assignment, key=lambda kept: kept.key, store=self.store
+        )
         self._notices: Book[Notice] = Book(
             "notice", Notice, key=lambda notice: notice.key, store=self.store
         )
@@ -330,6 +333,11 @@ class World:
                 for user in org.users:
                     yield org, user
 
+    def assigned(self, org_id: str, permission_set: str) -> frozenset[str]:
+        """Return the IDs of those to whom an org's permission set is assigned."""
+        kept = self.assignments.get(f"{org_id}:{permission_set.lower()}")
+        return frozenset() if kept is None else kept.users
+
     # -- changing ---------------------------------------------------------------------------
 
     def advance(self, by: timedelta) -> None:
@@ -354,6 +362,11 @@ class World:
         if user is not None:
             org = org.with_user(replace(user, active=change["active"]))
         self._orgs[org.slot] = org
+
+    def assign(self, org_id: str, permission_set: str, users: frozenset[str]) -> None:
+        """Assign a permission set to these people and nobody else."""
+        name = permission_set.lower()
+        self.assignments.put(Assignment(org_id=org_id, permission_set=name, users=users))
 
     def next_serial(self, what: str) -> int:
         """Count up, for IDs; no number comes twice in a world, restarted or not."""

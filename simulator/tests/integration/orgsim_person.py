@@ -34,6 +34,10 @@ class Person:
         url = urljoin(self.url, page.action)
         return self._follow(self.http.post(url, data=page.hidden | typed))
 
+    def follow(self, link_id: str) -> "Person":
+        """Follow the link with that id."""
+        return self.open(urljoin(self.url, str(self.page.by_id[link_id]["href"])))
+
     def _follow(self, answer: Any) -> "Person":
         for _ in range(_MOST_STEPS):
             target = answer.headers.get("location")

@@ -116,6 +116,27 @@ def take(world: World, org: Org, offer: Offer, *, for_whom: ForWhom) -> None:
     world.put_installation(replace(world.installation(org.org_id, acme), installed=True))
 
 
+def installed_offers(world: World, org: Org) -> list[Offer]:
+    """Return the package versions that an org has."""
+    first = first_offer(world)
+    found = [first] if has_package(world, org, first) else []
+    there = (
+        world.packages.version(kept.subscriber_version_id)
+        for kept in world.packages.installed_in(org.org_id)
+    )
+    return found + [_built_offer(world, version) for version in there if version is not None]
+
+
+def give_back(world: World, org: Org, offer: Offer) -> None:
+    """Uninstall it; what its app was granted is gone."""
+    if offer.version is not None:
+        installing.uninstall(world, org, offer.version)
+        return
+    acme = next(iter(world.apps))
+    world.put_installation(replace(world.installation(org.org_id, acme), installed=False))
+    world.end_app_in_org(org.org_id, acme, with_grants=True)
+
+
 def post_install_url(offer: Offer, face: Face) -> str | None:
     """Return where the browser goes on to after the install, on the face it came by.
 

@@ -27,6 +27,8 @@ class Installation:
     blocked: bool = False
     permitted_users: PermittedUsers = "all"
     pre_authorized: frozenset[str] = frozenset()  # user ids
+    through: frozenset[str] = frozenset()  # `PermissionSet:<name>`, `Profile:<name>`
+    let_through: frozenset[str] = frozenset()  # ids of the users whom these let in
     refresh_policy: RefreshPolicy = "specific_lifetime"
     refresh_days: int = 365
     session_minutes: int = 120
@@ -34,7 +36,22 @@ class Installation:
 
     def admits(self, user_id: str) -> bool:
         """Tell whether an admin lets this user use the app."""
-        return self.permitted_users == "all" or user_id in self.pre_authorized
+        chosen = self.pre_authorized | self.let_through
+        return self.permitted_users == "all" or user_id in chosen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """To whom one org's permission set is assigned; its name is in small letters."""
+
+    org_id: str
+    permission_set: str
+    users: frozenset[str]
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others."""
+        return f"{self.org_id}:{self.permission_set}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

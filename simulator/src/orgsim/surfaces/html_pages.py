@@ -28,10 +28,10 @@ class Html:
         )
 
     def page(
-        self, name: str, *, status: int = 200, form_targets: str = "'self'", **values: Any
+        self, template: str, *, status: int = 200, form_targets: str = "'self'", **values: Any
     ) -> Response:
         """Return a page; its forms may lead to `form_targets`."""
-        body = self._templates.get_template(name).render(**values)
+        body = self._templates.get_template(template).render(**values)
         policy = (
             "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none';"
             f" base-uri 'none'; form-action {form_targets}"

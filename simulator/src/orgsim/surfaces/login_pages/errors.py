@@ -17,5 +17,3 @@ GENERIC = (
     " Please try again."
 )
 REQUEST_GONE = "This authorization request has expired. Go back to the app and start again."
-LOGGED_IN = "You are logged in. There is no setup page in this simulator yet."
-"""Shown where Salesforce would show the home page."""

@@ -214,7 +214,7 @@ async def error_page(request: Request) -> Response:
 
 async def home(request: Request) -> Response:
     """Stand where Salesforce's home page would be."""
-    return _page(call_of(request), "error.html", lead=errors.LOGGED_IN, code=None, title="Home")
+    return _page(call_of(request), "home.html")
 
 
 async def style(request: Request) -> Response:  # noqa: ARG001 - the framework's signature

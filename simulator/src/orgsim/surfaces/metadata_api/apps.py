@@ -7,6 +7,8 @@ from ipaddress import ip_address, summarize_address_range
 from orgsim.metadata import kinds
 from orgsim.metadata.scopes import runtime_scopes
 from orgsim.metadata.xml_text import Node
+from orgsim.orgs import admitting
+from orgsim.orgs.admitting import Gate
 from orgsim.orgs.apps import App
 from orgsim.orgs.org import Org
 from orgsim.orgs.policies import Installation, PermittedUsers, RefreshPolicy
@@ -184,16 +186,24 @@ def _settle_policies(world: World, org: Org, app: str, deployed: Deployed) -> No
         if node.value("externalClientApplication") != app:
             continue
         if kind == kinds.OAUTH_POLICIES:
-            policy = _with_oauth_policies(policy, node)
+            policy = _with_oauth_policies(policy, node, admitting.gates_of(world, org))
         if kind == kinds.POLICIES:
             enabled = node.flag("isEnabled") and node.flag("isOauthPluginEnabled", default=True)
             policy = replace(policy, blocked=not enabled)
     if policy != world.installation(org.org_id, consumer_key):
-        world.put_installation(policy)
+        admitting.put_policy(world, org, policy)
 
 
-def _with_oauth_policies(policy: Installation, node: Node) -> Installation:
-    """Spec: Metadata API Developer Guide, "ExtlClntAppOauthConfigurablePolicies"."""
+def _with_oauth_policies(policy: Installation, node: Node, gates: list[Gate]) -> Installation:
+    """Read a file of policies; permission sets and profiles go by their names there.
+
+    Spec: Metadata API Developer Guide, "ExtlClntAppOauthConfigurablePolicies".
+    """
+    named = {
+        f"{kind}:{name.strip()}".lower()
+        for kind in ("PermissionSet", "Profile")
+        for name in node.value(f"commaSeparated{kind}").split(",")
+    }
     approved = node.value("permittedUsersPolicyType") == "AdminApprovedPreAuthorized"
     permitted: PermittedUsers = "pre_authorized" if approved else "all"
     kind = _REFRESH_POLICIES.get(node.value("refreshTokenPolicyType").lower(), "specific_lifetime")
@@ -203,6 +213,7 @@ def _with_oauth_policies(policy: Installation, node: Node) -> Installation:
     return replace(
         policy,
         permitted_users=permitted,
+        through=frozenset(gate.key for gate in gates if gate.key.lower() in named),
         refresh_policy=kind,
         refresh_days=max(1, round(period * unit)),
         session_minutes=int(minutes) if minutes else policy.session_minutes,

@@ -129,7 +129,16 @@ def _policies(world: World, org: Org, node: Node) -> Node:
             ("refreshTokenValidityPeriod", str(policy.refresh_days)),
             ("refreshTokenValidityUnit", "Days"),
         ]
+    for kind in ("PermissionSet", "Profile"):
+        names = sorted(name for key in policy.through for name in _of_kind(key, kind))
+        if names:
+            values.append((f"commaSeparated{kind}", ",".join(names)))
     return node.with_values(values)
+
+
+def _of_kind(key: str, kind: str) -> list[str]:
+    found, _, name = key.partition(":")
+    return [name] if found == kind else []
 
 
 def listed(world: World, org: Org, kind: str) -> Iterable[tuple[Component, str]]:
