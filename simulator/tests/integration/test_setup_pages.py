@@ -217,7 +217,7 @@ def test_a_kept_world_keeps_what_the_admin_decided(tmp_path: Any) -> None:
 def test_a_deployed_policy_opens_the_same_gates(
     sim: OrgsimProgram, caller_of: Callable[..., Caller]
 ) -> None:
-    """Permission sets and profiles go by their names, in one deployment with the app."""
+    """Permission sets and profiles go by their names; those that are not there open nothing."""
     client, hub = caller_of(app="Scratch"), sim.control.get("/dev-hub").json()
     token = client.connect(hub)["access_token"]
     policy = (
@@ -226,13 +226,11 @@ def test_a_deployed_policy_opens_the_same_gates(
         "<externalClientApplication>Plain</externalClientApplication>"
         "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>"
     )
-    parts = APP | {
-        "PermissionSet:Opens": ("permissionsets/Opens.permissionset", "<label>Opens</label>"),
-        "ExtlClntAppOauthConfigurablePolicies:Plain_policy": (
-            "extlClntAppOauthPolicies/Plain_policy.ecaOauthPlcy",
-            policy,
-        ),
-    }
+    opens = ("permissionsets/Opens.permissionset", "<label>Opens</label>")
+    parts = APP | {"PermissionSet:Opens": opens}
+    assert "Succeeded" in deploy_by_soap(client, hub, token, zip_of(parts))
+    path = "extlClntAppOauthPolicies/Plain_defaultPolicy.ecaOauthPlcy"
+    parts = {"ExtlClntAppOauthConfigurablePolicies:Plain_defaultPolicy": (path, policy)}
     assert "Succeeded" in deploy_by_soap(client, hub, token, zip_of(parts))
     caller = caller_of(app="Plain")
     assert "code" in caller.authorize(hub, user_of(hub, "standard"))
