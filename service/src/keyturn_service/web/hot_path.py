@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from fastapi import FastAPI
-from starlette.routing import Match, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
@@ -13,7 +13,8 @@ class Application(FastAPI):
     """FastAPI, before whose layers the hot routes come.
 
     The hot routes are the application's own ones, so that the document and `Allow` name them;
-    a request for one of them meets only what `around` puts around it.
+    a request for one of them meets only what `around` puts around it. Their parameters are
+    texts: no other converter is asked.
     """
 
     _hot: Sequence[tuple[Route, ASGIApp]] = ()
@@ -26,10 +27,11 @@ class Application(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] == "http":
+            path: str = scope["path"]
             for route, carry in self._hot:
-                match, found = route.matches(scope)
-                if match is Match.FULL:
-                    scope.update(found)
+                found = route.path_regex.match(path)
+                if found and (route.methods is None or scope["method"] in route.methods):
+                    scope["path_params"] = found.groupdict()
                     scope["app"] = self
                     await carry(scope, receive, send)
                     return

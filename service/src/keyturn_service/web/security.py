@@ -38,10 +38,15 @@ def named_connection(text: str) -> ConnectionId:
 
 def bearer(scope: Scope) -> str | None:
     """Return what `Authorization` carries; None where it is absent, doubled or of another kind."""
-    values = header_values(scope, b"authorization")
-    if len(values) != 1:
+    sent: bytes | None = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            if sent is not None:
+                return None
+            sent = value
+    if sent is None:
         return None
-    scheme, _, credential = values[0].partition(" ")
+    scheme, _, credential = sent.decode("latin-1").partition(" ")
     return credential.strip() if scheme.lower() in _SCHEMES else None
 
 

@@ -24,6 +24,7 @@ from keyturn_service.domain.ids import ConnectionId, WorkspaceId
 from keyturn_service.ports import AuditUnavailable, Basis, Clock, Page, StoreUnavailable
 
 _AT_ONCE: Final = 500
+_ALWAYS: Final = 8  # events that a group takes before it leaves some for the next one
 _PATIENCE: Final = 0.01  # seconds that an event waits which nobody waits for
 _FAR: Final = 2**56  # beyond every moment and length; still a date
 _COLUMNS: Final = (
@@ -67,6 +68,7 @@ class SqlAuditLog:
         self._sequence = 0
         self._head = CHAIN_START
         self._sure = True  # whether sequence and head are what the database knows
+        self._loop: asyncio.AbstractEventLoop | None = None  # asking for it is a system call
         self._waiting: list[_Asked] = []
         self._pressing = False  # whether somebody waits for what waits
         self._patience: asyncio.TimerHandle | None = None
@@ -109,13 +111,14 @@ class SqlAuditLog:
         self, event: AuditEvent, basis: Basis | None, *, urgent: bool
     ) -> asyncio.Future[bool]:
         """Return what is set once the event is written; that goes on whoever waits for it."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[bool] = loop.create_future()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[bool] = self._loop.create_future()
         self._waiting.append((event, basis, future))
         if urgent:
             self._press()
         elif self._patience is None:
-            self._patience = loop.call_later(_PATIENCE, self._press)
+            self._patience = self._loop.call_later(_PATIENCE, self._press)
         return future
 
     def _press(self) -> None:
@@ -130,7 +133,9 @@ class SqlAuditLog:
     async def _work(self) -> None:
         try:
             while self._pressing and self._waiting:
-                group, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
+                # Not all that wait: the next group is to fill while this one is on its way.
+                most = min(_AT_ONCE, _ALWAYS + len(self._waiting) // 4)
+                group, self._waiting = self._waiting[:most], self._waiting[most:]
                 self._pressing = bool(self._waiting)
                 await self._write(group)
         finally:

@@ -23,6 +23,7 @@ class Gathered(Generic[_Key, _Found]):
         self._look = look
         self._waiting: dict[_Key, list[asyncio.Future[_Found | None]]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # asking for it is a system call
 
     def find(self, key: _Key) -> asyncio.Future[_Found | None]:
         """Return what will hold what the key names; None where there is nothing.
@@ -30,11 +31,12 @@ class Gathered(Generic[_Key, _Found]):
         It raises what the look raised. Each caller has a future of its own: who goes away
         takes nothing from the others.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[_Found | None] = loop.create_future()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[_Found | None] = self._loop.create_future()
         self._waiting.setdefault(key, []).append(future)
         if self._task is None:
-            self._task = loop.create_task(self._work())
+            self._task = self._loop.create_task(self._work())
         return future
 
     async def _work(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -33,8 +34,12 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + micros * _MICROSECOND
 
 
-written_document: Final = json.JSONEncoder(separators=(",", ":")).encode
-"""Return JSON as it is kept."""
+_encoder: Final = msgspec.json.Encoder()
+
+
+def written_document(value: Any) -> str:
+    """Return JSON as it is kept."""
+    return _encoder.encode(value).decode()
 
 
 class Moment(TypeDecorator[datetime]):

@@ -1,10 +1,10 @@
-"""What the pages say when a package cannot be installed; `(reported)` was seen on real orgs."""
+"""What the pages say when a package cannot be installed, in words of our own."""
 
-NOT_ALLOWED = (  # (reported)
+NOT_ALLOWED = (
     "You do not have the level of access necessary to perform the operation you requested. Please"
     " contact the owner of the record or your administrator if access is necessary."
 )
-UNKNOWN_VERSION = (  # (reported)
+UNKNOWN_VERSION = (
     "The requested package does not yet exist or has been deleted. If this package was recently"
     " created, please try again in a few minutes, or contact the package publisher."
 )
