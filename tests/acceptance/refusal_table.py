@@ -24,7 +24,6 @@ MENDED_BY: Final[Mapping[str, tuple[str, str]]] = {
     "app_blocked": ("admin", "ask_admin"),
     "app_is_local": ("vendor", "reconfigure"),
     "app_not_installed": ("admin", "ask_admin"),
-    "app_not_preauthorized": ("admin", "ask_admin"),
     "app_policy_missing": ("admin", "ask_admin"),
     "approval_error": ("admin", "ask_admin"),
     "assertion_invalid": ("vendor", "reconfigure"),
@@ -48,6 +47,7 @@ MENDED_BY: Final[Mapping[str, tuple[str, str]]] = {
     "org_inactive": ("admin", "reauthorize"),
     "redirect_uri_refused": ("vendor", "reconfigure"),
     "refresh_busy": ("salesforce", "retry"),
+    "refresh_scope_missing": ("vendor", "reconfigure"),
     "request_malformed": ("vendor", "reconfigure"),
     "salesforce_unavailable": ("salesforce", "retry"),
     "scope_refused": ("vendor", "reconfigure"),
@@ -151,7 +151,7 @@ AT_TOKEN: Final = (
     Said("invalid_request", "HTTPS required", "request_malformed"),
     Said("invalid_request", "missing required code challenge", "code_challenge_missing"),
     Said("invalid_request", "must use HTTP POST", "request_malformed"),
-    Said("invalid_request", _REFRESH_SCOPE, "app_not_preauthorized"),
+    Said("invalid_request", _REFRESH_SCOPE, "refresh_scope_missing"),
     Said("invalid_scope", "the requested scope is not allowed", "scope_refused"),
     Said("invalid_session_level", None, "session_level"),
     Said("login_error", None, "authentication_failure"),
@@ -177,6 +177,9 @@ AT_REFRESH: Final = tuple(said for said in AT_TOKEN if said.description not in B
 # Codes that no error of Salesforce's stands for; the test that drives each.
 DRIVEN_ELSEWHERE: Final[Mapping[str, str]] = {
     "callback_not_registered": "test_refused_by_us.py::test_an_app_without_a_callback_here",
+    "certificate_expired": "test_jwt_journey.py::test_a_certificate_that_has_ended",
+    "certificate_expiring": "test_jwt_journey.py::test_certificates_overlap",
+    "certificate_refused": "test_jwt_refusals.py::test_what_is_missing_is_named",
     "confirmation_invalid": "test_refusals.py::test_a_confirmation_code_works_once",
     "connection_pending": "test_refused_by_us.py::test_a_connection_that_nobody_confirmed",
     "connection_revoked": "test_refused_by_us.py::test_a_connection_that_was_disconnected",
@@ -187,12 +190,15 @@ DRIVEN_ELSEWHERE: Final[Mapping[str, str]] = {
     "org_mismatch": "test_refusals.py::test_a_connection_keeps_its_org",
     "org_unavailable": "test_documented_errors.py::test_a_refused_refresh",
     "reauthorization_required": "test_documented_errors.py::test_a_refused_refresh",
+    "refresh_token_lost": "test_jwt_journey.py::test_an_assertion_takes_over",
     "return_url_refused": "test_refusals.py::test_return_urls_of_other_origins_are_refused",
     "scopes_missing": "test_refused_by_us.py::test_a_grant_without_a_way_to_stay",
     "session_expired": "test_documented_errors.py::test_errors_without_a_callback",
+    "signing_key_missing": "test_jwt_refusals.py::test_a_signing_key_that_was_forgotten",
     "state_mismatch": "test_refusals.py::test_a_wrong_state_is_refused",
     "unexpected_answer": "test_refused_by_us.py::test_an_answer_that_is_no_token_response",
     "user_mismatch": "test_refused_by_us.py::test_another_user_of_the_same_org",
+    "user_not_preauthorized": "test_jwt_refusals.py::test_what_is_missing_is_named",
 }
 # Codes that nothing at connect or refresh can bring about, each with why.
 CANNOT_OCCUR: Final[Mapping[str, str]] = {

@@ -212,6 +212,19 @@ def test_certificates_overlap(signing: Road, oakhollow: Mapping[str, Any]) -> No
     assert app["certificate"]["problem"]["code"] == "certificate_expiring"
 
 
+def test_a_certificate_that_has_ended_is_told_with_the_app(signing: Road) -> None:
+    """As what the vendor has to mend, before an org refuses by it."""
+    vendor = signing.vendor
+    short = signing.signing_key(days=1)
+    path = f"/v1/apps/{signing.app_id}"
+    vendor.api.post(f"{path}/signing-keys/{short['id']}/activate").raise_for_status()
+
+    vendor.advance("PT25H")
+
+    problem = vendor.api.get(path).json()["certificate"]["problem"]
+    assert (problem["code"], problem["who"]) == ("certificate_expired", "vendor")
+
+
 def uncertain(road: Road, customer_id: str) -> str:
     """Return a code connection whose refresh token's fate nobody knows and whose session ended."""
     vendor = road.vendor
