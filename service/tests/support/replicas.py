@@ -249,13 +249,17 @@ class Kitchen:
         return made
 
 
-@contextlib.asynccontextmanager
-async def kitchen_over(base: Base, clock: fakes.FakeClock) -> AsyncIterator[Kitchen]:
-    """Give a kitchen over a database, with an app that has its consumer credentials."""
+async def furnish(base: Base) -> None:
+    """Keep workspaces, and an app that has its consumer credentials."""
     await base.with_workspace()
     await base.stores.apps.put_consumer_credentials(
         values.app(), consumer_key="3MVG9.acme", consumer_secret=values.consumer_secret()
     )
+
+
+@contextlib.asynccontextmanager
+async def kitchen_over(base: Base, clock: fakes.FakeClock) -> AsyncIterator[Kitchen]:
+    """Give a kitchen over a furnished database."""
     journal: list[str] = []
     world = World(
         base=base,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -157,6 +158,7 @@ def notice_of(error: KeyturnError) -> Notice:
     return Notice(text=text, code=error.code)
 
 
+@functools.cache
 def page_templates() -> Environment:
     """Return the templates; what they show is escaped, and nothing is shown that is not there."""
     return Environment(

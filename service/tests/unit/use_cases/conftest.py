@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from service.tests.support.databases import sqlite_base, sqlite_template
+from service.tests.support.databases import Base, sqlite_base, sqlite_template
 from service.tests.support.fakes import FakeClock
-from service.tests.support.replicas import Kitchen, Replica, World, kitchen_over
+from service.tests.support.replicas import Kitchen, Replica, World, furnish, kitchen_over
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a migrated database, to be copied."""
-    return sqlite_template(tmp_path_factory.mktemp("template"))
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database with an app that has its consumer credentials, to be copied."""
+    folder = tmp_path_factory.mktemp("furnished")
+    return _kept(folder, sqlite_template(folder), furnish)
+
+
+@pytest.fixture(scope="session")
+def connected(tmp_path_factory: pytest.TempPathFactory, furnished: Path) -> Path:
+    """Return a furnished database with a connection in force at generation 1, to be copied."""
+    return _kept(tmp_path_factory.mktemp("connected"), furnished, Base.with_connection)
+
+
+def _kept(folder: Path, template: Path, change: Callable[[Base], Awaitable[None]]) -> Path:
+    """Change a copy of a database once for all tests: most of a test's time went there."""
+
+    async def changed() -> Path:
+        async with sqlite_base(folder, template=template) as base:
+            await change(base)
+        return folder / "keyturn.db"
+
+    return asyncio.run(changed())
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where each test's database lies, one after the other."""
+    return tmp_path_factory.mktemp("database")
 
 
 @pytest.fixture
-async def kitchen(template: Path, tmp_path: Path) -> AsyncIterator[Kitchen]:
-    """Give a kitchen without a replica or connection yet."""
+async def kitchen(
+    request: pytest.FixtureRequest, furnished: Path, connected: Path, folder: Path
+) -> AsyncIterator[Kitchen]:
+    """Give a kitchen without a replica, and with a connection where a test asks for `replica`."""
+    template = connected if "replica" in request.fixturenames else furnished
     clock = FakeClock()
     async with (
-        sqlite_base(tmp_path, template=template, clock=clock) as base,
+        sqlite_base(folder, template=template, clock=clock) as base,
         kitchen_over(base, clock) as kitchen,
     ):
         yield kitchen
@@ -42,6 +70,5 @@ async def bare(kitchen: Kitchen) -> Replica:
 
 @pytest.fixture
 async def replica(bare: Replica) -> Replica:
-    """Return a replica with a connection in force at generation 1."""
-    await bare.world.base.with_connection()
+    """Return a replica with a connection in force at generation 1: see `kitchen`."""
     return bare
