@@ -27,7 +27,7 @@ from orgsim.surfaces.oauth.routes import oauth_routes
 from orgsim.surfaces.rest_api import rest_routes
 from orgsim.surfaces.session import NotSignedIn
 from orgsim.surfaces.setup_pages import setup_routes
-from orgsim.surfaces.tooling_api import tooling_routes
+from orgsim.surfaces.tooling_api import setup_of, tooling_routes
 from orgsim.world import World
 
 _NOT_FOUND = compact_json(
@@ -49,7 +49,7 @@ def all_routes(
         *credentials_routes(),
         *install_routes(),
         *setup_routes(),
-        *rest_routes(session_of=session_of, data_of=data_of, now=now),
+        *rest_routes(session_of=session_of, data_of=data_of, setup_of=setup_of, now=now),
     ]
 
 

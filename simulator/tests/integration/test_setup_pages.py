@@ -237,3 +237,18 @@ def test_a_deployed_policy_opens_the_same_gates(
     assert "error" in caller.authorize(hub, user_of(hub, "integration"))
     admin = Person(caller).open(f"{caller.org_url(hub)}{MANAGER}").log_in(hub).follow("app-plain")
     assert "checked" in admin.page.by_id["through-opens"]
+
+
+def test_an_admin_lets_consumer_secrets_out_by_the_rest_api(
+    caller_of: Callable[..., Caller], sim: OrgsimProgram
+) -> None:
+    """Off until it is ticked; a deployment of the settings and the page are about the same."""
+    hub = sim.line["dev_hub"]
+    admin = Person(caller_of()).open(f"{hub['my_domain_url']}{SETUP}").log_in(hub)
+    admin.follow("to-app-settings")
+    assert "checked" not in admin.page.by_id["secrets-by-rest"]
+    admin.submit(secrets_by_rest="on")
+    assert "said" in admin.page.by_id
+    assert "checked" in admin.page.by_id["secrets-by-rest"]
+    admin.submit()
+    assert "checked" not in admin.page.by_id["secrets-by-rest"]

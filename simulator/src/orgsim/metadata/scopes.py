@@ -43,6 +43,46 @@ RUNTIME = {
     "Web": "web",
 }
 
+# Columns of `ExtlClntAppOauthSettings`, without their prefix `OauthScopes`.
+COLUMNS = {
+    "Address": "ADDRESS",
+    "Api": "API",
+    "Basic": "SSO",
+    "CDP": "CDP_API",
+    "CDPCalculatedInsight": "CDP_CALCULATED_INSIGHT_API",
+    "CDPIdentityResolution": "CDP_IDENTITYRESOLUTION_API",
+    "CDPIngest": "CDP_INGEST_API",
+    "CDPProfile": "CDP_PROFILE_API",
+    "CDPQuery": "CDP_QUERY_API",
+    "CDPSegment": "CDP_SEGMENT_API",
+    "Chatbot": "CHATBOT_API",
+    "Chatter": "CHATTER_REST_API",
+    "Content": "CONTENT",
+    "CustomApplications": "VF",
+    "CustomPermissions": "CUSTOM_PERMISSIONS",
+    "DataCloudUserClaims": "DATA_CLOUD_USER_CLAIMS",
+    "Eclair": "ECLAIR_REST_API",
+    "EinsteinGPT": "EINSTEIN_GPT_API",
+    "Email": "EMAIL",
+    "ForgotPassword": "FORGOT_PASSWORD",
+    "Full": "FULL",
+    "Interaction": "INTERACTION_API",
+    "Lightning": "LIGHTNING",
+    "MCP": "MCP_API",
+    "OfflineAccess": "OFFLINE_ACCESS",
+    "OpenID": "OPENID",
+    "Pardot": "PARDOT_API",
+    "Phone": "PHONE",
+    "Profile": "PROFILE",
+    "PwdlessLogin": "PWDLESS_LOGIN_API",
+    "RefreshToken": "REFRESH_TOKEN",
+    "SCRT": "SCRT_API",
+    "SFApiPlatform": "SFAP_API",
+    "UserRegistration": "USER_REGISTRATION_API",
+    "Wave": "WAVE_REST_API",
+    "Web": "WEB",
+}
+
 
 def split_names(text: str) -> tuple[str, ...]:
     """Split a list by commas."""

@@ -8,7 +8,7 @@ consumer key is not written anywhere; here they do not, as for connected apps.
 from dataclasses import replace
 from datetime import timedelta
 
-from orgsim.metadata.kinds import SETTINGS
+from orgsim.orgs.app_settings import gives_secrets_by_rest
 from orgsim.orgs.apps import App
 from orgsim.orgs.org import Org, User
 from orgsim.orgs.registrations import Registration, Staged
@@ -17,7 +17,6 @@ from orgsim.surfaces.rest_api.errors import not_found
 from orgsim.world import World
 
 _STAGED_LIFE = timedelta(days=30)
-_SETTING = "ExternalClientApp"
 
 
 def check_access(world: World, org: Org, user: User) -> None:
@@ -26,8 +25,7 @@ def check_access(world: World, org: Org, user: User) -> None:
     Spec: Metadata API Developer Guide, "ExternalClientAppSettings"
     (`enableClientSecretInRestApiAccess`).
     """
-    kept = world.components.get(org.org_id, SETTINGS, _SETTING)
-    if kept is None or not kept.node().flag("enableClientSecretInRestApiAccess"):
+    if not gives_secrets_by_rest(world, org):
         raise errors.switched_off()
     if user.role != "admin":
         raise errors.no_access()

@@ -5,11 +5,13 @@ Calls inside a composite request are such calls too.
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
 from orgsim.data import OrgData
+from orgsim.soql.answers import Queried
 from orgsim.surfaces.rest_api.cursors import Cursors
 from orgsim.surfaces.session import ApiSession
 
@@ -47,6 +49,8 @@ class Asked:
     data: OrgData
     session: ApiSession
     cursors: Cursors
+    setup_of: Callable[[str], AbstractContextManager[Queried] | None]
+    """Opens the rows of what is no record but part of Setup, by the object's name."""
     again: Callable[["Asked"], Answer]
     """Answers another call, for those that carry calls inside."""
 

@@ -4,15 +4,18 @@ Spec: REST API Developer Guide, "Query", "QueryAll", "Query More Results", "Quer
 """
 
 import re
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from orgsim.soql import run_query
+from orgsim.soql.answers import Queried
 from orgsim.surfaces.rest_api.columns import column_metadata
 from orgsim.surfaces.rest_api.cursors import Cursor
 from orgsim.surfaces.rest_api.errors import RestRefused
 from orgsim.surfaces.rest_api.exchange import Answer, Asked
 
 _BATCH = re.compile(r"batchSize\s*=\s*([0-9]{1,9})", re.ASCII | re.IGNORECASE)
+_FROM = re.compile(r"\bFROM\s+(\w+)", re.IGNORECASE)
 _LOCATOR = re.compile(r"(?P<locator>01g[A-Za-z0-9]{15})-(?P<at>[0-9]{1,9})", re.ASCII)
 _LEAST_BATCH, _MOST_BATCH = 200, 2_000
 
@@ -35,11 +38,19 @@ def query_all(asked: Asked) -> Answer:
     return _query(asked, include_deleted=True)
 
 
+def _queried(asked: Asked, text: str) -> AbstractContextManager[Queried]:
+    """Return what a query runs over: the org's records, or rows of its Setup."""
+    found = _FROM.search(text)
+    setup = None if found is None else asked.setup_of(found[1])
+    return nullcontext(asked.data) if setup is None else setup
+
+
 def _query(asked: Asked, *, include_deleted: bool) -> Answer:
     text = asked.query.get("q")
     if text is None:
         raise RestRefused("MALFORMED_QUERY", "A query string has to be specified")
-    answered = run_query(asked.data, text, base=asked.base, include_deleted=include_deleted)
+    with _queried(asked, text) as data:
+        answered = run_query(data, text, base=asked.base, include_deleted=include_deleted)
     if asked.flag("columns"):
         return Answer(body=column_metadata(answered.compiled))
     batch = _batch_size(asked)

@@ -5,7 +5,9 @@ Spec: REST API Developer Guide, "Headers" and "Compression".
 
 import zlib
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
@@ -16,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 from orgsim.data import OrgData
 from orgsim.json_text import compact_json
+from orgsim.soql.answers import Queried
 from orgsim.surfaces.call import read_pairs
 from orgsim.surfaces.rest_api.cursors import Cursors
 from orgsim.surfaces.rest_api.errors import RestRefused, not_found, unreadable_json
@@ -34,6 +37,7 @@ _HEADERS = {
     "Vary": "Accept-Encoding",
 }
 _LARGEST_BODY = 50_000_000  # bytes, after decompression
+SetupOf = Callable[[Request, ApiSession, str], AbstractContextManager[Queried] | None]
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -44,9 +48,11 @@ class _RestApi:
         self,
         session_of: Callable[[Request], Awaitable[ApiSession]],
         data_of: Callable[[str], OrgData],
+        setup_of: SetupOf,
     ) -> None:
         self._session_of = session_of
         self._data_of = data_of
+        self._setup_of = setup_of
         self._cursors: WeakKeyDictionary[OrgData, Cursors] = WeakKeyDictionary()
 
     async def versions(self, request: Request) -> Response:
@@ -89,6 +95,7 @@ class _RestApi:
             data=data,
             session=session,
             cursors=self._cursors.setdefault(data, Cursors()),
+            setup_of=partial(self._setup_of, request, session),
             again=answer_to,
         )
 
@@ -157,11 +164,15 @@ def rest_routes(
     *,
     session_of: Callable[[Request], Awaitable[ApiSession]],
     data_of: Callable[[str], OrgData],
+    setup_of: SetupOf,
     now: Callable[[], datetime],
 ) -> list[BaseRoute]:
-    """Return the routes of the REST API; `session_of` raises `NotSignedIn`."""
+    """Return the routes of the REST API; `session_of` raises `NotSignedIn`.
+
+    `setup_of` opens the rows of an object of Setup, for whom they are there.
+    """
     del now  # an org's data know the time
-    api = _RestApi(session_of, data_of)
+    api = _RestApi(session_of, data_of, setup_of)
     listed = [
         Route(
             f"{ROOT}/v{{version}}/{resource.path}".rstrip("/"),

@@ -6,6 +6,7 @@ Plain server-rendered forms, no script, at the paths that Setup has. What a deci
 
 from starlette.routing import BaseRoute
 
+from orgsim.surfaces.setup_pages.app_settings import settings_routes
 from orgsim.surfaces.setup_pages.apps import app_routes
 from orgsim.surfaces.setup_pages.packages import package_routes
 from orgsim.surfaces.setup_pages.people import people_routes
@@ -13,7 +14,7 @@ from orgsim.surfaces.setup_pages.people import people_routes
 
 def setup_routes() -> list[BaseRoute]:
     """Routes of all Setup pages."""
-    return [*app_routes(), *package_routes(), *people_routes()]
+    return [*app_routes(), *package_routes(), *people_routes(), *settings_routes()]
 
 
 __all__ = ["setup_routes"]

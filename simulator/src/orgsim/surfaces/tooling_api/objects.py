@@ -8,6 +8,7 @@ from typing import cast
 
 from orgsim.data.fields import Field, FieldType
 from orgsim.data.schema import ObjectType, Schema
+from orgsim.metadata.scopes import COLUMNS
 
 _STAMPS = "IsDeleted:boolean CreatedDate:datetime LastModifiedDate:datetime SystemModstamp:datetime"
 _FIELD = re.compile(r"(\w+)(?::(\w+))?(?:>(\w+))?")
@@ -97,9 +98,49 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         "0xI",
         (
             "DeveloperName MasterLabel NamespacePrefix DistributionState ManageableState"
-            " OrgScopedExternalApp ContactEmail"
+            " OrgScopedExternalApp ContactEmail Description:textarea Language"
         ),
     ),
+    (
+        "ExtlClntAppOauthSettings",
+        "0qA",
+        (
+            "DeveloperName MasterLabel NamespacePrefix ManageableState Language SingleLogoutUrl"
+            " ExternalClientApplicationId:reference>ExternalClientApplication "
+            + " ".join(f"OauthScopes{column}:boolean" for column in COLUMNS.values())
+        ),
+    ),
+    (
+        "ExtlClntAppOauthPlcyCnfg",
+        "0qA",
+        (
+            "DeveloperName MasterLabel Language PermittedUsersPolicyType IpRelaxationPolicyType"
+            " RefreshTokenPolicyType RefreshTokenValidityPeriod:int RefreshTokenValidityUnit"
+            " RequiredSessionLevel SessionTimeoutInMinutes:int StartUrl"
+            " IsClientCredentialsFlowEnabled:boolean IsTokenExchangeFlowEnabled:boolean"
+            " IsGuestCodeCredFlowEnabled:boolean"
+            " ExternalClientApplicationId:reference>ExternalClientApplication"
+            " ExtlClntAppOauthSettingsId:reference>ExtlClntAppOauthSettings"
+        ),
+    ),
+    (
+        "ExtlClntAppPlcyCnfg",
+        "0qA",
+        (
+            "DeveloperName MasterLabel Language IsEnabled:boolean OauthPluginStatus StartPage"
+            " StartUrl ExternalClientApplicationId:reference>ExternalClientApplication"
+        ),
+    ),
+    ("SetupEntityAccess", "0J0", "ParentId SetupEntityId SetupEntityType"),
+)
+APPS = frozenset(
+    {
+        "ExternalClientApplication",
+        "ExtlClntAppOauthSettings",
+        "ExtlClntAppOauthPlcyCnfg",
+        "ExtlClntAppPlcyCnfg",
+        "SetupEntityAccess",
+    }
 )
 HUB_ONLY = frozenset(
     {

@@ -6,6 +6,7 @@ Spec: Tooling API Developer Guide, "REST Resources".
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from typing import Any
 
@@ -31,9 +32,10 @@ from orgsim.surfaces.rest_api.errors import (
 )
 from orgsim.surfaces.rest_api.exchange import Answer
 from orgsim.surfaces.rest_api.json_bodies import read_json
+from orgsim.surfaces.session import ApiSession
 from orgsim.surfaces.tooling_api import errors, records
 from orgsim.surfaces.tooling_api.building import key_hash
-from orgsim.surfaces.tooling_api.objects import HUB_ONLY
+from orgsim.surfaces.tooling_api.objects import APPS, HUB_ONLY
 from orgsim.surfaces.tooling_api.records import Caller
 from orgsim.surfaces.tooling_api.view import ToolingView
 
@@ -44,6 +46,7 @@ _FROM = re.compile(r"\bFROM\s+(\w+)", re.IGNORECASE)
 _BY_ID = re.compile(r"\bWHERE\s+Id\s*(=|IN)", re.IGNORECASE)
 _VERSION_REQUEST = "package2versioncreaterequest"
 _CREATED = 201
+_APPS = frozenset(name.lower() for name in APPS)
 Handler = Callable[[Request, Caller], Awaitable[Answer]]
 
 
@@ -246,6 +249,22 @@ async def _two_parts(request: Request) -> tuple[dict[str, Any], bytes]:
     if data is None or not isinstance(fields, dict):
         raise errors.bad_form()
     return fields, data
+
+
+def setup_of(
+    request: Request, session: ApiSession, name: str
+) -> AbstractContextManager[ToolingView] | None:
+    """Open the rows of apps for queries outside the Tooling API; only admins have them.
+
+    That others lack them is not documented.
+    """
+    if name.lower() not in _APPS:
+        return None
+    call = call_of(request)
+    user = None if call.org is None else call.org.user(session.user_id)
+    if call.org is None or user is None or user.role != "admin":
+        return None
+    return closing(ToolingView(call.world, call.org))
 
 
 def tooling_routes() -> list[BaseRoute]:

@@ -11,10 +11,10 @@ from orgsim.data.fields import Scalar
 from orgsim.data.rows import Row, Rows
 from orgsim.data.schema import Schema
 from orgsim.data.wire import stored_moment
-from orgsim.metadata import kinds
 from orgsim.orgs.installing import validation_status
 from orgsim.orgs.org import Org
 from orgsim.orgs.packages import InstallRequest, Package, Version, VersionRequest
+from orgsim.surfaces.tooling_api import external_apps
 from orgsim.surfaces.tooling_api.objects import HUB, SUBSCRIBER
 from orgsim.world import World
 
@@ -271,22 +271,15 @@ def _uninstall_errors(view: ToolingView) -> Iterator[Row]:
                 }
 
 
-def _external_apps(view: ToolingView) -> Iterator[Row]:
-    for component in view.world.components.of(view.org.org_id, kinds.HEADER):
-        node = component.node()
-        yield {
-            "Id": component.component_id,
-            "DeveloperName": component.full_name.rpartition("__")[2]
-            if component.namespace
-            else component.full_name,
-            "MasterLabel": node.value("label") or component.full_name,
-            "NamespacePrefix": component.namespace,
-            "DistributionState": node.value("distributionState") or "Local",
-            "ManageableState": "installed" if component.installed_by else "unmanaged",
-            "OrgScopedExternalApp": node.value("orgScopedExternalApp") or None,
-            "ContactEmail": node.value("contactEmail"),
-            **stamps(component.created_at),
-        }
+def _of_apps(name: str, make: Callable[[World, Org], Iterator[Row]]) -> Maker:
+    """Return what makes an object's rows of apps; columns that the object lacks are left out."""
+
+    def rows(view: ToolingView) -> Iterator[Row]:
+        columns = {field.name for field in view.schema[name].fields}
+        for row in make(view.world, view.org):
+            yield {column: row[column] for column in row if column in columns}
+
+    return rows
 
 
 MAKERS: dict[str, Maker] = {
@@ -300,5 +293,9 @@ MAKERS: dict[str, Maker] = {
     "PackageInstallRequest": _install_requests,
     "SubscriberPackageVersionUninstallRequest": _uninstall_requests,
     "PackageVersionUninstallRequestError": _uninstall_errors,
-    "ExternalClientApplication": _external_apps,
+    "ExternalClientApplication": _of_apps("ExternalClientApplication", external_apps.applications),
+    "ExtlClntAppOauthSettings": _of_apps("ExtlClntAppOauthSettings", external_apps.oauth_settings),
+    "ExtlClntAppOauthPlcyCnfg": _of_apps("ExtlClntAppOauthPlcyCnfg", external_apps.oauth_policies),
+    "ExtlClntAppPlcyCnfg": _of_apps("ExtlClntAppPlcyCnfg", external_apps.plugin_policies),
+    "SetupEntityAccess": _of_apps("SetupEntityAccess", external_apps.accesses),
 }
