@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import click
 
-from keyturn.cli.outcome import FAILED, OTHERS, SOMEBODY_ELSE, Outcome, json_option
-from keyturn.client import Keyturn
+from keyturn.cli.outcome import FAILED, OTHERS, SOMEBODY_ELSE, Outcome
+from keyturn.cli.service import client_of, service_options
 from keyturn.errors import Problem
 from keyturn.models import Connection, VerificationStep
 
 _STATES: Final = ("pending", "active", "uncertain", "reauthorization_required", "revoked")
-
-
-def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which service, and by which API key."""
-    for option in (
-        click.option(
-            "--url", envvar="KEYTURN_URL", required=True, metavar="URL", help="The service's URL."
-        ),
-        click.option(
-            "--api-key-file",
-            envvar="KEYTURN_API_KEY_FILE",
-            type=click.File(),
-            default="-",
-            help="File that holds the API key; standard input where none is named.",
-        ),
-        json_option,
-    ):
-        command = option(command)
-    return command
 
 
 @click.group()
@@ -57,7 +37,7 @@ def list_connections(
     Example:
       keyturn connection list --url http://127.0.0.1:8321 --api-key-file key.txt --json
     """
-    with _client(url, api_key_file) as keyturn:
+    with client_of(url, api_key_file) as keyturn:
         found = list(keyturn.connections.list(customer_id=customer_id, state=state))
     lines = [_line(one) for one in found] or ["no connections"]
     return Outcome(result=found, text="\n".join(lines))
@@ -73,7 +53,7 @@ def show(*, url: str, api_key_file: Any, connection_id: str) -> Outcome:
     Example:
       keyturn connection show con_01 --url http://127.0.0.1:8321 --api-key-file key.txt
     """
-    with _client(url, api_key_file) as keyturn:
+    with client_of(url, api_key_file) as keyturn:
         found = keyturn.connections.get(connection_id)
     return Outcome(result=found, text=_line(found))
 
@@ -97,7 +77,7 @@ def create(*, url: str, api_key_file: Any, **asked: Any) -> Outcome:
       keyturn connection create --customer oakhollow --username integration@oakhollow.example \
         --my-domain oakhollow --url http://127.0.0.1:8321 --api-key-file key.txt
     """
-    with _client(url, api_key_file) as keyturn:
+    with client_of(url, api_key_file) as keyturn:
         found = keyturn.connections.create(**asked)
     return Outcome(result=found, text=_line(found))
 
@@ -114,7 +94,7 @@ def verify(*, url: str, api_key_file: Any, connection_id: str) -> Outcome:
     Example:
       keyturn connection verify con_01 --url http://127.0.0.1:8321 --api-key-file key.txt
     """
-    with _client(url, api_key_file) as keyturn:
+    with client_of(url, api_key_file) as keyturn:
         found = keyturn.connection(connection_id).verify()
     warnings = tuple(_told(warning) for warning in found.warnings)
     steps = [_step(step) for step in found.steps]
@@ -142,23 +122,11 @@ def disconnect(*, url: str, api_key_file: Any, connection_id: str) -> Outcome:
     Example:
       keyturn connection disconnect con_01 --url http://127.0.0.1:8321 --api-key-file key.txt
     """
-    with _client(url, api_key_file) as keyturn:
+    with client_of(url, api_key_file) as keyturn:
         handle = keyturn.connection(connection_id)
         handle.disconnect()
         found = handle.get()
     return Outcome(result=found, text=_line(found))
-
-
-def _client(url: str, api_key_file: Any) -> Keyturn:
-    """Return a client.
-
-    Raises:
-        click.UsageError: URL or API key cannot be used.
-    """
-    try:
-        return Keyturn(url, api_key=api_key_file.read().strip())
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
 
 
 def _step(found: VerificationStep) -> str:

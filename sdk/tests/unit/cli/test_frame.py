@@ -148,9 +148,10 @@ def test_no_arguments_are_wrong_usage(capsys):
     assert "Usage: keyturn" in "".join(capsys.readouterr())
 
 
-def test_the_sdks_own_group_is_found_by_its_entry_point():
+def test_the_sdks_own_groups_are_found_by_their_entry_points():
     """As those of the other parts are."""
     assert installed()["connection"].value == "keyturn.cli.connection:connection"
+    assert installed()["signing-key"].value == "keyturn.cli.signing_key:signing_key"
 
 
 def test_the_command_without_click_says_what_is_missing():
