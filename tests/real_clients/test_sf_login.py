@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.support.sf import Orgsim, Sf, log_in_to_hub, new_certificate, running_orgsim, user_of
-
-BROWSER = Path("tests/real_clients/sf_browser.py").absolute()
+from tests.support.sf import (
+    Orgsim,
+    Sf,
+    log_in_by_web,
+    log_in_to_hub,
+    new_certificate,
+    running_orgsim,
+    user_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,23 +28,6 @@ def sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orgsim]:
 def sf(tmp_path: Path) -> Sf:
     """The program in a home of its own."""
     return Sf(tmp_path / "home")
-
-
-def log_in_by_web(sim: Orgsim, sf: Sf, org: dict[str, Any], tmp_path: Path) -> Any:
-    """Log in as the org's admin in a browser."""
-    user = user_of(org)
-    opener = tmp_path / "browser"
-    opener.write_text(f'#!/bin/sh\ncd {Path.cwd()} && exec .venv/bin/python -m {MODULE} "$1"\n')
-    opener.chmod(0o700)
-    return sf.run(
-        *("org", "login", "web", "--instance-url", sim.line["login_url"], "--alias", "web"),
-        BROWSER=str(opener),
-        SF_TEST_USERNAME=user["username"],
-        SF_TEST_PASSWORD=user["password"],
-    ).result
-
-
-MODULE = ".".join(BROWSER.relative_to(Path.cwd()).with_suffix("").parts)
 
 
 def test_it_logs_in_by_assertion_and_knows_the_dev_hub(sim: Orgsim, sf: Sf, tmp_path: Path) -> None:
@@ -64,7 +52,7 @@ def test_it_says_why_an_assertion_is_refused(sim: Orgsim, sf: Sf, tmp_path: Path
 def test_it_logs_in_by_web_and_works_with_records(sim: Orgsim, sf: Sf, tmp_path: Path) -> None:
     """Query, create, change, upsert from a file, delete; a dead session is renewed."""
     org = sim.org("Larkfield")
-    assert log_in_by_web(sim, sf, org, tmp_path)["isDevHub"] is False
+    assert log_in_by_web(sim, sf, org, tmp_path).result["isDevHub"] is False
     made = sf.run(
         *("data", "create", "record", "--target-org", "web", "--sobject", "Contact"),
         *("--values", "LastName=Ferris"),
@@ -86,7 +74,7 @@ def test_it_logs_in_by_web_and_works_with_records(sim: Orgsim, sf: Sf, tmp_path:
 def test_it_logs_in_by_token_and_by_auth_url(sim: Orgsim, sf: Sf, tmp_path: Path) -> None:
     """With what another login got: the access token, and the refresh token on the TLS port."""
     org = sim.org("Brightwater")
-    log_in_by_web(sim, sf, org, tmp_path)
+    assert log_in_by_web(sim, sf, org, tmp_path).status == 0
     shown = sf.run("org", "display", "--target-org", "web", "--verbose", **SECRETS).result
     other, third = Sf(tmp_path / "other"), Sf(tmp_path / "third")
     said = other.run(

@@ -109,6 +109,31 @@ def test_every_kind_of_an_app_is_deployed_and_comes_back(
     assert "<isEnabled>true</isEnabled>" in back.read(eca.POLICIES, f"{name}_defaultPolicy")
 
 
+@pytest.mark.parametrize("road", [{}, BY_REST], ids=["soap", "rest"])
+def test_an_apps_other_plug_ins_are_deployed_and_come_back(
+    sf: Sf, tmp_path: Path, road: dict[str, str]
+) -> None:
+    """All that `sf` knows but for Salesforce's own samples and attestation; each names its app."""
+    name = "Plugs_By_Rest" if road else "Plugs_By_Soap"
+    project = Project(tmp_path / "project")
+    project.app(name)
+    for kind, values in eca.PLUG_INS.items():
+        project.put(kind, f"{name}_{kind[1]}", externalClientApplication=name, **values)
+        project.put(kind, f"{name}_stray_{kind[1]}", externalClientApplication="Stray", **values)
+    found = failures(deploy(sf, project, **road))
+    assert set(found) == {f"{name}_stray_{kind[1]}" for kind in eca.PLUG_INS}
+    assert all("INVALID_CROSS_REFERENCE_KEY" in problem for problem in found.values())
+    for file in project.source.rglob(f"{name}_stray*"):
+        file.unlink()
+    assert deploy(sf, project, **road).result["status"] == "Succeeded"
+    back = Project(tmp_path / "back")
+    retrieve(sf, back, *(kind[2] for kind in eca.PLUG_INS))
+    for kind, values in eca.PLUG_INS.items():
+        text = back.read(kind, f"{name}_{kind[1]}")
+        assert all(f"<{element}>" in text for element in values)
+        assert f"<externalClientApplication>{name}<" in text
+
+
 def test_what_a_deployment_leaves_out_goes_back_to_its_default(
     sim: Orgsim, sf: Sf, tmp_path: Path
 ) -> None:

@@ -21,6 +21,30 @@ OAUTH_POLICIES = (
     "ecaOauthPlcy",
     "ExtlClntAppOauthConfigurablePolicies",
 )
+PLUG_INS = {
+    ("extlClntAppMobileSettings", "ecaMobile", "ExtlClntAppMobileSettings"): {
+        "isScreenLockEnabled": "true"
+    },
+    ("extlClntAppMobilePolicies", "ecaMobilePlcy", "ExtlClntAppMobileConfigurablePolicies"): {
+        "screenLockTimeout": "Never"
+    },
+    ("extlClntAppNotifSettings", "ecaNotifications", "ExtlClntAppNotificationSettings"): {
+        "notificationTypes": "<notificationType>renewal</notificationType>"
+        "<pushByDefault>true</pushByDefault>"
+    },
+    ("extlClntAppPushSettings", "ecaPush", "ExtlClntAppPushSettings"): {"pushServiceType": "Apple"},
+    ("extlClntAppPushPolicies", "ecaPushPlcy", "ExtlClntAppPushConfigurablePolicies"): {
+        "isFullContent": "false"
+    },
+    ("extlClntAppCanvasSettings", "ecaCanvas", "ExtlClntAppCanvasSettings"): {
+        "canvasUrl": "https://app.acme.example/canvas"
+    },
+    (
+        "extlClntAppSamlConfigurablePolicies",
+        "ecaSamlPlcy",
+        "ExtlClntAppSamlConfigurablePolicies",
+    ): {"acsUrl": "https://app.acme.example/acs", "entityUrl": "https://app.acme.example"},
+}
 POLICIES = ("extlClntAppPolicies", "ecaPlcy", "ExtlClntAppConfigurablePolicies")
 Kind = tuple[str, str, str]
 

@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 
 BIN = Path(".venv/bin").absolute()
 SF = Path("tests/real_clients/sf/node_modules/.bin/sf").absolute()
+_BROWSER = Path("tests/real_clients/sf_browser.py").absolute()
 _WITHIN = 100  # seconds for one command
 _ENDS_WITHIN = 10
 
@@ -103,9 +104,10 @@ def log_in(sim: Orgsim, sf: Sf, org: dict[str, Any], folder: Path, *, alias: str
     app = {"org_id": org["org_id"], "name": f"Release_Tools_{alias}"}
     app |= {"certificate_pem": certificate, "pre_authorized": [admin["user_id"]]}
     made = sim.post("/apps", app)
+    host = "sandbox_login_url" if org.get("environment") == "sandbox" else "login_url"
     said = sf.run(
         *("org", "login", "jwt", "--client-id", made["consumer_key"], "--jwt-key-file", str(key)),
-        *("--username", admin["username"], "--instance-url", sim.line["login_url"]),
+        *("--username", admin["username"], "--instance-url", sim.line[host]),
         *("--alias", alias),
     ).result
     assert said["orgId"] == org["org_id"]
@@ -116,6 +118,28 @@ def log_in_to_hub(sim: Orgsim, sf: Sf, folder: Path) -> None:
     """Log in to the Dev Hub, and make it the target of what follows."""
     assert log_in(sim, sf, sim.hub, folder, alias="hub")["isDevHub"] is True
     sf.run("config", "set", "target-dev-hub=hub", "target-org=hub", "--global")
+
+
+def browser_of(folder: Path, user: dict[str, Any]) -> dict[str, str]:
+    """Return the environment in which `sf` opens a browser at which this person is."""
+    opener = folder / "browser"
+    module = ".".join(_BROWSER.relative_to(Path.cwd()).with_suffix("").parts)
+    opener.write_text(f'#!/bin/sh\ncd {Path.cwd()} && exec {BIN}/python -m {module} "$1"\n')
+    opener.chmod(0o700)
+    return {
+        "BROWSER": str(opener),
+        "SF_TEST_USERNAME": user["username"],
+        "SF_TEST_PASSWORD": user["password"],
+    }
+
+
+def log_in_by_web(sim: Orgsim, sf: Sf, org: dict[str, Any], folder: Path) -> Said:
+    """Log in as the org's admin in a browser."""
+    return sf.run(
+        *("org", "login", "web", "--instance-url", sim.line["login_url"], "--alias", "web"),
+        cwd=None,
+        **browser_of(folder, user_of(org)),
+    )
 
 
 class Sf:
@@ -131,6 +155,7 @@ class Sf:
             "HOME": str(self.home),
             "PATH": f"{BIN}:{os.environ['PATH']}",
             "SF_AUTOUPDATE_DISABLE": "true",
+            "SF_DISABLE_AUTOUPDATE": "true",
             "SF_DISABLE_DNS_CHECK": "true",
             "SF_DISABLE_LOG_FILE": "true",
             "SF_DISABLE_TELEMETRY": "true",

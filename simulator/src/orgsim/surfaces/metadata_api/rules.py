@@ -236,6 +236,7 @@ def plugin_settings(name: str, node: Node, facts: Facts) -> Iterator[str]:
 
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
+    **dict.fromkeys(kinds.APP_KINDS - {kinds.HEADER}, (header_exists,)),
     kinds.HEADER: (api_name, origin),
     kinds.OAUTH: (header_exists, scopes, oauth_link),
     kinds.GLOBAL: (
