@@ -27,12 +27,18 @@ TESTED: Final = (2, 150, 6)
 """The version that the tests run; older ones are refused."""
 INSTALL: Final = f"npm install --global @salesforce/cli@{'.'.join(map(str, TESTED))}"
 _OLDEST_NODE: Final = 22  # its HTTP library crashes on older ones
+_NODE_FIRST: Final = (
+    f"get Node.js {_OLDEST_NODE} or newer (https://nodejs.org), first in the path; then: {INSTALL}"
+)
 _WITHIN: Final = 3600.0  # seconds for one command, longer than any wait it is given
 _VERSION: Final = re.compile(r"@salesforce/cli/(\d+)\.(\d+)\.(\d+)")
 _NODE: Final = re.compile(r"node-v(\d+)\.")
+# Installed by npm, `sf` reads the first of the two names alone as "somebody has decided", and then
+# updates itself all the same, because its updater reads the second.
 _QUIET: Final[Mapping[str, str]] = MappingProxyType(
     {
         "SF_AUTOUPDATE_DISABLE": "true",
+        "SF_DISABLE_AUTOUPDATE": "true",
         "SF_DISABLE_LOG_FILE": "true",
         "SF_DISABLE_TELEMETRY": "true",
         "SF_SKIP_NEW_VERSION_CHECK": "true",
@@ -126,15 +132,18 @@ def find_sf() -> SfCli:
     """
     program = _program()
     if program is None:
-        raise BuilderError("sf_missing", where=INSTALL)
+        raise BuilderError("sf_missing", where=f"with Node.js {_OLDEST_NODE} or newer: {INSTALL}")
     cli = SfCli(program=program)
     ended = _ended([program, "version", "--json"], cli._environment(None), None)  # noqa: SLF001 - its own maker
     said = ended.stdout + ended.stderr
     version, node = _VERSION.search(said), _NODE.search(said)
     if version is None or node is None:
         raise BuilderError("sf_unreadable", program, said=_short(said), where=INSTALL)
-    if tuple(map(int, version.groups())) < TESTED or int(node[1]) < _OLDEST_NODE:
-        raise BuilderError("sf_too_old", f"{version[0]} on {node[0]}x", where=INSTALL)
+    said = f"{version[0]} on Node.js {node[1]}"
+    if int(node[1]) < _OLDEST_NODE:
+        raise BuilderError("sf_too_old", said, where=_NODE_FIRST)
+    if tuple(map(int, version.groups())) < TESTED:
+        raise BuilderError("sf_too_old", said, where=INSTALL)
     return cli
 
 

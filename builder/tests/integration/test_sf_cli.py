@@ -41,6 +41,10 @@ def shown(cli: SfCli, **how: Any) -> tuple[list[str], dict[str, str]]:
     return result["argv"], result["env"]
 
 
+# `sf` reads one of them, its updater the other.
+UPDATES = ("SF_AUTOUPDATE_DISABLE", "SF_DISABLE_AUTOUPDATE")
+
+
 def test_a_private_home_sees_nothing_of_the_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,6 +64,7 @@ def test_a_private_home_sees_nothing_of_the_users(
     assert environment["SF_ACCESS_TOKEN"] == "00D!token"
     assert environment["SF_USE_GENERIC_UNIX_KEYCHAIN"] == "true"
     assert environment["SF_DISABLE_LOG_FILE"] == "true"
+    assert {environment[name] for name in UPDATES} == {"true"}
     assert not {"KEYTURN_API_KEY", "AWS_SECRET_ACCESS_KEY"} & set(environment)
 
 
@@ -71,6 +76,7 @@ def test_the_users_own_home_is_theirs(tmp_path: Path, monkeypatch: pytest.Monkey
     assert environment["HOME"] == "/home/vendor"
     assert "SF_USE_GENERIC_UNIX_KEYCHAIN" not in environment
     assert environment["SF_DISABLE_LOG_FILE"] == "true"
+    assert {environment[name] for name in UPDATES} == {"true"}
     assert "KEYTURN_API_KEY" not in environment
 
 
@@ -111,6 +117,7 @@ def test_an_old_sf_is_told_how_to_be_renewed(
         find_sf()
     assert refusal.value.code == code
     assert "npm install --global @salesforce/cli@2.150.6" in refusal.value.where
+    assert ("nodejs.org" in refusal.value.where) == node.startswith("20.")
 
 
 def test_a_missing_sf_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
