@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from tests.support.sf import SF, Sf, new_certificate, user_of
+from tests.support.sf import SF, Sf, browser_of, new_certificate, user_of
 from tools.world import BIN, World
 
 _WITHIN = 300  # seconds for one command
@@ -26,30 +27,30 @@ _SETTINGS = """<?xml version="1.0" encoding="UTF-8"?>
 """
 # Records arguments, and the private home as each command of `sf` leaves it.
 _RECORDER = f"""#!{sys.executable}
-import os, pathlib, shutil, signal, subprocess, sys
+import os, pathlib, shutil, subprocess, sys, time
 record = pathlib.Path({{record!r}})
 number = len(list(record.iterdir()))
 mine = record / f"{{{{number:03}}}}"
 mine.mkdir()
 (mine / "argv").write_text("\\n".join(sys.argv[1:]))
+begun = time.monotonic()
 status = subprocess.run([{str(SF)!r}, *sys.argv[1:]]).returncode
+(mine / "seconds").write_text(str(time.monotonic() - begun))
 home = pathlib.Path(os.environ["HOME"])
 if home.name.startswith("keyturn-sf-"):
     shutil.copytree(home, mine / "home", symlinks=True)
-fatal = record.parent / "kill-at"
-if fatal.exists() and int(fatal.read_text()) == number:
-    os.kill(os.getppid(), signal.SIGKILL)
 sys.exit(status)
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a command of `keyturn` ended."""
+    """How a command of `keyturn` ended, after so many seconds."""
 
     status: int
     out: str
     err: str
+    seconds: float
 
     @property
     def said(self) -> dict[str, Any]:
@@ -73,8 +74,10 @@ class Machine:
         self.work = folder / "product"
         self.temporary = folder / "tmp"
         self.record = folder / "record"
-        for one in (self.work, self.temporary, self.record):
+        self.said = folder / "said"
+        for one in (self.work, self.temporary, self.record, self.said):
             one.mkdir()
+        self.ran: set[tuple[str, ...]] = set()
         recorder = folder / "sf"
         recorder.write_text(_RECORDER.format(record=str(self.record)))
         recorder.chmod(0o755)
@@ -86,10 +89,22 @@ class Machine:
         self.key_file = folder / "key.txt"
         self.key_file.write_text(world.api_key)
 
-    def kill_at_call(self, number: int) -> None:
-        """Let the next run be killed when its call of `sf` of that number, from 0, has ended."""
-        calls = len(list(self.record.iterdir()))
-        (self.record.parent / "kill-at").write_text(str(calls + number))
+    def beside(self, folder: Path) -> Machine:
+        """Return another machine of the same vendor, logged in, with its own `keyturn.toml`."""
+        other = Machine(folder, self.world)
+        other.log_in(folder)
+        other.start_config()
+        return other
+
+    @property
+    def calls(self) -> int:
+        """How often `sf` was called."""
+        return len(list(self.record.iterdir()))
+
+    def argvs(self, since: int) -> list[list[str]]:
+        """Return the arguments of the calls of `sf` from the one of that number on."""
+        calls = sorted(self.record.iterdir())[since:]
+        return [(call / "argv").read_text().splitlines() for call in calls]
 
     @property
     def hub(self) -> dict[str, Any]:
@@ -131,7 +146,8 @@ class Machine:
         return [str(BIN / "keyturn"), *arguments]
 
     def keyturn(self, *arguments: str) -> Ended:
-        """Run a command in the product's folder."""
+        """Run a command in the product's folder; what it says is kept in `said`."""
+        begun = time.monotonic()
         done = subprocess.run(
             self.argv(*arguments),
             cwd=self.work,
@@ -142,36 +158,62 @@ class Machine:
             timeout=_WITHIN,
             check=False,
         )
-        return Ended(status=done.returncode, out=done.stdout, err=done.stderr)
+        ended = Ended(
+            status=done.returncode,
+            out=done.stdout,
+            err=done.stderr,
+            seconds=time.monotonic() - begun,
+        )
+        self._keep(arguments[:2], ended)
+        return ended
+
+    def kill_at_step(self, name: str, *arguments: str | Path) -> bool:
+        """Run a command, and kill it as it begins a step; tell whether it came so far."""
+        with subprocess.Popen(
+            self.argv(*map(str, arguments)),
+            cwd=self.work,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as running:
+            assert running.stderr is not None
+            for line in running.stderr:
+                if line.rstrip() == f"... {name}":
+                    running.kill()
+                    return True
+        return False
+
+    def _keep(self, words: tuple[str, ...], ended: Ended) -> None:
+        self.ran.add(words)
+        number = len(list(self.said.iterdir()))
+        (self.said / f"{number:03}-{'-'.join(words)}").write_text(ended.out + ended.err)
+
+    def seconds_in_sf(self, since: int) -> float:
+        """Return how long the calls of `sf` took, from the one of that number on."""
+        return sum(
+            float((call / "seconds").read_text()) for call in sorted(self.record.iterdir())[since:]
+        )
 
     def start_config(self) -> None:
         """Write a `keyturn.toml` as the how-to says, for the service of this world."""
         made = self.keyturn(
-            *(
-                "config",
-                "init",
-                "--label",
-                "Acme Connect",
-                "--contact",
-                "integrations@acme.example",
-            ),
+            *("config", "init", "--label", "Acme Connect"),
+            *("--contact", "integrations@acme.example"),
             *("--service-url", self.world.service_url, "--namespace", "acme", "--no-input"),
+            *("--return-origin", "https://app.acme.example", "--egress", "192.0.2.8/29"),
+            *("--post-install-url", "https://app.acme.example/installed"),
         )
         assert made.status == 0, made.err
-        self.complete_config()
 
-    def complete_config(self) -> None:
-        """Add what the how-to says to add: origins and addresses."""
-        file = self.work / "keyturn.toml"
-        text = file.read_text()
-        url = f'url = "{self.world.service_url}"\n'
-        assert url in text
-        text = text.replace(url, url + 'return_origins = ["https://app.acme.example"]\n')
-        text = text.replace("egress = []", 'egress = ["192.0.2.8/29"]')
-        file.write_text(text)
+    def sit_down_at_browser(self) -> None:
+        """Let the Dev Hub org's admin be at the browser that `sf` opens."""
+        self.environment |= browser_of(self.record.parent, user_of(self.hub))
 
     def script(self, text: str) -> Ended:
         """Run a shell script in the product's folder, as it is pasted."""
+        begun = time.monotonic()
         done = subprocess.run(
             ["sh", "-eux"],
             input=text,
@@ -182,13 +224,18 @@ class Machine:
             timeout=_WITHIN,
             check=False,
         )
-        return Ended(status=done.returncode, out=done.stdout, err=done.stderr)
+        return Ended(
+            status=done.returncode,
+            out=done.stdout,
+            err=done.stderr,
+            seconds=time.monotonic() - begun,
+        )
 
     def files_with(self, text: str) -> list[str]:
-        """Return the files of product, temporary folder and record that hold a text."""
+        """Return the files of home, product, temporary folder and records that hold a text."""
         return [
             os.path.relpath(path, folder.parent)
-            for folder in (self.work, self.temporary, self.record)
+            for folder in (self.sf.home, self.work, self.temporary, self.record, self.said)
             for path in folder.rglob("*")
             if path.is_file() and text.encode() in path.read_bytes()
         ]

@@ -60,19 +60,17 @@ def plan_app(hub: DevHub, config: AppConfig, service: ServiceApp | None, *, make
     """
     with hub.steps.step("read the app in the Dev Hub org"):
         now = read_app(config, retrieve(hub, members(config)))
-    with hub.steps.step("ask the service for the certificate"):
-        certificate = _certificate(config, now, service, make_key=make_key)
+    certificate = None
+    if Flow.JWT in config.app.flows:
+        with hub.steps.step("ask the service for the certificate"):
+            certificate = _certificate(now, service, make_key=make_key)
     wanted = desired(config, now, certificate=certificate)
     return Plan(now=now, certificate=certificate, drift=tuple(differences(now, wanted)))
 
 
-def _certificate(
-    config: AppConfig, now: AppFiles, service: ServiceApp | None, *, make_key: bool
-) -> str | None:
+def _certificate(now: AppFiles, service: ServiceApp | None, *, make_key: bool) -> str | None:
     """Return the certificate that the app is to have; a deploy without one would clear it."""
     there = now.said("ExtlClntAppGlobalOauthSettings", _CERTIFICATE)
-    if Flow.JWT not in config.app.flows:
-        return None
     kept = service.certificate(make=make_key) if service is not None else None
     return kept or there
 

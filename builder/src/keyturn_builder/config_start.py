@@ -16,7 +16,10 @@ _NUMBER: Final = re.compile(r"(\d+\.\d+\.\d+)(?:\.\w+)?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """What has to be known to start the file; None is not known yet."""
+    """What is known to start the file with; None is not known yet.
+
+    `egress` are addresses with commas between them. The last three may stay unknown.
+    """
 
     label: str | None = None
     contact: str | None = None
@@ -26,6 +29,9 @@ class Answers:
     package: str | None = None
     source: str | None = None
     version: str | None = None
+    return_origin: str | None = None
+    post_install_url: str | None = None
+    egress: str | None = None
 
     def over(self, other: Answers) -> Answers:
         """Return these answers, with the other's where these say nothing."""
@@ -70,19 +76,21 @@ contact = {_quoted(answers.contact)}
 scopes = ["api", "refresh_token"]
 callback_urls = [{_quoted(service + CALLBACK_PATH)}]
 flows = ["code"]  # "jwt" as well, for server to server
-egress = []  # addresses your calls to Salesforce leave from, such as "192.0.2.8/29"
+egress = [{_listed(answers.egress)}]  # addresses your calls to Salesforce leave from
 
 [package]
 name = {_quoted(answers.package or label)}
 namespace = {_quoted(answers.namespace)}
 version = {_quoted(answers.version or "1.0.0")}
 {source}
+{_line("post_install_url", answers.post_install_url, example="https://app.acme.example/installed")}
 
 [dev_hub]
 alias = {_quoted(answers.dev_hub)}
 
 [service]
 url = {_quoted(service)}
+{_line("return_origins", answers.return_origin, example="https://app.acme.example", several=True)}
 
 # What the product reads and writes; customers' admins get a permission set for it.
 # [objects.Contact]
@@ -95,6 +103,17 @@ def api_name(label: str) -> str:
     """Return a name as Salesforce takes it: letters, digits, single underscores."""
     name = re.sub(r"[^A-Za-z0-9]+", "_", label).strip("_")
     return f"App_{name}" if name[:1].isdigit() else name
+
+
+def _listed(text: str | None) -> str:
+    return ", ".join(_quoted(part.strip()) for part in (text or "").split(",") if part.strip())
+
+
+def _line(name: str, said: str | None, *, example: str, several: bool = False) -> str:
+    """Return the line of a key; as a comment with an example where nothing is said."""
+    value = _quoted(said or example)
+    written = f"{name} = [{value}]" if several else f"{name} = {value}"
+    return written if said else f"# {written}"
 
 
 def _quoted(text: str | None) -> str:

@@ -7,6 +7,7 @@ The refresh token and the vendor's files stay where they are.
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import threading
@@ -27,6 +28,7 @@ from keyturn_core.salesforce.ids import OrgId, read_org_id
 from keyturn_core.secrets import AccessToken
 
 ALIAS: Final = "dev-hub"
+_MENDED_BY_LOG_IN: Final = frozenset({"dev_hub_unknown", "dev_hub_session_ended"})
 _TERMINATED: Final = 128 + signal.SIGTERM
 
 
@@ -74,21 +76,29 @@ def dev_hub(cli: Sf, alias: str, steps: Steps) -> Iterator[DevHub]:
         BuilderError: `sf` has no authorization for it, or the org does not take it.
     """
     with _terminated_in_order(), private_home() as home:
-        with steps.step(f"find the Dev Hub org {alias}"), steps.outside():
-            shown = _result(cli.run("org", "display", "--target-org", alias), "finding the org")
-            token = _token(cli, alias)
-        org_id, instance_url = _org(shown)
-        with steps.step("open a private session"), steps.outside():
-            _log_in(cli, home, token, instance_url)
-        yield DevHub(
-            cli=cli,
-            steps=steps,
-            home=home,
-            org_id=org_id,
-            instance_url=instance_url,
-            username=str(shown.get("username") or ""),
-            access_token=token,
-        )
+        try:
+            hub = _opened(cli, alias, steps, home)
+        except BuilderError as error:
+            raise with_log_in(error, alias) from error
+        yield hub
+
+
+def _opened(cli: Sf, alias: str, steps: Steps, home: Path) -> DevHub:
+    with steps.step(f"find the Dev Hub org {alias}"), steps.outside():
+        shown = _result(cli.run("org", "display", "--target-org", alias), "finding the org")
+        token = _token(cli, alias)
+    org_id, instance_url = _org(shown)
+    with steps.step("open a private session"), steps.outside():
+        _log_in(cli, home, token, instance_url)
+    return DevHub(
+        cli=cli,
+        steps=steps,
+        home=home,
+        org_id=org_id,
+        instance_url=instance_url,
+        username=str(shown.get("username") or ""),
+        access_token=token,
+    )
 
 
 def _token(cli: Sf, alias: str) -> AccessToken:
@@ -126,6 +136,14 @@ def _result(answer: SfAnswer, doing: str) -> dict[str, Any]:
     if answer.status:
         raise error_of(answer, doing=doing)
     return answer.result if isinstance(answer.result, dict) else {}
+
+
+def with_log_in(error: BuilderError, alias: str) -> BuilderError:
+    """Return the error with the very command that logs `sf` in, where that is what mends it."""
+    if error.code not in _MENDED_BY_LOG_IN:
+        return error
+    where = f"sf org login web --set-default-dev-hub --alias {shlex.quote(alias)}"
+    return BuilderError(error.code, error.detail, said=error.said, where=where)
 
 
 @contextmanager

@@ -109,10 +109,16 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         "return_origins_missing": _vendor(
             "The service does not know the app, and keyturn.toml does not say enough",
-            "service.return_origins in keyturn.toml, or service.app_id of an app that is there",
+            'under [service] in keyturn.toml: return_origins = ["https://app.acme.example"], the '
+            "origins of your product that browsers go back to; or app_id of an app that is there",
         ),
         "service_missing": _vendor(
             "keyturn.toml names no service", "[service] in keyturn.toml, and --api-key-file"
+        ),
+        "api_key_missing": _vendor(
+            "The service needs an API key",
+            "--api-key-file key.txt, or KEYTURN_API_KEY_FILE: a file that holds one with the right "
+            "admin; on the service's machine keyturn keys issue shows one",
         ),
         "certificate_missing": _vendor(
             "The flow jwt needs a certificate",

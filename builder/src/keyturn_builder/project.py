@@ -49,7 +49,7 @@ def find_project(config: AppConfig, folder: Path) -> Project:
     source = folder / STARTED_FOLDER / STARTED_SOURCE
     if config.package.source is not None:
         source = folder / config.package.source
-    root = _root_of(source)
+    root = _root_of(source, started=config.package.source is None)
     said = read_project_file(root / PROJECT_FILE)
     entry = _entry(said, source.resolve().relative_to(root.resolve()).as_posix(), root)
     namespace = said.get("namespace")
@@ -78,14 +78,18 @@ def read_project_file(path: Path) -> Mapping[str, Any]:
     return read
 
 
-def _root_of(source: Path) -> Path:
-    """Return the folder of the project that a package directory belongs to."""
+def _root_of(source: Path, *, started: bool) -> Path:
+    """Return the folder of the project that a package directory belongs to.
+
+    `started` tells that it is the one that a build starts from templates.
+    """
     for folder in (source, *source.parents):
         if (folder / PROJECT_FILE).is_file():
             return folder
     if (source / "package.xml").is_file():
         raise BuilderError("first_generation", f"{source} has a package.xml and no {PROJECT_FILE}")
-    raise BuilderError("project_missing", f"no {PROJECT_FILE} in or above {source}")
+    where = "keyturn package build starts it; or name your own in package.source" if started else ""
+    raise BuilderError("project_missing", f"no {PROJECT_FILE} in or above {source}", where=where)
 
 
 def _entry(said: Mapping[str, Any], path: str, root: Path) -> Mapping[str, Any]:

@@ -70,6 +70,28 @@ def test_what_is_started_is_sound() -> None:
     assert read.app.callback_urls == ["https://connect.acme.example/oauth/callback"]
     assert read.app.scopes == ["api", "refresh_token"]
     assert read.package.source is None
+    assert (read.package.post_install_url, read.app.egress) == (None, [])
+
+
+def test_what_is_optional_is_said_where_it_is_known() -> None:
+    """With it the file lacks nothing that a first release needs."""
+    answers = Answers(
+        label="Acme",
+        contact="help@acme.example",
+        service_url="https://connect.acme.example",
+        namespace="acme",
+        dev_hub="hub",
+        return_origin="https://app.acme.example",
+        post_install_url="https://app.acme.example/installed",
+        egress="192.0.2.8/29, 192.0.2.1",
+    )
+
+    read = parse_config(file_text(answers), file="keyturn.toml")
+
+    assert list(read.warnings()) == []
+    assert read.service is not None
+    assert read.service.return_origins == ["https://app.acme.example"]
+    assert len(read.app.egress) == 2
 
 
 def test_flags_stand_over_what_is_said_already() -> None:

@@ -57,6 +57,8 @@ def test_an_org_that_cannot_be_opened_says_why(
     with pytest.raises(BuilderError) as refusal, open_hub():
         pass
     assert refusal.value.code == code
+    log_in = "sf org login web --set-default-dev-hub --alias acme-hub"
+    assert (refusal.value.where == log_in) == code.startswith("dev_hub_")
     assert not any(home.exists() for home in sf.homes)
 
 

@@ -78,7 +78,7 @@ def apply(
     cli = find_sf()
     with service_of(config, api_key_file) as keyturn:
         if keyturn is None:
-            raise BuilderError("service_missing")
+            raise BuilderError("service_missing" if config.service is None else "api_key_missing")
         with steps.step("look for the app at the service"):
             service = find_app(keyturn, config) or register_app(keyturn, config)
         with dev_hub(cli, config.dev_hub.alias, steps) as hub:
@@ -107,6 +107,7 @@ def _planned(found: Plan, steps: Steps, *, org_id: str) -> Outcome:
     lines = [f"{head}, in org {org_id}", *map(str, found.drift)]
     if not found.drift:
         lines.append("nothing would change")
+    lines.append("Next: keyturn app apply --api-key-file key.txt")
     result = {
         "org_id": org_id,
         "creates": found.creates,
@@ -121,7 +122,7 @@ def _applied(applied: Applied, steps: Steps, *, app_id: str, org_id: str) -> Out
     lines += [f"changed: {one}" for one in applied.changed] or ["nothing had to change"]
     if applied.credentials_stored:
         lines.append(f"the service has consumer key and secret of {app_id}")
-    lines.append("Next: keyturn package release")
+    lines.append("Next: keyturn package release --api-key-file key.txt")
     result = {
         "org_id": org_id,
         "app_id": app_id,

@@ -49,7 +49,7 @@ def check(*, config_path: Path) -> Outcome:
     read = read_config(config_path)
     return Outcome(
         result=json.loads(read.model_dump_json()),
-        text=f"{config_path}: right",
+        text=f"{config_path}: right\nNext: keyturn app plan",
         warnings=tuple(read.warnings()),
     )
 
@@ -74,6 +74,9 @@ def schema() -> Outcome:
 @click.option("--service-url", help="Address of your Keyturn service.")
 @click.option("--namespace", help="Namespace; sfdx-project.json's unless said.")
 @click.option("--dev-hub", help="Alias of the Dev Hub org; sf's own default unless said.")
+@click.option("--return-origin", help="Origin of your product, where browsers go back to.")
+@click.option("--post-install-url", help='Page of your product that says "installed, now connect".')
+@click.option("--egress", help="Addresses your calls leave from, with commas between them.")
 @click.option("--no-input", is_flag=True, help="Ask nothing; what is missing is wrong usage.")
 @dry_run_option
 @verb
@@ -85,7 +88,9 @@ def init(*, config_path: Path, no_input: bool, dry_run: bool, **given: str | Non
     \b
     Example:
       keyturn config init --label "Acme Connect" --contact help@acme.example \
-        --service-url https://connect.acme.example --namespace acme --dev-hub acme-hub
+        --service-url https://connect.acme.example --namespace acme --dev-hub acme-hub \
+        --return-origin https://app.acme.example \
+        --post-install-url https://app.acme.example/installed --egress 192.0.2.8/29
     """
     if config_path.exists():
         raise BuilderError("config_exists", str(config_path))
@@ -98,7 +103,7 @@ def init(*, config_path: Path, no_input: bool, dry_run: bool, **given: str | Non
     said = f"{config_path}: {'would be written' if dry_run else 'written'}"
     return Outcome(
         result={"file": str(config_path), "text": text, "written": not dry_run},
-        text=f"{said}\nNext: keyturn app plan",
+        text=f"{said}\nNext: keyturn config check",
     )
 
 

@@ -107,6 +107,11 @@ def _print_for_people(world: RunningWorld) -> None:
     click.echo(f"Keyturn's REST API          {about['service_url']}/openapi.json")
     click.echo(f"  API key  {about['api_key']}")
     click.echo(f"Simulator's control port    {about['simulator']['control_url']}/openapi.json")
+    click.echo(f"Salesforce's login host     {about['simulator']['login_url']}")
+    hub = about["simulator"]["dev_hub"]
+    click.echo(f"  {hub['name']} ({hub['my_domain_url']}, namespace {hub['namespace']})")
+    for user in hub["users"]:
+        click.echo(f"    {user['username']}  {user['password']}  ({user['role']})")
     for org in about["simulator"]["orgs"]:
         package = "" if org["package_installed"] else ", package not installed"
         click.echo(f"  {org['name']} ({org['environment']}{package})")
