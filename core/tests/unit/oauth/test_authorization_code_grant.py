@@ -111,6 +111,9 @@ def test_an_error_says_what_it_means_whatever_the_status(said, code, status):
         read_authorization_code_answer(answer(said, status=status))
 
     assert refused.value.code == code
+    description = said.get("error_description")
+    words = description if isinstance(description, str) else None
+    assert refused.value.said == said["error"] + (f": {words}" if words else "")
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -72,7 +72,7 @@ def test_the_response_brings_the_code():
 
 
 def test_a_response_with_an_error_says_what_it_means():
-    """The refusal of the catalogue is the error's own; Salesforce's text is not shown."""
+    """The refusal of the catalogue is the error's own; Salesforce's words stand beside it."""
     with pytest.raises(AuthorizationRefused) as refused:
         read_authorization_response(
             {"error": "OAUTH_APP_BLOCKED", "error_description": "this app is blocked by admin"}
@@ -81,6 +81,7 @@ def test_a_response_with_an_error_says_what_it_means():
     error = refused.value
     assert (error.code, error.remedy, error.who) == ("app_blocked", Remedy.ASK_ADMIN, Who.ADMIN)
     assert error.refusal.code == str(error) == "app_blocked"
+    assert error.said == "OAUTH_APP_BLOCKED: this app is blocked by admin"
 
 
 def test_the_description_of_an_error_is_looked_at():

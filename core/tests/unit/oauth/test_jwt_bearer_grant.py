@@ -95,6 +95,21 @@ def test_whoever_holds_the_certificate_can_verify_the_assertion():
     assert "eyJ" not in repr(assertion)
 
 
+def test_only_padding_is_left_out_of_a_part():
+    """Whatever the bytes are: an X at the end is a character of base64url, too."""
+    for signature in (b"\x01\x02\xd7", b"\x01\x02", b"\x5d\x75\xd7"):
+        last = signed(b"a.b", signature).reveal().rpartition(".")[2]
+        assert base64.urlsafe_b64decode(last + "=" * (-len(last) % 4)) == signature
+
+
+def test_a_part_holds_no_blank():
+    """It is as short as JSON can be: the assertion travels with each request."""
+    header, claims = to_sign().split(b".")
+
+    for part in (header, claims):
+        assert b" " not in base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+
+
 def test_the_request_carries_the_assertion_and_nothing_else():
     """No client id, no secret, no scope: Salesforce honours none of them here."""
     body = jwt_bearer_request(Assertion("a.b.c-_"))
@@ -124,7 +139,7 @@ def test_a_success_is_read_without_what_this_grant_lacks():
 
 def test_a_success_without_an_access_token_is_out_of_shape():
     """Nothing can be kept of it."""
-    with pytest.raises(UnexpectedAnswer):
+    with pytest.raises(UnexpectedAnswer, match=r"^no access token$"):
         read_jwt_bearer_answer(answer({"token_type": "Bearer"}))
 
 
@@ -150,7 +165,7 @@ def test_a_refusal_means_what_it_means_to_an_assertion(description, code):
 @pytest.mark.parametrize("status", [429, 503])
 def test_an_org_that_is_too_busy_has_not_processed_it(status):
     """It says so itself, on a page or not."""
-    with pytest.raises(NotProcessed):
+    with pytest.raises(NotProcessed, match=f"^HTTP {status}$"):
         read_jwt_bearer_answer(answer(b"<html>", status=status))
 
 
@@ -167,7 +182,8 @@ def test_an_org_that_is_too_busy_has_not_processed_it(status):
 def test_anything_else_says_nothing(said, status, complete):
     """The edge's pages, and what was cut short."""
     expected = UnexpectedAnswer if status == 200 and complete else OutcomeUnknown
-    with pytest.raises(expected):
+    words = "no access token" if expected is UnexpectedAnswer else f"HTTP {status}"
+    with pytest.raises(expected, match=f"^{words}$"):
         read_jwt_bearer_answer(answer(said, status=status, complete=complete))
 
 

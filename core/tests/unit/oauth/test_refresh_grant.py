@@ -112,6 +112,9 @@ def test_a_whole_json_error_is_the_orgs_own_word(said, code, status):
         read_refresh_answer(answer(said, status=status))
 
     assert refused.value.code == code
+    description = said.get("error_description")
+    words = description if isinstance(description, str) else None
+    assert refused.value.said == said["error"] + (f": {words}" if words else "")
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -75,8 +75,9 @@ def test_a_failed_session_says_why_and_can_not_be_confirmed(
     """What went on stays known; the version is the store's to raise."""
     before = at_step(SessionStatus.AWAITING_CONFIRMATION)
 
-    after = before.failed(problem)
+    after = before.failed(problem, said="access_denied: end-user denied authorization")
 
+    assert after.said == "access_denied: end-user denied authorization"
     assert (after.status, after.problem, after.confirmation_hash) == (status, problem, None)
     assert (after.authorization, after.version) == (before.authorization, before.version)
 

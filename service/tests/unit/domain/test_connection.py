@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime, timedelta
 
 import pytest
@@ -148,3 +149,18 @@ def test_a_session_is_never_learned_longer_or_impossibly_short(
 ) -> None:
     """Whatever came."""
     assert SHORTEST_SESSION <= learned_session(current, refused_at_age=age) <= current
+
+
+def test_serving_needs_a_part_of_a_connection_and_gets_it_unchanged() -> None:
+    """Each member is the connection's own, whatever its state."""
+    made = connection(state=ConnectionState.UNCERTAIN, problem="outcome_unknown")
+
+    in_use = made.in_use()
+
+    names = {each.name for each in fields(in_use)} - {"user_id"}
+    assert names
+    assert {name: getattr(in_use, name) for name in names} == {
+        name: getattr(made, name) for name in names
+    }
+    assert in_use.user_id == made.user.id
+    assert None not in (in_use.org_id, in_use.instance_url, in_use.session_life, in_use.problem)

@@ -33,3 +33,13 @@ def test_a_quiet_time_saves_up_no_more_than_the_burst() -> None:
     ration.take(0.0)
 
     assert [ration.take(86_400.0) for _ in range(61)].count(None) == 1
+
+
+def test_a_second_allows_one_record_however_often_it_is_asked() -> None:
+    """Half a second after the burst allows none, and two seconds allow two."""
+    ration = Ration()
+    for _ in range(60):
+        ration.take(0.0)
+
+    assert ration.take(0.5) is None
+    assert [ration.take(2.0) for _ in range(3)].count(None) == 1

@@ -37,6 +37,9 @@ def test_the_certificate_is_one_that_salesforce_takes() -> None:
     certificate.verify_directly_issued_by(certificate)
     assert (certificate.not_valid_before_utc, certificate.not_valid_after_utc) == (BEGIN, END)
     assert certificate.subject.rfc4514_string() == "CN=Acme for Salesforce"
+    constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+    assert constraints.critical
+    assert not constraints.value.ca
 
 
 def test_a_signature_is_verified_by_the_certificate() -> None:
@@ -82,5 +85,5 @@ def test_what_is_no_rsa_key_signs_nothing() -> None:
         serialization.NoEncryption(),
     )
 
-    with pytest.raises(CannotOpen):
+    with pytest.raises(CannotOpen, match=r"^not a private key of RSA$"):
         rs256_signature(PrivateKey(pem.decode()), b"message")
