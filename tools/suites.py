@@ -23,6 +23,8 @@ class Suite:
     folders: tuple[str, ...]
     """Patterns of folders, from the root."""
     workers: int = 2
+    by_file: bool = False
+    """Whether a file's tests stay together: its world is started once."""
     covered: tuple[str, ...] = ()
     """Packages whose every branch these tests must run."""
 
@@ -53,7 +55,7 @@ SUITES = {
         ),
         Suite(name="docs", folders=("tests/docs",), workers=0),
         Suite(name="acceptance", folders=("tests/acceptance",), workers=0),
-        Suite(name="real-clients", folders=("tests/real_clients",), workers=0),
+        Suite(name="real-clients", folders=("tests/real_clients",), by_file=True),
         Suite(name="browser", folders=("tests/browser",), workers=0),
         Suite(name="fault", folders=("tests/fault",), workers=0),
         Suite(name="parity", folders=("tests/parity",)),
@@ -103,6 +105,8 @@ def carry_out(suite: Suite) -> Outcome:
 
 def _pytest(suite: Suite, paths: list[str]) -> tuple[str, ...]:
     workers = ("-n", str(suite.workers)) if suite.workers else ()
+    if suite.by_file:
+        workers += ("--dist", "loadfile")
     coverage = tuple(f"--cov={package}" for package in suite.covered)
     gate = ("--cov-branch", "--cov-report=") if coverage else ()
     pytest = ("python", "-m", "pytest", "-q", "--no-header")
