@@ -78,6 +78,7 @@ def _read_canary(_context: object, _parameter: object, value: str | None) -> str
 )
 @click.option("--canary", callback=_read_canary, help="The mark inside every secret.")
 @click.option("--switch", multiple=True, callback=_read_switch, metavar="NAME=VALUE")
+@click.option("--bare", is_flag=True, help="Begin with orgs that have no package of a vendor's.")
 @click.option("--exit-with-stdin", is_flag=True, help="End when standard input ends.")
 def serve(  # noqa: PLR0917 - click hands over each option by name
     seed: int | None,
@@ -93,6 +94,7 @@ def serve(  # noqa: PLR0917 - click hands over each option by name
     post_install_url: tuple[str, ...],
     canary: str | None,
     switch: tuple[tuple[str, str], ...],
+    bare: bool,  # noqa: FBT001 - as above
     exit_with_stdin: bool,  # noqa: FBT001 - as above
 ) -> None:
     """Start a world on free loopback ports and serve it until told to stop.
@@ -115,6 +117,7 @@ def serve(  # noqa: PLR0917 - click hands over each option by name
         routes=route,
         issue=issue,
         switches=switch,
+        bare=bare,
     )
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="orgsim: %(message)s")
     _die_with_parent()

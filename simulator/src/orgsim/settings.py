@@ -31,3 +31,4 @@ class Settings:
     routes: tuple[tuple[str, str, int], ...] = ()  # name, host, port
     issue: tuple[str, ...] = ()
     switches: tuple[tuple[str, str], ...] = ()
+    bare: bool = False  # no org has Acme's package to begin with

@@ -164,7 +164,8 @@ class World:
             store=self.store,
         )
         if not len(self.installations):
-            for policy in make_installations(self.subscribers, apps[0]):
+            bare = self._settings.bare
+            for policy in make_installations(self.subscribers, apps[0], bare=bare):
                 self.installations.put(policy)
         for body in self.store.load("org change"):
             self._apply_org_change(json.loads(body))

@@ -129,8 +129,10 @@ def make_apps(
     )
 
 
-def make_installations(orgs: tuple[Org, ...], app: App) -> tuple[Installation, ...]:
-    """Install the vendor's package where the plan says so.
+def make_installations(
+    orgs: tuple[Org, ...], app: App, *, bare: bool = False
+) -> tuple[Installation, ...]:
+    """Install the vendor's package where the plan says so, in a bare world nowhere.
 
     Where users must be pre-authorized, the integration user is.
     """
@@ -142,7 +144,7 @@ def make_installations(orgs: tuple[Org, ...], app: App) -> tuple[Installation, .
             Installation(
                 org_id=org.org_id,
                 consumer_key=app.consumer_key,
-                installed=plan.package_installed,
+                installed=plan.package_installed and not bare,
                 permitted_users=plan.permitted_users,
                 pre_authorized=pre_authorized,
             )

@@ -45,7 +45,12 @@ from keyturn_service.settings import SettingsRefused
     show_default=True,
     help="Services on one database; more than one needs PostgreSQL.",
 )
-def dev(*, as_json: bool, data: Path | None, database_url: str, replicas: int) -> None:
+@click.option(
+    "--bare",
+    is_flag=True,
+    help="Begin without app, package and connections: make them from keyturn.toml.",
+)
+def dev(*, as_json: bool, data: Path | None, database_url: str, replicas: int, bare: bool) -> None:
     r"""Run service, simulated Salesforce orgs and the example product Acme.
 
     Everything listens on free loopback ports of this machine; two orgs are connected already.
@@ -60,7 +65,9 @@ def dev(*, as_json: bool, data: Path | None, database_url: str, replicas: int) -
     log_to_stderr()
     try:
         with world_folder(data) as folder:
-            options = Options(folder=folder, database_url=database_url, replicas=replicas)
+            options = Options(
+                folder=folder, database_url=database_url, replicas=replicas, bare=bare
+            )
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_run(options, as_json=as_json))
     except (ProgramFailed, PageUnexpected, StateRefused, SettingsRefused, CannotStart) as error:

@@ -54,7 +54,8 @@ class WorldState:
 
     ports: Ports
     workspace_id: str
-    app_id: str
+    app_id: str | None
+    """None in a world that began without an app."""
     connections: tuple[dict[str, str], ...]
 
 

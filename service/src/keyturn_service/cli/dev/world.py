@@ -33,6 +33,7 @@ from keyturn_service.cli.dev.state import (
     load_state,
 )
 from keyturn_service.domain.api_key import Right
+from keyturn_service.domain.ids import AppId, WorkspaceId
 from keyturn_service.settings import DevelopmentWorld, Settings, environment_of_child, read_settings
 
 SERVICE_NAME: Final = "connect.keyturn.example"
@@ -51,6 +52,7 @@ class Options:
     folder: Path
     database_url: str
     replicas: int
+    bare: bool = False
 
 
 @dataclass(kw_only=True)
@@ -96,7 +98,7 @@ async def running_world(options: Options) -> AsyncIterator[RunningWorld]:
     """
     async with contextlib.AsyncExitStack() as to_end:
         ports = choose_ports(options.folder, replicas=options.replicas)
-        simulator = Program(name="orgsim", argv=_simulator_argv(options.folder, ports))
+        simulator = Program(name="orgsim", argv=_simulator_argv(options, ports))
         to_end.push_async_callback(simulator.stop)
         said = await simulator.start()
         settings = [_service_settings(options, ports, said, n) for n in range(options.replicas)]
@@ -136,33 +138,14 @@ async def _first_or_kept(
         kept = await load_state(options.folder, ports, house.vault)
         if kept is not None:
             return _Made(state=kept[0], secrets=kept[1])
-        made = await _make(house, ports, said)
+        made = await _make(house, ports, said, bare=options.bare)
         await keep_state(options.folder, made.state, made.secrets, house.vault)
         return made
 
 
-async def _make(house: House, ports: Ports, said: Mapping[str, Any]) -> _Made:
+async def _make(house: House, ports: Ports, said: Mapping[str, Any], *, bare: bool) -> _Made:
     workspace = await house.new_workspace("Acme (development)")
-    described = next(app for app in said["apps"] if app["name"] == "Acme")
-    app = await house.wiring.register_app(
-        workspace,
-        _ACTOR,
-        name="Acme",
-        namespace=described["namespace"],
-        callback_urls=_callbacks(ports),
-        return_origins=_acme_faces(ports),
-        scopes=_SCOPES,
-        login_hosts=None,
-        install_urls=_install_urls(described),
-        allow_same_org=False,
-    )
-    await house.wiring.put_consumer_credentials(
-        workspace,
-        app.id,
-        _ACTOR,
-        consumer_key=described["consumer_key"],
-        consumer_secret=ConsumerSecret(described["consumer_secret"]),
-    )
+    app_id = None if bare else await _register_app(house, workspace, ports, said)
     _, api_key = await house.wiring.create_api_key(
         workspace, _ACTOR, name="development", rights=frozenset(Right), expires_at=None
     )
@@ -186,8 +169,35 @@ async def _make(house: House, ports: Ports, said: Mapping[str, Any]) -> _Made:
             for org in said["orgs"]
         ),
     )
-    state = WorldState(ports=ports, workspace_id=workspace, app_id=app.id, connections=())
+    state = WorldState(ports=ports, workspace_id=workspace, app_id=app_id, connections=())
     return _Made(state=state, secrets=secrets)
+
+
+async def _register_app(
+    house: House, workspace: WorkspaceId, ports: Ports, said: Mapping[str, Any]
+) -> AppId:
+    """Register the app that the simulated orgs know from the start."""
+    described = next(app for app in said["apps"] if app["name"] == "Acme")
+    app = await house.wiring.register_app(
+        workspace,
+        _ACTOR,
+        name="Acme",
+        namespace=described["namespace"],
+        callback_urls=_callbacks(ports),
+        return_origins=_acme_faces(ports),
+        scopes=_SCOPES,
+        login_hosts=None,
+        install_urls=_install_urls(described),
+        allow_same_org=False,
+    )
+    await house.wiring.put_consumer_credentials(
+        workspace,
+        app.id,
+        _ACTOR,
+        consumer_key=described["consumer_key"],
+        consumer_secret=ConsumerSecret(described["consumer_secret"]),
+    )
+    return app.id
 
 
 def _install_urls(described: Mapping[str, Any]) -> dict[Environment, str]:
@@ -257,7 +267,8 @@ def _callbacks(ports: Ports) -> list[str]:
 # --- the programs ---------------------------------------------------------------------------
 
 
-def _simulator_argv(folder: Path, ports: Ports) -> list[str]:
+def _simulator_argv(options: Options, ports: Ports) -> list[str]:
+    folder = options.folder
     argv = [executable("orgsim"), "serve", "--json", "--exit-with-stdin"]
     argv += ["--data", str(folder / "orgsim"), "--tls-dir", str(folder / "tls")]
     argv += ["--issue", SERVICE_NAME, "--issue", ACME_NAME]
@@ -267,6 +278,8 @@ def _simulator_argv(folder: Path, ports: Ports) -> list[str]:
         argv += ["--app-callback", url]
     for face in _acme_faces(ports):
         argv += ["--post-install-url", f"{face}{_START_PAGE}"]
+    if options.bare:
+        argv.append("--bare")
     return argv
 
 
