@@ -7,7 +7,7 @@ keeps, the token expires and is rotated once under many readers, and the user di
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -47,15 +47,38 @@ class Face:
     new_client: Callable[[], httpx2.Client]
 
 
+NamedStep = tuple[str, Callable[[], str]]
+
+
+def walked(steps: Iterable[NamedStep]) -> Iterator[Step]:
+    """Walk steps in order; stop after the first one that does not hold."""
+    for name, step in steps:
+        began = time.perf_counter()
+        try:
+            detail, ok = step(), True
+        except Exception as error:  # noqa: BLE001 - the report names every way to fail
+            detail, ok = f"{type(error).__name__}: {error}", False
+        yield Step(name, ok, round(time.perf_counter() - began, 3), detail)
+        if not ok:
+            return
+
+
 class Journey:
     """One walk through the main job in a fresh world."""
 
-    def __init__(self, world: World, face: Face) -> None:
+    def __init__(
+        self,
+        world: World,
+        face: Face,
+        *,
+        user: Mapping[str, Any] | None = None,
+        org: Mapping[str, Any] | None = None,
+    ) -> None:
         self.world = world
         self.face = face
         self.acme = Walker(face.new_client())
-        self.user = world.unconnected_user()
-        self.org = world.unconnected_org()
+        self.user = user or world.unconnected_user()
+        self.org = org or world.unconnected_org()
         self.keyturn = Keyturn(world.service_url, api_key=world.api_key)
         self.control = httpx2.Client(base_url=world.control_url, trust_env=False, timeout=30)
         self.connection_id = ""
@@ -68,7 +91,11 @@ class Journey:
 
     def steps(self) -> Iterator[Step]:
         """Walk; stop after the first step that does not hold."""
-        for name, step in (
+        return walked(self.named_steps())
+
+    def named_steps(self) -> list[NamedStep]:
+        """Return the steps, which are walked in this order."""
+        return [
             ("Acme's user logs in", self.log_in),
             ("Connect to Salesforce: login and consent", self.connect),
             ("back at Acme: confirmed and connected", self.confirmed),
@@ -78,22 +105,14 @@ class Journey:
             ("renewal alert as event and flow", self.alert),
             (f"token expires; {READERS} readers, one refresh", self.expire_and_read),
             ("disconnected: the grant is gone at the org", self.disconnect),
-        ):
-            began = time.perf_counter()
-            try:
-                detail, ok = step(), True
-            except Exception as error:  # noqa: BLE001 - the report names every way to fail
-                detail, ok = f"{type(error).__name__}: {error}", False
-            yield Step(name, ok, round(time.perf_counter() - began, 3), detail)
-            if not ok:
-                return
+        ]
 
     def log_in(self) -> str:
         """Log in at Acme."""
         self.acme.get(f"{self.face.acme}/login")
         self.acme.submit("login", username=self.user["username"], password=self.user["password"])
         self.acme.get(f"{self.face.acme}/settings")
-        _hold(self.acme.has("connect-to-salesforce"), "no button to connect")
+        hold(self.acme.has("connect-to-salesforce"), "no button to connect")
         return str(self.user["customer_id"])
 
     def connect(self) -> str:
@@ -101,15 +120,15 @@ class Journey:
         admin = next(user for user in self.org["users"] if user["role"] == "admin")
         self.acme.submit("connect-to-salesforce")
         self.acme.submit("connect", environment="production")
-        _hold(self.acme.has("Login"), f"no login page: {self.acme.status} {self.acme.code}")
+        hold(self.acme.has("Login"), f"no login page: {self.acme.status} {self.acme.code}")
         self.acme.submit("Login", username=admin["username"], pw=admin["password"])
-        _hold(self.acme.has("oaapprove"), f"no consent page: {self.acme.status}")
+        hold(self.acme.has("oaapprove"), f"no consent page: {self.acme.status}")
         self.acme.submit("oaapprove")
         return str(self.org["name"])
 
     def confirmed(self) -> str:
         """See that the browser is back at Acme, and that the connection is active."""
-        _hold(
+        hold(
             self.acme.url == f"{self.face.acme}/settings",
             f"the browser is at {self.acme.url.partition('?')[0]} {self.acme.code or ''}",
         )
@@ -118,8 +137,8 @@ class Journey:
             for connection in self.keyturn.connections.list(state="active")
             if connection.customer_id == self.user["customer_id"]
         ]
-        _hold(len(found) == 1, f"{len(found)} active connections of the customer")
-        _hold(found[0].org_id == self.org["org_id"], "another org is connected")
+        hold(len(found) == 1, f"{len(found)} active connections of the customer")
+        hold(found[0].org_id == self.org["org_id"], "another org is connected")
         self.connection_id = found[0].id
         return self.connection_id
 
@@ -128,7 +147,7 @@ class Journey:
         self.acme.get(f"{self.face.acme}/salesforce")
         contacts = _rows(self.acme.text, "contacts")
         opportunities = _rows(self.acme.text, "opportunities")
-        _hold(contacts > 0 and opportunities > 0, f"{contacts} and {opportunities} rows")
+        hold(contacts > 0 and opportunities > 0, f"{contacts} and {opportunities} rows")
         return f"{contacts} contacts, {opportunities} opportunities"
 
     def push_usage(self) -> str:
@@ -139,7 +158,7 @@ class Journey:
         connection = self.keyturn.connection(self.connection_id)
         records = list(connection.pull.query("SELECT acme__Key__c FROM acme__Usage__c"))
         keys = [record["acme__Key__c"] for record in records]
-        _hold(len(keys) > 0 and len(keys) == len(set(keys)), f"{len(keys)} records")
+        hold(len(keys) > 0 and len(keys) == len(set(keys)), f"{len(keys)} records")
         return f"{len(keys)} records"
 
     def log_activity(self) -> str:
@@ -148,7 +167,7 @@ class Journey:
         self.acme.get(f"{self.face.acme}/salesforce")
         self.acme.submit("log-activity")
         after = self._count_tasks()
-        _hold(after == before + 1, f"{before} tasks before, {after} after")
+        hold(after == before + 1, f"{before} tasks before, {after} after")
         return "1 task"
 
     def alert(self) -> str:
@@ -157,9 +176,9 @@ class Journey:
         self.acme.get(f"{self.face.acme}/salesforce")
         self.acme.submit("raise-alert")
         after = self._count_tasks()
-        _hold(after == before + 1, f"{before} tasks before, {after} after")
+        hold(after == before + 1, f"{before} tasks before, {after} after")
         entries = self._journal(path="*/sobjects/acme__Renewal_Alert__e")
-        _hold(any(entry["status"] == _CREATED for entry in entries), "no event was published")
+        hold(any(entry["status"] == _CREATED for entry in entries), "no event was published")
         return "1 event, 1 flow"
 
     def expire_and_read(self) -> str:
@@ -172,9 +191,9 @@ class Journey:
         with ThreadPoolExecutor(READERS) as pool:
             read = list(pool.map(lambda _: handle.access_token(), range(READERS)))
         generations = {token.generation for token in read}
-        _hold(generations == {old.generation + 1}, f"generations {sorted(generations)}")
+        hold(generations == {old.generation + 1}, f"generations {sorted(generations)}")
         refreshes = self._journal(grant_type="refresh_token", since=since)
-        _hold(len(refreshes) == 1, f"{len(refreshes)} refreshes at the org")
+        hold(len(refreshes) == 1, f"{len(refreshes)} refreshes at the org")
         return f"generation {old.generation + 1}, {len(refreshes)} refresh"
 
     def disconnect(self) -> str:
@@ -191,7 +210,7 @@ class Journey:
                 f"{token.instance_url}/services/data/v68.0/limits",
                 headers={"Authorization": f"Bearer {token.value.reveal()}"},
             )
-        _hold(answer.status_code == _UNAUTHORIZED, f"the org still answers {answer.status_code}")
+        hold(answer.status_code == _UNAUTHORIZED, f"the org still answers {answer.status_code}")
         return "revoked; the org answers 401"
 
     def _count_tasks(self) -> int:
@@ -211,7 +230,7 @@ class Journey:
     def _wait(self, holds: Callable[[], bool], otherwise: str) -> None:
         give_up = time.monotonic() + _PATIENCE
         while not holds():
-            _hold(time.monotonic() < give_up, otherwise)
+            hold(time.monotonic() < give_up, otherwise)
             time.sleep(0.1)
 
 
@@ -232,6 +251,11 @@ def _rows(source: str, table_id: str) -> int:
     return body[body.find("<tbody") :].count("<tr")
 
 
-def _hold(condition: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as a sentence
+def hold(condition: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as a sentence
+    """Go on if it holds.
+
+    Raises:
+        StepFailed: it does not.
+    """
     if not condition:
         raise StepFailed(otherwise)

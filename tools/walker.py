@@ -50,6 +50,8 @@ class _Page(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
             self._form = None
+        elif tag == "select":
+            self._select = None
 
     def _field(self, form: Form, tag: str, given: dict[str, str]) -> None:
         if "id" in given:
@@ -60,6 +62,11 @@ class _Page(HTMLParser):
         elif tag == "input" and name and kind in {"radio", "checkbox"}:
             if "checked" in given:
                 form.fields[name] = given.get("value", "on")
+        elif tag == "select":
+            self._select = name
+        elif tag == "option" and self._select is not None:
+            if "selected" in given or self._select not in form.fields:
+                form.fields[self._select] = given.get("value", "")
         elif tag in {"input", "textarea"} and name:
             form.fields[name] = given.get("value", "")
 

@@ -52,6 +52,10 @@ class World:
         """The org with that id."""
         return next(org for org in self.orgs() if org["org_id"] == org_id)
 
+    def org_named(self, name: str) -> dict[str, Any]:
+        """The org of that name."""
+        return next(org for org in self.orgs() if org["name"] == name)
+
     def unconnected_org(self) -> dict[str, Any]:
         """An org that has the package, lets all users in and is not connected yet."""
         connected = {connection["org_id"] for connection in self.line["connections"]}

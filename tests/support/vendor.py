@@ -164,8 +164,9 @@ class Vendor:
                     break
 
     def _ours(self) -> dict[str, str]:
-        """Return what every session of the world's app is asked for with."""
-        return {"return_url": self.return_url, "app_id": str(self.world.line["app_id"])}
+        """Return what every session of the world's app is asked for with; a bare world has none."""
+        app_id = self.world.line["app_id"]
+        return {"return_url": self.return_url} | ({} if app_id is None else {"app_id": app_id})
 
     @staticmethod
     def until(holds: Callable[[], object], *, seconds: float = 30) -> None:
