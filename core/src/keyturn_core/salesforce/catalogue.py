@@ -168,7 +168,8 @@ def _for_admins() -> Iterable[Refusal]:
         "user_not_authorized",
         "This user may not use the app",
         "The app is open only to users whom an admin has pre-authorized, and this one is not.",
-        where=f"{_POLICIES} > App Policies: add one of the user's permission sets",
+        where=f"{_POLICIES} > App Policies: add one of the user's permission sets; or give the "
+        "user one that is there: Setup > Users > (the user) > Permission Set Assignments",
     )
     yield _admin(
         "ip_restricted",
