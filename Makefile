@@ -64,7 +64,7 @@ sf: .stamps/sf ## bring Salesforce's own command line, for those tests that driv
 # --- what a developer does all day -------------------------------------------------------------
 
 .PHONY: demo check format test
-demo: setup ## start everything, walk the main job, serve; ONCE=1 stops after the walk
+demo: setup .stamps/sf ## start everything, walk the whole job, serve; ONCE=1 stops after the walk
 	@$(PY) -m tools.demo $(if $(filter-out 0,$(ONCE)),--once)
 
 check: setup ## format, lint, types, imports, unit tests: under a minute, before each commit
@@ -90,7 +90,7 @@ fault: ## replicas killed, answers lost, clocks skewed
 parity: ## documented answers of Salesforce against the simulator
 architecture: ## the tree itself
 
-real-clients: .stamps/sf
+browser real-clients: .stamps/sf
 $(SUITES): setup
 	@$(PY) -m tools.suites $@
 

@@ -1,4 +1,7 @@
-"""`make demo`: start everything, walk the main job, print each step with its time, then serve."""
+"""`make demo`: start everything, walk the whole job, print each step with its time, then serve.
+
+The walk begins with `keyturn.toml`, in a world that has no app of the vendor's yet.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ import argparse
 import json
 import signal
 import sys
+import tempfile
 import threading
 from dataclasses import asdict
 from pathlib import Path
 
-from tools.journey import Journey, Step, plain_face
+from tools.journey import Step
+from tools.package_journey import PackageJourney
+from tools.vendor_machine import VendorMachine
 from tools.world import World, running_world
 
 REPORT = Path("build/demo.json")
@@ -25,8 +31,11 @@ def main() -> int:
     log = REPORT.parent / "demo.log"
     log.unlink(missing_ok=True)
     print(f"starting service, simulator and Acme (log: {log})", flush=True)
-    with running_world(log=log) as world:
-        steps = _walk(world)
+    with (
+        running_world("--bare", log=log) as world,
+        tempfile.TemporaryDirectory(prefix="keyturn-demo-") as folder,
+    ):
+        steps = _walk(world, Path(folder))
         REPORT.write_text(json.dumps([asdict(step) for step in steps], indent=1) + "\n")
         held = all(step.ok for step in steps)
         if not asked.once:
@@ -35,8 +44,8 @@ def main() -> int:
     return 0 if held else 1
 
 
-def _walk(world: World) -> list[Step]:
-    journey = Journey(world, plain_face(world))
+def _walk(world: World, folder: Path) -> list[Step]:
+    journey = PackageJourney(world, VendorMachine(folder, world))
     steps = []
     try:
         for step in journey.steps():

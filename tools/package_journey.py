@@ -100,10 +100,7 @@ class PackageJourney:
     def named_steps(self) -> list[NamedStep]:
         """Return the steps, which are walked in this order."""
         return [
-            ("sf is logged in to the Dev Hub org", self.log_in_to_hub),
-            ("keyturn.toml is written and checked", self.write_config),
-            ("keyturn app apply: the app in the Dev Hub org, its secret in the vault", self.apply),
-            ("keyturn package release: built, promoted, install links", self.release),
+            *self.vendors_steps(),
             (f"{PERSON}'s admin installs by the link", self.install_for_person),
             *self.main.named_steps(),
             ("connected again by a person's consent", self.connect_again),
@@ -112,6 +109,15 @@ class PackageJourney:
             ("JWT Bearer: connected and verified", self.connect_by_assertion),
             ("Contacts, usage, event and flow server to server", self.work_by_assertion),
             ("a JWT connection beside the code one, both at work", self.side_by_side),
+        ]
+
+    def vendors_steps(self) -> list[NamedStep]:
+        """Return the vendor's own half: app and package."""
+        return [
+            ("sf is logged in to the Dev Hub org", self.log_in_to_hub),
+            ("keyturn.toml is written and checked", self.write_config),
+            ("keyturn app apply: the app in the Dev Hub org, its secret in the vault", self.apply),
+            ("keyturn package release: built, promoted, install links", self.release),
         ]
 
     # -- the vendor ---------------------------------------------------------------------------
