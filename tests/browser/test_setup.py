@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.browser.admin import tick, to_setup
 from tests.browser.hands import Hands, Keyboard, Mouse
 from tests.browser.looks import faults_of
 from tests.support.browser import Person
 from tests.support.vendor import Vendor
-
-SETUP = "/lightning/setup/SetupOneHome/home"
 
 
 @pytest.fixture
@@ -23,24 +22,6 @@ def org(vendor: Vendor) -> Iterator[dict[str, Any]]:
     path = f"/orgs/{org['org_id']}/apps/{acme}"
     was = {"permitted_users": "all", "blocked": False}
     vendor.control.patch(path, json=was).raise_for_status()
-
-
-def to_setup(person: Person, hands: Hands, org: dict[str, Any]) -> None:
-    """Log in at the org, to Setup."""
-    user = Vendor.user(org, "admin")
-    person.open(f"https://{org['my_domain']}.my.salesforce.com{SETUP}")
-    hands.write("username", user["username"])
-    hands.write("password", user["password"])
-    hands.press("Login")
-
-
-def tick(person: Person, hands: Hands, element_id: str) -> None:
-    """Tick a box."""
-    if isinstance(hands, Keyboard):
-        hands.reach(lambda at: at["id"] == element_id, element_id)
-        person.page.keyboard.press("Space")
-    else:
-        person.page.click(f"label:has(#{element_id})")
 
 
 @pytest.mark.parametrize("kind", [Mouse, Keyboard])
