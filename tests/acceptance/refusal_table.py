@@ -168,6 +168,17 @@ AT_TOKEN: Final = (
     Said("unsupported_grant_type", "grant type not supported", "flow_disabled"),
     Said("use_dpop_nonce", None, "dpop_refused"),
 )  # fmt: skip
+# To an assertion the same words mean something else: nobody is there who could approve.
+OF_ASSERTIONS: Final[Mapping[str, str]] = {
+    "client_refused": "certificate_refused",
+    "code_replayed": "assertion_invalid",
+    "user_not_approved": "user_not_preauthorized",
+}
+MENDED_OF_ASSERTIONS: Final[Mapping[str, tuple[str, str]]] = {
+    **MENDED_BY,
+    "certificate_refused": ("vendor", "reconfigure"),
+    "user_not_preauthorized": ("admin", "ask_admin"),
+}
 # On a refresh these two say that another one is under way: nothing is refused yet.
 BUSY_AT_REFRESH: Final = frozenset(
     {"expired authorization code", "token request is already being processed"}

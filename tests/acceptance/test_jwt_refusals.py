@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tests.acceptance.refusal_table import AT_TOKEN, MENDED_OF_ASSERTIONS, OF_ASSERTIONS
 from tests.support.server_to_server import Road
 from tools.world import World
+
+ASSERTION = {
+    "path": "/services/oauth2/token",
+    "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+}
 
 
 @pytest.fixture
@@ -142,6 +148,24 @@ def test_an_org_that_does_not_know_the_app_says_so_in_two_ways(
 
     assert (problem["code"], problem["who"]) == ("client_unknown", "vendor")
     assert "environment" in problem["where"]
+
+
+def test_whatever_salesforce_says_to_an_assertion_is_told_with_person_and_place(
+    signing: Road, oakhollow: Mapping[str, Any]
+) -> None:
+    """Each documented error of the token endpoint, whatever audience or key is tried."""
+    vendor, told, expected = signing.vendor, {}, {}
+    for said in AT_TOKEN:
+        options = {"error": said.error, "description": said.description, "delivery": None}
+        vendor.fault("oauth_error", match=ASSERTION, times=0, options=options)
+        problem = signing.connect(oakhollow).json()
+        vendor.calm()
+        words = (said.error, said.description)
+        told[words] = (problem["code"], problem["who"], problem["remedy"], bool(problem["where"]))
+        code = OF_ASSERTIONS.get(said.code, said.code)
+        expected[words] = (code, *MENDED_OF_ASSERTIONS[code], True)
+    assert told == expected
+    assert len(told) > 50
 
 
 def test_a_signing_key_that_was_forgotten_is_missed(
