@@ -28,22 +28,25 @@ _CREATED: Final = 201
 class Admin:
     """An org's admin, who walks the install page and Setup; what they press has to hold."""
 
-    def __init__(self, browser: Walker, org: Mapping[str, Any], *, returns_to: str) -> None:
+    def __init__(self, browser: Walker, org: Mapping[str, Any]) -> None:
         self.browser = browser
         self.org = org
-        self.returns_to = returns_to
 
-    def install(self, connect_page: str, version_id: str) -> None:
-        """Follow the install link of a connect page, and install for all users."""
+    def install(self, connect_page: str, version_id: str) -> str:
+        """Follow the install link of a connect page, and install; return where Done leads to."""
         self.browser.get(connect_page)
         link = self.browser.link("install-link")
         hold(version_id in link, "the connect page has another version's link")
+        return self.install_by(link)
+
+    def install_by(self, link: str) -> str:
+        """Install for all users by a link; return where Done leads to."""
         self.browser.get(link)
-        self._log_in()
+        if self.browser.has("Login"):
+            self._log_in()
         self.browser.submit("install", install_for="all")
         hold(self.browser.has("done"), f"not installed: {self.browser.status}")
-        leads_to = self.browser.link("done")
-        hold(leads_to == self.returns_to, f"the install page leads to {leads_to}")
+        return self.browser.link("done")
 
     def assign(self, permission_set: str, *roles: str) -> None:
         """Assign a permission set to people of these roles: Setup > Permission Sets."""
@@ -164,7 +167,8 @@ class PackageJourney:
     def install_for_person(self) -> str:
         """Follow the connect page's link and install."""
         with self.admin_of(PERSON) as admin:
-            admin.install(self._session(PERSON), self.version_id)
+            leads_to = admin.install(self._session(PERSON), self.version_id)
+        hold(leads_to == self._start_page, f"the install page leads to {leads_to}")
         return self.version_id
 
     def let_in(self) -> str:
@@ -179,7 +183,7 @@ class PackageJourney:
     def admin_of(self, name: str) -> Iterator[Admin]:
         """Lend an org's admin, with a browser of their own."""
         with Walker(self.face.new_client()) as browser:
-            yield Admin(browser, self.world.org_named(name), returns_to=self._start_page)
+            yield Admin(browser, self.world.org_named(name))
 
     @property
     def _start_page(self) -> str:
