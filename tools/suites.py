@@ -104,7 +104,7 @@ def carry_out(suite: Suite) -> Outcome:
 
 
 def _pytest(suite: Suite, paths: list[str]) -> tuple[str, ...]:
-    workers = ("-n", str(suite.workers)) if suite.workers else ()
+    workers: tuple[str, ...] = ("-n", str(suite.workers)) if suite.workers else ()
     if suite.by_file:
         workers += ("--dist", "loadfile")
     coverage = tuple(f"--cov={package}" for package in suite.covered)
