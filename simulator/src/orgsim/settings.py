@@ -31,3 +31,4 @@ class Settings:
     routes: tuple[tuple[str, str, int], ...] = ()  # name, host, port
     issue: tuple[str, ...] = ()
     switches: tuple[tuple[str, str], ...] = ()
+    hub_reader_certificate: str | None = None  # PEM
