@@ -19,7 +19,7 @@ from keyturn_service.use_cases.watch_installs import WatchInstalls
 
 _KNOWN_FOR: Final = 600.0  # seconds that an org's id stands for its My Domain
 _UNKNOWN_FOR: Final = 30.0  # seconds until a host that named no org is asked again
-_TYPED_HOSTS: Final = 5  # that one link may ask about: whose package is where is not for guessing
+_TYPED_HOSTS: Final = 8  # that one link may ask about: whose package is where is not for guessing
 
 
 class Sight(StrEnum):
@@ -69,8 +69,8 @@ class SeeInstall:
     ) -> Sight:
         """Return what is to be seen `within` seconds.
 
-        `my_domain` is what the user typed, if anything; `login_hosts` are where people log in
-        who name none, and name no org.
+        `my_domain` is what the user named, if anything; at `login_hosts` people log in who name
+        none, so that these stand for no org.
         """
         versions = _versions(app)
         if self._watch is None or not versions:
@@ -91,12 +91,10 @@ class SeeInstall:
         return Sight.SEEN if await self._watch(asked, within=left) else Sight.NOT_SEEN
 
     def _host(self, session: ConnectSession, my_domain: str | None) -> Origin | None:
-        """Return the host that the vendor named, the user typed, or the browser went to."""
+        """Return the host that the vendor named, or else the user."""
         if session.login_url is not None:
             return session.login_url
-        if my_domain:
-            return self._typed_host(session.id, my_domain)
-        return None if session.authorization is None else session.authorization.login_url
+        return self._typed_host(session.id, my_domain) if my_domain else None
 
     def _typed_host(self, session_id: ConnectSessionId, typed: str) -> Origin | None:
         try:

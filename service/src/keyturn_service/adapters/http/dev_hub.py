@@ -89,9 +89,7 @@ class HttpDevHub:
         try:
             await self._learn({one.version for one in asked})
             found = await self._installs({one.org_id for one in asked})
-        except TokenRequestRefused as error:
-            raise DevHubUnreachable(error.code) from error
-        except CoreError as error:
+        except CoreError as error:  # refused, not processed, or no answer that can be read
             raise DevHubUnreachable(error.code) from error
         except (NotSent, NoAnswer) as error:
             raise DevHubUnreachable("salesforce_unavailable") from error

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 from keyturn_service.web.ui.connect_page import ConnectPage
-from keyturn_service.web.ui.pages import STYLE_PATH, Pages, style
+from keyturn_service.web.ui.pages import SCRIPT, STYLE, Pages, answer_of
 from keyturn_service.web.ui.parts import UiParts
 from keyturn_service.web.ui.results import ResultPages, code_of
 
@@ -35,7 +35,8 @@ def ui_routes(parts: UiParts) -> list[BaseRoute]:
         Route("/connect/done/{session_id}", guarded(results.done), methods=["GET"]),
         Route("/connect/{link}", guarded(connect.show), methods=["GET"]),
         Route("/connect/{link}", guarded(connect.submit), methods=["POST"]),
-        Route(STYLE_PATH, style, methods=["GET"]),
+        Route("/connect/{link}/install", guarded(connect.look), methods=["GET"]),
+        *(Route(asset.path, answer_of(asset), methods=["GET"]) for asset in (STYLE, SCRIPT)),
     ]
 
 
