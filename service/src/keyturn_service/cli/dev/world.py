@@ -165,6 +165,7 @@ async def _make(house: House, ports: Ports, said: Mapping[str, Any]) -> _Made:
         login_hosts=None,
         install_urls=_install_urls(described),
         allow_same_org=False,
+        start_url=f"{_acme_faces(ports)[0]}{_START_PAGE}",
     )
     await house.wiring.put_consumer_credentials(
         workspace,

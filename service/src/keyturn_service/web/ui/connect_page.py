@@ -22,6 +22,7 @@ from keyturn_service.web.ui.cookies import (
     form_token,
     is_form_token,
     keep_browser,
+    keep_link,
     new_browser,
 )
 from keyturn_service.web.ui.install import InstallStep, install_steps
@@ -207,6 +208,8 @@ class ConnectPage:
             detour=session.status is SessionStatus.AUTHORIZING,
         )
         keep_browser(page, face, browser)
+        if install:
+            keep_link(page, face, link)
         return page
 
     def _install_steps(self, session: ConnectSession, app: App) -> tuple[InstallStep, ...]:
