@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,10 +15,20 @@ from tools.walker import Walker
 def org(vendor: Vendor) -> Iterator[Mapping[str, Any]]:
     """An org without the package, which it does not have afterwards either."""
     org = vendor.org("Stonebridge")
+    vendor.until(lambda: not _is_seen(vendor, org))
     yield org
+    vendor.calm()  # the Dev Hub is to know of the uninstall at once
     acme = vendor.world.line["simulator"]["apps"][0]["consumer_key"]
     path = f"/orgs/{org['org_id']}/apps/{acme}"
     vendor.control.patch(path, json={"installed": False}).raise_for_status()
+
+
+def _is_seen(vendor: Vendor, org: Mapping[str, Any]) -> bool:
+    """Tell whether connect pages see the package there; what they saw is told for seconds."""
+    session = vendor.begin("stonebridge", my_domain=org["my_domain_url"])
+    with vendor.browser() as user:
+        user.get(session["url"])
+        return not user.has("install-link")
 
 
 def install(vendor: Vendor, org: Mapping[str, Any], link: str) -> Walker:
@@ -51,6 +62,85 @@ def test_a_user_sends_the_link_on_and_goes_on_after_the_install(
     vendor.let_go(connection["id"])
 
 
+def sight(user: Walker, session: Mapping[str, Any], **named: str) -> str:
+    """Return what the script of an open connect page is told."""
+    answer = user.http.get(f"{session['url']}/install", params=named)
+    assert answer.headers["cache-control"] == "no-store"
+    return str(answer.raise_for_status().json()["sight"])
+
+
+def test_the_page_goes_on_once_the_dev_hub_knows(vendor: Vendor, org: Mapping[str, Any]) -> None:
+    """It is told nothing while the Dev Hub lags; then it has no install step any more."""
+    vendor.fault("subscriber_lag", times=0, options={"delay": "PT5M"})
+    session = vendor.begin("stonebridge", my_domain=org["my_domain_url"])
+    with vendor.browser() as user:
+        user.get(session["url"])
+        assert sight(user, session) == "not_seen"
+        install(vendor, org, user.link("install-link")).http.close()
+        user.submit("look")
+        assert user.has("install-link")
+        vendor.advance("PT6M")
+        vendor.until(lambda: sight(user, session) == "seen")
+        user.get(session["url"])
+        assert not user.has("install-link")
+        user.submit("connect")
+        vendor.log_in(user, org)
+        connection = vendor.confirm(session["id"], vendor.consent(user))
+    assert connection["org_id"] == org["org_id"]
+    vendor.let_go(connection["id"])
+
+
+def test_the_org_that_is_typed_is_looked_at(vendor: Vendor) -> None:
+    """By button or by script, and no org's answer is another's; other hosts are not asked."""
+    there, without = vendor.org("Brightwater"), vendor.org("Stonebridge")
+    session = vendor.begin("brightwater")
+    with vendor.browser() as user:
+        user.get(session["url"])
+        assert sight(user, session) == "org_unknown"
+        assert sight(user, session, my_domain="https://evil.example") == "org_unknown"
+        for org, seen in ((without, False), (there, True)):
+            typed = {"environment": "my_domain", "my_domain": org["my_domain_url"]}
+            assert sight(user, session, my_domain=org["my_domain_url"]) == (
+                "seen" if seen else "not_seen"
+            )
+            user.submit("look", **typed)
+            assert user.has("install-link") is not seen
+            assert org["my_domain_url"] in user.text
+
+
+def test_a_page_that_has_ended_looks_no_more(vendor: Vendor) -> None:
+    """Another browser is told nothing either, nor who guesses links."""
+    session = vendor.begin("brightwater", my_domain=vendor.org("Brightwater")["my_domain_url"])
+    with vendor.browser() as user, vendor.browser() as other:
+        assert sight(other, session) == "over"
+        user.get(session["url"])
+        other.get(session["url"])
+        assert sight(other, session) == "seen"
+        user.submit("connect")
+        assert sight(user, session) == "seen"
+        assert sight(other, session) == "over"
+        assert sight(user, {"url": f"{session['url'][:-4]}none"}) == "over"
+        vendor.advance("PT31M")
+        assert sight(user, session) == "over"
+
+
+def test_many_pages_are_one_question_to_the_dev_hub(vendor: Vendor, org: Mapping[str, Any]) -> None:
+    """However often they look."""
+    hub = vendor.world.line["simulator"]["dev_hub"]["org_id"]
+    begun = vendor.next_entry()
+    sessions = [vendor.begin("stonebridge", my_domain=org["my_domain_url"]) for _ in range(5)]
+    started = time.monotonic()
+    with vendor.browser() as user:
+        for session in sessions:
+            user.get(session["url"])
+            assert [sight(user, session) for _ in range(3)] == ["not_seen"] * 3
+    assert vendor.journal(path="/services/data/*", org_id=hub)
+    asked = vendor.journal(path="/services/data/*", org_id=hub, since=begun)
+    replicas = len(vendor.world.line["service_urls"])
+    most = replicas * (2 + (time.monotonic() - started) / 5)  # one at once, then one in 5 s
+    assert len(asked) <= most + replicas  # and one for the package of the version
+
+
 def test_install_first_then_connect(vendor: Vendor, org: Mapping[str, Any]) -> None:
     """Nothing but the install is needed before Connect."""
     install(vendor, org, vendor.world.line["simulator"]["install_urls"]["production"]).http.close()
@@ -79,3 +169,48 @@ def test_who_connects_again_is_not_asked_to_install(vendor: Vendor) -> None:
         user.get(session["url"])
         assert not user.has("install-link")
         assert user.has("connect")
+
+
+def test_after_the_install_the_browser_comes_back_to_its_open_page(
+    vendor: Vendor, org: Mapping[str, Any]
+) -> None:
+    """Who installs themselves need not look for the page they came from."""
+    del org
+    session = vendor.begin("stonebridge")
+    with vendor.browser() as user, vendor.browser() as admin:
+        user.get(session["url"])
+        user.get(installed_url(vendor))
+        assert user.url == session["url"]
+        admin.stop_before = start_url(vendor)
+        admin.get(installed_url(vendor))
+        assert admin.stopped_at == start_url(vendor)
+        vendor.advance("PT31M")
+        user.stop_before = start_url(vendor)
+        user.get(installed_url(vendor))
+        assert user.stopped_at == start_url(vendor)
+
+
+def test_where_the_vendor_named_no_start_page_the_browser_is_told_what_comes_next(
+    vendor: Vendor,
+) -> None:
+    """A page of ours says so; an app that is not there is nobody's."""
+    kept = vendor.api.get(f"/v1/apps/{vendor.world.line['app_id']}").json()
+    copied = ("callback_urls", "return_origins", "scopes")
+    app = {"name": "Another", **{name: kept[name] for name in copied}}
+    made = vendor.api.post("/v1/apps", json=app).raise_for_status().json()
+    with vendor.browser() as admin:
+        admin.get(installed_url(vendor, made["id"]))
+        assert (admin.status, admin.code) == (200, "installed")
+        assert "press Connect to Salesforce" in admin.text
+        admin.get(installed_url(vendor, "app_none"))
+        assert (admin.status, admin.code) == (404, "not_found")
+
+
+def installed_url(vendor: Vendor, app_id: str | None = None) -> str:
+    """Return the post-install URL that a package of the app would have."""
+    return f"{vendor.world.service_url}/connect/installed/{app_id or vendor.world.line['app_id']}"
+
+
+def start_url(vendor: Vendor) -> str:
+    """Return where connecting begins in the product."""
+    return str(vendor.api.get(f"/v1/apps/{vendor.world.line['app_id']}").json()["start_url"])

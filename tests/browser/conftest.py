@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Playwright
 from tests.support.browser import Person, person_at, playing, running_chromium
 from tests.support.vendor import RETURN_PATH, Vendor
+from tools.walker import Walker
 from tools.world import World, running_world
 
 
@@ -33,6 +34,13 @@ class NamedVendor(Vendor):
             trust_env=False,
             timeout=60,
         )
+
+    def browser(self) -> Walker:
+        """Open a browser without script that knows the names."""
+        tls = self.world.line["tls"]
+        trusted = ssl.create_default_context(cafile=tls["ca_file"])
+        proxy = tls["connect_proxy_url"]
+        return Walker(httpx2.Client(proxy=proxy, verify=trusted, trust_env=False, timeout=60))
 
     @property
     def return_url(self) -> str:

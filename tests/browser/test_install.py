@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -15,15 +15,27 @@ from tests.support.browser import NARROW, Person
 from tests.support.vendor import Vendor
 from tools.world import World
 
+_PATIENCE = 60_000  # milliseconds: a look at the page's slowest pace, and some more
+
 
 @pytest.fixture
 def org(vendor: Vendor) -> Iterator[dict[str, Any]]:
     """An org without the package, which it does not have afterwards either."""
     org = vendor.org("Stonebridge")
+    vendor.until(lambda: not _is_seen(vendor, org))
     yield dict(org)
+    vendor.calm()  # the Dev Hub is to know of the uninstall at once
     acme = vendor.world.line["simulator"]["apps"][0]["consumer_key"]
     path = f"/orgs/{org['org_id']}/apps/{acme}"
     vendor.control.patch(path, json={"installed": False}).raise_for_status()
+
+
+def _is_seen(vendor: Vendor, org: Mapping[str, Any]) -> bool:
+    """Tell whether connect pages see the package there; what they saw is told for seconds."""
+    session = vendor.begin("stonebridge", my_domain=org["my_domain"])
+    with vendor.browser() as user:
+        user.get(session["url"])
+        return not user.has("install-link")
 
 
 def log_in(hands: Hands, org: dict[str, Any], role: str = "admin") -> None:
@@ -40,21 +52,19 @@ def stonebridge(world: World) -> dict[str, Any]:
     return next(user for user in users if user["customer_id"] == "stonebridge")
 
 
-def test_a_user_sends_the_link_an_admin_installs_and_the_user_goes_on(
-    open_browser: Callable[..., Person], world: World, org: dict[str, Any]
-) -> None:
-    """The letter has the package's link and no right to connect; the user's page waits."""
-    user, admin = open_browser(), open_browser()
-    walk = Walk(person=user, hands=Mouse(user), world=world)
-    walk.log_in(stonebridge(world))
-    walk.to_connect_page()
-    assert faults_of(user, "install-first") == []
-    letter = user.page.get_attribute("#send-link", "href") or ""
-    link = user.page.get_attribute("#install-link", "href") or ""
-    written = unquote(parse_qs(urlsplit(letter).query)["body"][0])
-    assert link in written
-    assert user.names["service"] not in written
+@pytest.fixture
+def lag(vendor: Vendor) -> Callable[[], None]:
+    """The Dev Hub knows of installs late; call it to let that time pass."""
+    vendor.fault("subscriber_lag", times=0, options={"delay": "PT5M"})
 
+    def over() -> None:
+        vendor.control.post("/clock", json={"advance": "PT6M"}).raise_for_status()
+
+    return over
+
+
+def install_by(admin: Person, link: str, org: dict[str, Any]) -> None:
+    """Install as an admin of the org, who then comes to the product."""
     admin.open(link)
     log_in(Mouse(admin), org)
     assert faults_of(admin, "package-install") == []
@@ -64,10 +74,69 @@ def test_a_user_sends_the_link_an_admin_installs_and_the_user_goes_on(
     Mouse(admin).press("done")
     expect(admin.page).to_have_url(f"{admin.names['acme']}/login")
 
+
+def test_a_user_sends_the_link_an_admin_installs_and_the_page_goes_on_by_itself(
+    open_browser: Callable[..., Person],
+    world: World,
+    org: dict[str, Any],
+    lag: Callable[[], None],
+) -> None:
+    """The letter has the package's link and no right to connect; the user's page waits."""
+    user, admin = open_browser(), open_browser()
+    walk = Walk(person=user, hands=Mouse(user), world=world)
+    walk.log_in(stonebridge(world))
+    walk.to_connect_page()
+    status = user.page.get_by_role("status")
+    expect(status).to_contain_text("Choose My Domain")
+    letter = user.page.get_attribute("#send-link", "href") or ""
+    link = user.page.get_attribute("#install-link", "href") or ""
+    written = unquote(parse_qs(urlsplit(letter).query)["body"][0])
+    assert link in written
+    assert user.names["service"] not in written
+    walk.hands.choose("environment", "my_domain")
+    walk.hands.write("my_domain", f"{org['my_domain']}.my.salesforce.com")
+    expect(status).to_contain_text("looks by itself")
+    assert faults_of(user, "install-first") == []
+
+    install_by(admin, link, org)
+    with user.page.expect_response("**/install?*", timeout=_PATIENCE):
+        expect(user.page.locator("#install-step")).to_be_visible()
+    lag()
+
+    expect(user.page.locator("#install-step")).to_be_hidden(timeout=_PATIENCE)
+    expect(status).to_contain_text("is installed in your org")
+    assert faults_of(user, "install-seen") == []
+    walk.hands.press("connect")
+    walk.log_in_at_salesforce(org)
+    walk.consent()
+    walk.disconnect()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_before_the_dev_hub_knows_the_user_goes_on_at_their_word(
+    open_browser: Callable[..., Person],
+    world: World,
+    org: dict[str, Any],
+    lag: Callable[[], None],
+    *,
+    javascript: bool,
+) -> None:
+    """Looking again changes nothing yet; saying so does. Neither needs a script."""
+    user, admin = open_browser(javascript=javascript), open_browser()
+    walk = Walk(person=user, hands=Mouse(user), world=world)
+    walk.log_in(stonebridge(world))
+    walk.to_connect_page()
+    install_by(admin, user.page.get_attribute("#install-link", "href") or "", org)
+    walk.hands.choose("environment", "my_domain")
+    walk.hands.write("my_domain", org["my_domain"])
+    walk.hands.press("look")
+    expect(user.page.locator("#install-step")).to_be_visible()
+    assert user.page.input_value("#my_domain") == org["my_domain"]
     walk.hands.press("installed")
     walk.log_in_at_salesforce(org)
     walk.consent()
     walk.disconnect()
+    lag()
 
 
 def test_install_first_then_connect(person: Person, world: World, org: dict[str, Any]) -> None:
@@ -81,10 +150,76 @@ def test_install_first_then_connect(person: Person, world: World, org: dict[str,
     walk = Walk(person=person, hands=hands, world=world)
     walk.log_in(stonebridge(world))
     walk.to_connect_page()
-    walk.to_salesforce()
+    hands.choose("environment", "my_domain")
+    hands.write("my_domain", org["my_domain"])
+    expect(person.page.locator("#install-step")).to_be_hidden(timeout=_PATIENCE)
+    hands.press("connect")
     if person.has("Login"):
         walk.log_in_at_salesforce(org)
     walk.consent()
+    walk.disconnect()
+
+
+def test_who_says_the_org_beforehand_sees_no_install_step(
+    open_browser: Callable[..., Person], vendor: Vendor, org: dict[str, Any]
+) -> None:
+    """Where the package is there; where it is not, the step is the first thing on the page."""
+    person = open_browser(javascript=False, size=NARROW)
+    for name, seen in (("Brightwater", True), ("Stonebridge", False)):
+        known = vendor.org(name)
+        person.open(vendor.begin(name.lower(), my_domain=known["my_domain"])["url"])
+        if seen and not person.has("install-seen"):
+            Mouse(person).press("look")
+        assert person.has("install-seen") is seen
+        assert person.has("install-step") is not seen
+        assert person.sideways() == 0
+    del org
+
+
+def test_a_page_looks_less_and_less_and_not_at_all_when_it_has_ended(
+    person: Person, vendor: Vendor, org: dict[str, Any]
+) -> None:
+    """A page that is forgotten in a tab asks nobody."""
+    session = vendor.begin("stonebridge", my_domain=org["my_domain"])
+    person.page.clock.install()
+    person.open(session["url"])
+    asked: list[str] = []
+    person.page.on("request", lambda request: asked.append(request.url))
+    for wait in (3_000, 4_500, 6_750):
+        asked.clear()
+        person.page.clock.run_for(wait // 2)
+        assert asked == []
+        with person.page.expect_response("**/install?*"):
+            person.page.clock.run_for(wait)
+    vendor.control.post("/clock", json={"advance": "PT31M"}).raise_for_status()
+    status = person.page.get_by_role("status")
+    while "This page has ended" not in status.inner_text():
+        with person.page.expect_response("**/install?*"):
+            person.page.clock.run_for(30_000)
+    asked.clear()
+    person.page.clock.run_for(300_000)
+    assert asked == []
+    assert faults_of(person, "install-ended") == []
+
+
+def test_the_pages_policy_allows_one_script_and_only_there(person: Person, vendor: Vendor) -> None:
+    """What somebody might smuggle into a page does not run."""
+    session = vendor.begin("stonebridge")
+    shown = person.page.goto(session["url"])
+    assert shown is not None
+    assert "script-src 'self'; connect-src 'self'" in shown.headers["content-security-policy"]
+    person.page.evaluate(
+        """() => {
+          const script = document.createElement("script");
+          script.textContent = "document.title = 'smuggled'"; document.body.append(script);
+        }"""
+    )
+    assert person.page.title() != "smuggled"
+    assert any("Content Security Policy" in said for said in person.complaints)
+    person.complaints.clear()
+    other = person.page.goto(f"{person.names['service']}/connect/result/host_refused")
+    assert other is not None
+    assert "script-src" not in other.headers["content-security-policy"]
 
 
 def test_whoever_went_ahead_finds_the_install_link_on_the_page_that_says_so(

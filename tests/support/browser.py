@@ -35,6 +35,7 @@ _FONTS: Final = """<?xml version="1.0"?>
 <fontconfig><dir>/usr/share/fonts</dir><dir>{fonts}</dir><cachedir>{cache}</cachedir></fontconfig>
 """
 _ANSWERED: Final = "Failed to load resource: the server responded with a status of "
+_ABORTED: Final = "net::ERR_ABORTED"
 
 
 class NoBrowser(Exception):
@@ -229,6 +230,8 @@ class Person:
         )
 
     def _fail(self, request: Request) -> None:
+        if request.resource_type == "fetch" and request.failure == _ABORTED:
+            return  # a page's script asked, and the person went on or typed meanwhile
         self.complaints.append(f"{request.failure}: {request.method} {_bare(request.url)}")
 
 

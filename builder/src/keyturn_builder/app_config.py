@@ -174,6 +174,9 @@ class ServiceTable(Table):
     """The app's id at the service; left out, the app is found by its name or registered."""
     return_origins: list[str] = []
     """Origins of your product that browsers are sent back to; needed to register the app."""
+    start_url: WebUrl | None = None
+    """Page of your product on which connecting begins: where the service sends an admin's browser
+    on that comes from the install and began nothing before."""
 
 
 class DevHubTable(Table):

@@ -42,11 +42,13 @@ class ServiceApp:
 
     def drift(self, config: AppConfig) -> dict[str, Any]:
         """Return what the service has otherwise than the config, new value by member."""
-        wanted = {
+        wanted: dict[str, Any] = {
             "namespace": config.package.namespace,
             "callback_urls": config.app.callback_urls,
             "scopes": config.app.scopes,
         }
+        if config.service is not None and config.service.start_url is not None:
+            wanted["start_url"] = config.service.start_url
         return {
             name: value
             for name, value in wanted.items()
@@ -78,6 +80,7 @@ def register_app(keyturn: Keyturn, config: AppConfig) -> ServiceApp:
         callback_urls=config.app.callback_urls,
         return_origins=config.service.return_origins,
         scopes=config.app.scopes,
+        start_url=config.service.start_url,
     )
     return ServiceApp(keyturn=keyturn, app=app)
 

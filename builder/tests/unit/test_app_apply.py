@@ -255,6 +255,10 @@ def test_the_service_is_brought_up_to_date(world: World, config: AppConfig) -> N
         service = find_app(keyturn, config)
         assert service is not None
         assert service.drift(config) == {"callback_urls": config.app.callback_urls}
+        start = {"start_url": "https://app.acme.example/salesforce"}
+        assert config.service is not None
+        beginning = config.model_copy(update={"service": config.service.model_copy(update=start)})
+        assert service.drift(beginning).items() >= start.items()
         service.put_install_urls({"production": "https://login.salesforce.com/x"})
     assert world.changes == [
         {"package": {"install_urls": {"production": "https://login.salesforce.com/x"}}}

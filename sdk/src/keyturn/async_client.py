@@ -232,6 +232,7 @@ class AsyncApps:
         login_hosts: Mapping[str, str] | None = None,
         package: Mapping[str, Any] | None = None,
         allow_same_org: bool | None = None,
+        start_url: str | None = None,
     ) -> App:
         """Register an app."""
         return await self._carrier.call(
@@ -244,6 +245,7 @@ class AsyncApps:
                 login_hosts=login_hosts,
                 package=package,
                 allow_same_org=allow_same_org,
+                start_url=start_url,
             )
         )
 

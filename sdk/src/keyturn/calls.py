@@ -200,6 +200,7 @@ def create_app(
     login_hosts: Mapping[str, str] | None,
     package: Mapping[str, Any] | None,
     allow_same_org: bool | None,
+    start_url: str | None,
 ) -> Call[App]:
     """Register an External Client App with the service."""
     body = given(
@@ -211,6 +212,7 @@ def create_app(
         login_hosts=login_hosts,
         package=package,
         allow_same_org=allow_same_org,
+        start_url=start_url,
     )
     return write("POST", _APPS, reader_of(App), body=body)
 

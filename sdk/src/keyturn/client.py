@@ -231,6 +231,7 @@ class Apps:
         login_hosts: Mapping[str, str] | None = None,
         package: Mapping[str, Any] | None = None,
         allow_same_org: bool | None = None,
+        start_url: str | None = None,
     ) -> App:
         """Register an app."""
         return self._carrier.call(
@@ -243,6 +244,7 @@ class Apps:
                 login_hosts=login_hosts,
                 package=package,
                 allow_same_org=allow_same_org,
+                start_url=start_url,
             )
         )
 

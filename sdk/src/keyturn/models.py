@@ -166,7 +166,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     """One External Client App, as the service knows it. Its consumer secret is never read back.
 
     `login_hosts` are by environment. `certificate` is None without a signing key. `allow_same_org`
-    lets several customers connect one org.
+    lets several customers connect one org. `start_url` is your page on which connecting begins.
     """
 
     id: str
@@ -178,6 +178,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     login_hosts: dict[str, str] = msgspec.field(default_factory=dict)
     package: Any = None
     allow_same_org: bool = False
+    start_url: str | None = None
     has_consumer_credentials: bool = False
     certificate: Certificate | None = None
     created_at: datetime | None = None

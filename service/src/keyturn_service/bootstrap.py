@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from starlette.types import ASGIApp
 
 from keyturn_service.adapters.background.rounds import Alarm, Rounds
+from keyturn_service.adapters.http.dev_hub import DevHubUser, HttpDevHub
 from keyturn_service.adapters.http.directory import HttpOrgDirectory
 from keyturn_service.adapters.http.egress import Egress
 from keyturn_service.adapters.http.one_shot import OneShot
@@ -20,6 +21,10 @@ from keyturn_service.adapters.http.relay import HttpOrgRelay
 from keyturn_service.adapters.http.token_endpoint import HttpTokenEndpoint
 from keyturn_service.adapters.key_sources.file import KeyFile, KeyFileRefused
 from keyturn_service.adapters.key_sources.local_signer import LocalSigner
+from keyturn_service.adapters.key_sources.private_key_file import (
+    PrivateKeyRefused,
+    load_private_key,
+)
 from keyturn_service.adapters.spool.directory import DirectorySpool, SpoolRefused
 from keyturn_service.adapters.sql.audit import SqlAuditLog
 from keyturn_service.adapters.sql.database import Database, DatabaseRefused, read_database_url
@@ -75,11 +80,13 @@ from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
 from keyturn_service.use_cases.revoke_grant import RevokeGrant
+from keyturn_service.use_cases.see_install import SeeInstall
 from keyturn_service.use_cases.set_keep_alive import SetKeepAlive
 from keyturn_service.use_cases.settle_attempt import SettleAttempt
 from keyturn_service.use_cases.token_for_proxy import TokenForProxy
 from keyturn_service.use_cases.verify_connection import VerifyConnection
 from keyturn_service.use_cases.verify_grant import VerifyGrant
+from keyturn_service.use_cases.watch_installs import WatchInstalls
 from keyturn_service.vault.envelope import Envelopes
 from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
 from keyturn_service.vault.hashes import keyed_hashes
@@ -89,6 +96,7 @@ from keyturn_service.web.ui.routes import ui_routes
 from keyturn_service.web.wiring import Wiring
 
 _RANDOMNESS: Final = SystemRandomness()
+_QUICK: Final = 10.0  # seconds for an answer that a page waits for
 
 
 class CannotStart(Exception):
@@ -157,7 +165,13 @@ async def open_house(
     async with contextlib.AsyncExitStack() as to_close:
         try:
             house, parts = await _opened(settings, between, to_close, background=background)
-        except (KeyFileRefused, SpoolRefused, DatabaseRefused, SchemaTooNew) as error:
+        except (
+            KeyFileRefused,
+            PrivateKeyRefused,
+            SpoolRefused,
+            DatabaseRefused,
+            SchemaTooNew,
+        ) as error:
             raise CannotStart(str(error)) from None
         except (StoreUnavailable, AuditUnavailable) as error:
             raise CannotStart(
@@ -225,7 +239,8 @@ async def _opened(
         )
     )
     alarm = Alarm()
-    wiring, rounds, deliver = _wired(settings, parts, hashes, clock, alarm)
+    see_install = await _see_install(settings, egress, clock, to_close)
+    wiring, rounds, deliver = _wired(settings, parts, hashes, clock, alarm, see_install=see_install)
     if background:
         await deliver.recover()
         await to_close.enter_async_context(rounds.running())
@@ -250,6 +265,38 @@ async def _clock(settings: Settings, to_close: contextlib.AsyncExitStack) -> Clo
     return clock
 
 
+async def _see_install(
+    settings: Settings, egress: Egress, clock: Clock, to_close: contextlib.AsyncExitStack
+) -> SeeInstall:
+    """Join what connect pages look with; without a Dev Hub in the settings they do not look."""
+    quick = OneShot(replace(egress, connect_seconds=_QUICK / 2, answer_seconds=_QUICK))
+    watch = None
+    key, username = settings.dev_hub_consumer_key, settings.dev_hub_username
+    if key and username and settings.dev_hub_key_file:
+        private_key = await asyncio.to_thread(load_private_key, settings.dev_hub_key_file)
+        hub = HttpDevHub(
+            user=DevHubUser(
+                login_url=settings.dev_hub_login_url,
+                consumer_key=key,
+                username=username,
+                private_key=private_key,
+            ),
+            one_shot=quick,
+            endpoint=HttpTokenEndpoint(one_shot=quick, clock=clock),
+            signer=LocalSigner(),
+            clock=clock,
+            loopback=settings.loopback,
+        )
+        watch = WatchInstalls(packages=hub, clock=clock, waiting=SystemWaiting())
+        to_close.push_async_callback(watch.close)
+    return SeeInstall(
+        watch=watch,
+        directory=HttpOrgDirectory(one_shot=quick),
+        clock=clock,
+        loopback=settings.loopback,
+    )
+
+
 async def _close_audit(audit: SqlAuditLog) -> None:
     with contextlib.suppress(AuditUnavailable):  # an open chain says that its end is missing
         await audit.close()
@@ -267,7 +314,13 @@ async def _task(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 def _wired(
-    settings: Settings, parts: Parts, hashes: KeyedHash, clock: Clock, alarm: Alarm
+    settings: Settings,
+    parts: Parts,
+    hashes: KeyedHash,
+    clock: Clock,
+    alarm: Alarm,
+    *,
+    see_install: SeeInstall,
 ) -> tuple[Wiring, Rounds, DeliverSpool]:
     """Join ports to use cases, from those that need nobody to those that need the most."""
     stores, spool, audit = parts.stores, parts.spool, parts.audit
@@ -390,6 +443,7 @@ def _wired(
         ),
         find_connect_session=find_connect_session,
         open_link=open_link,
+        see_install=see_install,
         begin_authorization=BeginAuthorization(
             open_link=open_link,
             sessions=stores.connect_sessions,

@@ -10,7 +10,13 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from keyturn_core.salesforce.hosts import Environment, Origin
+from keyturn_core.salesforce.hosts import (
+    LOGIN_HOSTS,
+    Environment,
+    HostRefused,
+    Origin,
+    read_my_domain,
+)
 from keyturn_service.domain.app import origin_of
 
 
@@ -73,6 +79,21 @@ class Settings(BaseSettings):
     ca_file: Path | None = Field(
         default=None, description="Certificates that are trusted beside the system's own."
     )
+    dev_hub_login_url: Origin = Field(
+        default=LOGIN_HOSTS[Environment.PRODUCTION],
+        description="Login host of the Dev Hub org, or its My Domain.",
+    )
+    dev_hub_consumer_key: str | None = Field(
+        default=None,
+        description="Consumer key of the app by which the service reads in the Dev Hub org.",
+    )
+    dev_hub_username: str | None = Field(
+        default=None, description="Read-only user of the Dev Hub org that it reads as."
+    )
+    dev_hub_key_file: Path | None = Field(
+        default=None,
+        description="Private key of that app's certificate, PEM, mode 0600.",
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8321, ge=1, le=65535, description="Port of plain HTTP.")
     tls_port: int | None = Field(
@@ -100,6 +121,22 @@ class Settings(BaseSettings):
         parts = (self.tls_port, self.tls_cert_file, self.tls_key_file)
         if any(part is not None for part in parts) and None in parts:
             raise ValueError("tls_port, tls_cert_file and tls_key_file go together")
+        return self
+
+    @model_validator(mode="after")
+    def _see_that_the_dev_hub_is_whole(self) -> Self:
+        parts = (self.dev_hub_consumer_key, self.dev_hub_username, self.dev_hub_key_file)
+        if any(part is not None for part in parts) and None in parts:
+            raise ValueError(
+                "dev_hub_consumer_key, dev_hub_username and dev_hub_key_file go together"
+            )
+        try:
+            read_my_domain(self.dev_hub_login_url, loopback=self.loopback)
+        except HostRefused:
+            raise ValueError(
+                "dev_hub_login_url is a login host of Salesforce's or a My Domain, such as"
+                " https://acme.my.salesforce.com"
+            ) from None
         return self
 
     @property

@@ -69,6 +69,7 @@ async def test_an_app_comes_back_as_it_was_kept(base: Base) -> None:
         login_hosts={Environment.SANDBOX: Origin("https://globex.my.salesforce.com")},
         install_urls={Environment.PRODUCTION: "https://login.salesforce.com/packaging?p0=04t"},
         allow_same_org=True,
+        start_url="https://app.acme.example/salesforce",
     )
     await base.stores.apps.add(kept)
 

@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
@@ -29,11 +29,13 @@ from keyturn_service.ports import (
     AuditUnavailable,
     Basis,
     DeadlinePassed,
+    DevHubUnreachable,
     MadeKey,
     Organization,
     OrgAnswer,
     OrgCall,
     OrgUnreachable,
+    PackageInOrg,
     Serving,
     ServingReads,
 )
@@ -340,10 +342,13 @@ class FakeDirectory:
     asked: list[Origin] = field(default_factory=list)
     given: list[tuple[Origin, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    gate: asyncio.Event | None = None
 
     async def auth_configuration(self, host: Origin) -> AuthConfiguration:
-        """Return what the host publishes."""
+        """Return what the host publishes, once a test lets it."""
         self.asked.append(host)
+        if self.gate is not None:
+            await self.gate.wait()
         if host not in self.hosts:
             raise OrgUnreachable
         return AuthConfiguration(org_id=self.hosts[host], url=host)
@@ -442,3 +447,23 @@ class RememberingReads:
         """Look."""
         self.looks += 1
         return await self._reads.read(connection_id, key_hash=key_hash)
+
+
+@dataclass
+class FakeDevHub:
+    """A Dev Hub that knows of some installs; `fails` counts questions that come to nothing."""
+
+    installs: set[PackageInOrg] = field(default_factory=set)
+    asked: list[frozenset[PackageInOrg]] = field(default_factory=list)
+    fails: int = 0
+    gate: asyncio.Event | None = None
+
+    async def among(self, asked: Collection[PackageInOrg]) -> frozenset[PackageInOrg]:
+        """Return those of the asked that it knows of."""
+        self.asked.append(frozenset(asked))
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.fails:
+            self.fails -= 1
+            raise DevHubUnreachable("salesforce_unavailable")
+        return frozenset(asked) & self.installs

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -76,6 +77,12 @@ def _read_canary(_context: object, _parameter: object, value: str | None) -> str
     metavar="URL",
     help="Where Acme's install page leads on to.",
 )
+@click.option(
+    "--hub-reader",
+    type=click.File("r", encoding="ascii"),
+    metavar="CERTIFICATE",
+    help="Let a program read in the Dev Hub by assertion.",
+)
 @click.option("--canary", callback=_read_canary, help="The mark inside every secret.")
 @click.option("--switch", multiple=True, callback=_read_switch, metavar="NAME=VALUE")
 @click.option("--bare", is_flag=True, help="Begin with orgs that have no package of a vendor's.")
@@ -92,6 +99,7 @@ def serve(  # noqa: PLR0917 - click hands over each option by name
     issue: tuple[str, ...],
     app_callback: tuple[str, ...],
     post_install_url: tuple[str, ...],
+    hub_reader: IO[str] | None,
     canary: str | None,
     switch: tuple[tuple[str, str], ...],
     bare: bool,  # noqa: FBT001 - as above
@@ -118,6 +126,7 @@ def serve(  # noqa: PLR0917 - click hands over each option by name
         issue=issue,
         switches=switch,
         bare=bare,
+        hub_reader_certificate=None if hub_reader is None else hub_reader.read(),
     )
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="orgsim: %(message)s")
     _die_with_parent()

@@ -32,3 +32,4 @@ class Settings:
     issue: tuple[str, ...] = ()
     switches: tuple[tuple[str, str], ...] = ()
     bare: bool = False  # no org has Acme's package to begin with
+    hub_reader_certificate: str | None = None  # PEM

@@ -23,7 +23,9 @@ from orgsim.orgs.first_world import (
     HUB,
     NAMESPACE,
     PLANS,
+    let_hub_reader_in,
     make_apps,
+    make_hub_reader,
     make_installations,
     make_org,
 )
@@ -31,12 +33,12 @@ from orgsim.orgs.grants import GrantBook
 from orgsim.orgs.logins import LoginCounter
 from orgsim.orgs.org import Org, User
 from orgsim.orgs.packaged import packaged_of
-from orgsim.orgs.packages import Installed, PackageBooks
+from orgsim.orgs.packages import PackageBooks
 from orgsim.orgs.policies import Assignment, Installation, Switches, switches_from
 from orgsim.orgs.registrations import Registration
 from orgsim.orgs.sessions import SessionBook
 from orgsim.orgs.store import Store
-from orgsim.orgs.subscribers import Notice, subscriber_row
+from orgsim.orgs.subscribers import FirstPackage, Notice, first_package, subscriber_row
 from orgsim.randomness import Mint, Seeded
 from orgsim.settings import DEFAULT_CALLBACK, DEFAULT_SEED, SCRATCH_CALLBACKS, Settings
 from orgsim.sites import LOGIN, LOGIN_HOSTS, SANDBOX_LOGIN
@@ -124,6 +126,7 @@ class World:
         )
         self._not_yet: dict[str, tuple[datetime, App | None]] = {}
         self._open_data(origin.seed)
+        self._tell_hub_of_first_package()
 
     def _keep_origin(self, origin: Origin) -> None:
         self.origin = origin
@@ -167,6 +170,12 @@ class World:
             bare = self._settings.bare
             for policy in make_installations(self.subscribers, apps[0], bare=bare):
                 self.installations.put(policy)
+        reader = make_hub_reader(
+            self.hub, seeded=self.seeded, certificate_pem=self._settings.hub_reader_certificate
+        )
+        if reader is not None:
+            self.apps[reader.consumer_key] = reader
+            self.installations.put(let_hub_reader_in(self.hub, reader))
         for body in self.store.load("org change"):
             self._apply_org_change(json.loads(body))
         for body in self.store.load("app change"):
@@ -174,7 +183,7 @@ class World:
             self._apply_app_change(change["consumer_key"], change["fields"])
 
     def _open_data(self, seed: int) -> None:
-        acme = next(iter(self.apps))  # its package was never built here, and is in no hub
+        acme = next(iter(self.apps))  # its package was never built here
         for org in self.orgs:
             policy = self.installation(org.org_id, acme)
             path = None if self._folder is None else self._folder / f"{org.org_id}.sqlite"
@@ -203,6 +212,19 @@ class World:
                 now=self.clock.now,
             )
             self.put_packaged(org.org_id)
+
+    def _tell_hub_of_first_package(self) -> None:
+        """Let the Dev Hub have known who runs it before anybody looked."""
+        acme = next(iter(self.apps))
+        hub = self._data[self.hub.org_id]
+        for kind, row in self.first_package.rows():
+            hub.put_told(kind, row)
+        if next(self.store.load("hub told"), None) is not None:
+            return
+        self.store.put("hub told", "hub told", b"1")
+        for org in self.subscribers:
+            if self.installation(org.org_id, acme).installed:
+                self._tell_of_first_package(org.org_id, gone=False)
 
     def reset(self, *, seed: int, hostile: bool) -> None:
         """Make a fresh world on the same sites; nothing of the old one stays valid."""
@@ -412,18 +434,27 @@ class World:
         """Let an org's data have what its installed packages bring."""
         self._data[org_id].bring(packaged_of(self.components.of(org_id)))
 
-    def tell_hub(self, installed: Installed, *, gone: bool) -> None:
-        """Let the Dev Hub know of an install or uninstall, after whatever lag is asked for."""
-        package = self.packages.packages.get(installed.package_id)
-        if package is None:
-            return
+    @property
+    def first_package(self) -> FirstPackage:
+        """The package that the world has from the start."""
+        return first_package(next(iter(self.apps.values())), self.seeded)
+
+    def _tell_of_first_package(self, org_id: str, *, gone: bool) -> None:
+        first = self.first_package
+        self.tell_hub(org_id, first.subscriber_package_id, first.subscriber_version_id, gone=gone)
+
+    def tell_hub(self, org_id: str, package_id: str, version_id: str, *, gone: bool) -> None:
+        """Let the Dev Hub know of an install or uninstall, after whatever lag is asked for.
+
+        The IDs are those by which subscribers know package (`033`) and version (`04t`).
+        """
         now = self.clock.now()
         self._notices.put(
             Notice(
-                row_id=self.seeded.record_id("0Hd", f"{installed.org_id}:{installed.package_id}"),
-                org_id=installed.org_id,
-                subscriber_package_id=package.subscriber_package_id,
-                subscriber_version_id=installed.subscriber_version_id,
+                row_id=self.seeded.record_id("0Hd", f"{org_id}:{package_id}"),
+                org_id=org_id,
+                subscriber_package_id=package_id,
+                subscriber_version_id=version_id,
                 status="u" if gone else "i",
                 at=now,
                 due=now + self.faults.delay_of("subscriber_lag"),
@@ -499,7 +530,10 @@ class World:
 
     def put_installation(self, policy: Installation) -> None:
         """Change how an org holds an app; a package brings its objects and takes them away."""
+        before = self.installation(policy.org_id, policy.consumer_key).installed
         self.installations.put(policy)
+        if policy.consumer_key == next(iter(self.apps)) and policy.installed != before:
+            self._tell_of_first_package(policy.org_id, gone=before)
         namespace = self.apps[policy.consumer_key].namespace
         if namespace is not None and policy.installed:
             self.data(policy.org_id).install_package(namespace)

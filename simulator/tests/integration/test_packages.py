@@ -147,7 +147,10 @@ def test_the_dev_hub_is_told_of_installs_after_a_lag(sim, vendor, customer, clie
     sim.control.delete(f"/faults/{fault}")
     customer.uninstall(version)
     assert told() == [(org, "u")]
-    releases = "/query?q=SELECT+ReleaseState,MetadataPackage.Name+FROM+MetadataPackageVersion"
+    releases = (
+        "/query?q=SELECT+ReleaseState,MetadataPackage.Name+FROM+MetadataPackageVersion"
+        f"+WHERE+Id='{version}'"
+    )
     (row,) = client.call(vendor.token, vendor.hub, releases).json()["records"]
     assert (row["ReleaseState"], row["MetadataPackage"]["Name"]) == ("Released", "Acme")
 

@@ -27,6 +27,7 @@ class App:
 
     `login_hosts` is where a person logs in who names no My Domain. `consumer_key` is None until
     the consumer credentials were put; the consumer secret rests in the vault, never here.
+    `start_url` is the page of the vendor's product on which connecting begins, if it named one.
     """
 
     id: AppId
@@ -41,6 +42,7 @@ class App:
     install_urls: Mapping[Environment, str]
     allow_same_org: bool
     created_at: datetime
+    start_url: str | None = None
 
     def callback_on(self, origin: str) -> str | None:
         """Return the registered callback URL on `origin`, the face a browser came by."""

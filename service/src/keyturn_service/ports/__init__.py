@@ -63,6 +63,15 @@ from keyturn_service.ports.machine import (
 from keyturn_service.ports.machine import (
     Waiting as Waiting,
 )
+from keyturn_service.ports.packages import (
+    DevHubUnreachable as DevHubUnreachable,
+)
+from keyturn_service.ports.packages import (
+    InstalledPackages as InstalledPackages,
+)
+from keyturn_service.ports.packages import (
+    PackageInOrg as PackageInOrg,
+)
 from keyturn_service.ports.records import (
     AuditLog as AuditLog,
 )

@@ -37,6 +37,7 @@ class ChangeApp:
         login_hosts: Mapping[Environment, Origin] | None = None,
         install_urls: Mapping[Environment, str] | None = None,
         allow_same_org: bool | None = None,
+        start_url: str | None = None,
     ) -> App:
         """Return the app as it stands now.
 
@@ -55,6 +56,7 @@ class ChangeApp:
             "login_hosts": None if login_hosts is None else {**app.login_hosts, **login_hosts},
             "install_urls": None if install_urls is None else dict(install_urls),
             "allow_same_org": allow_same_org,
+            "start_url": start_url,
         }
         changes = {field: value for field, value in asked.items() if value is not None}
         changed = replace(app, **changes)

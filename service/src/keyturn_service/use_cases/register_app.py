@@ -35,6 +35,7 @@ class RegisterApp:
         login_hosts: Mapping[Environment, Origin] | None = None,
         install_urls: Mapping[Environment, str] | None = None,
         allow_same_org: bool = False,
+        start_url: str | None = None,
     ) -> App:
         """Return the app as it is kept."""
         now = self.clock.now()
@@ -51,6 +52,7 @@ class RegisterApp:
             install_urls=dict(install_urls or {}),
             allow_same_org=allow_same_org,
             created_at=now,
+            start_url=start_url,
         )
         await self.audit.record(
             AuditEvent(

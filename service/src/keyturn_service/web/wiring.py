@@ -38,6 +38,7 @@ from keyturn_service.use_cases.open_proxy_session import OpenProxySession
 from keyturn_service.use_cases.proxy_call import ProxyCall
 from keyturn_service.use_cases.put_consumer_credentials import PutConsumerCredentials
 from keyturn_service.use_cases.register_app import RegisterApp
+from keyturn_service.use_cases.see_install import SeeInstall
 from keyturn_service.use_cases.set_keep_alive import SetKeepAlive
 from keyturn_service.use_cases.verify_connection import VerifyConnection
 
@@ -60,6 +61,7 @@ class Wiring:
     begin_connect_session: BeginConnectSession
     find_connect_session: FindConnectSession
     open_link: OpenLink
+    see_install: SeeInstall
     begin_authorization: BeginAuthorization
     complete_authorization: CompleteAuthorization
     confirm_connection: ConfirmConnection

@@ -18,6 +18,7 @@ NEW_APP = {
     "callback_urls": ["https://connect.acme.example/oauth/callback"],
     "return_origins": ["https://app.acme.example"],
     "scopes": ["api", "refresh_token"],
+    "start_url": "https://app.acme.example/salesforce?from=install",
 }
 
 
@@ -36,12 +37,15 @@ async def test_an_app_is_registered_and_read_again(house, admin):
 async def test_a_change_leaves_the_rest(house, admin):
     """PATCH changes what it names."""
     package = {"install_urls": {"production": "https://login.salesforce.com/packaging/x?p0=04t"}}
+    start = {"start_url": "http://localhost:8000/salesforce"}
+    await house.http.patch("/v1/apps/app_one", headers=admin, json=start)
     answer = await house.http.patch(
         "/v1/apps/app_one", headers=admin, json={"name": "New name", "package": package}
     )
 
     assert answer.json()["name"] == "New name"
     assert answer.json()["package"] == package
+    assert answer.json()["start_url"] == start["start_url"]
     assert answer.json()["return_origins"] == ["https://app.acme.example"]
 
 
@@ -71,6 +75,11 @@ async def test_consumer_credentials_are_never_read_back(house, admin):
         ("return_origins", ["https://app.acme.example/path"], "body.return_origins.0"),
         ("return_origins", ["http://["], "body.return_origins.0"),
         ("scopes", ["everything"], "body.scopes.0"),
+        ("start_url", "http://app.acme.example/", "body.start_url"),
+        ("start_url", "http://127.0.0.1.evil.example/", "body.start_url"),
+        ("start_url", "https://acme@evil.example/", "body.start_url"),
+        ("start_url", "https://app.acme.example\\@evil.example/", "body.start_url"),
+        ("start_url", "javascript:alert(1)", "body.start_url"),
         ("colour", "red", "body.colour"),
     ],
 )

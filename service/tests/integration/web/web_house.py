@@ -336,6 +336,7 @@ def wire(memory, clock, refreshing, relay, *, public_urls):
             sessions=sessions, apps=apps, find=find_connect_session, audit=audit, hashes=hashes,
             clock=clock,
         ),
+        see_install=None,
         begin_authorization=None,
         complete_authorization=None,
         confirm_connection=ConfirmConnection(

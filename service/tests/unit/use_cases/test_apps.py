@@ -26,6 +26,7 @@ from keyturn_service.use_cases.register_app import RegisterApp
 from keyturn_service.use_cases.set_keep_alive import SetKeepAlive
 
 ACTOR = "api_key:key_1"
+START = "https://app.acme.example/salesforce"
 SANDBOX = {Environment.SANDBOX: Origin("https://uat.my.salesforce.com")}
 
 
@@ -67,9 +68,11 @@ async def test_an_app_is_kept_as_it_was_registered(bare: Replica) -> None:
         return_origins=["https://app.acme.example"],
         scopes=SCOPES,
         login_hosts=SANDBOX,
+        start_url=START,
     )
 
     assert await _kept(bare.world, made) == made
+    assert made.start_url == START
     assert made.login_hosts == {**LOGIN_HOSTS, **SANDBOX}
     assert (made.consumer_key, made.install_urls, made.allow_same_org) == (None, {}, False)
     (event,) = bare.world.audit.of("app.registered")
@@ -105,9 +108,10 @@ async def test_every_field_of_an_app_can_be_changed(bare: Replica) -> None:
         scopes=frozenset(),
         install_urls={},
         allow_same_org=False,
+        start_url=START,
     )
 
-    assert (changed.name, changed.namespace) == ("New", "newer")
+    assert (changed.name, changed.namespace, changed.start_url) == ("New", "newer", START)
     assert (changed.callback_urls, changed.return_origins) == ((f"{CALLBACK}/2",), ())
     assert changed.scopes == frozenset()
     assert await _kept(bare.world, changed) == changed

@@ -8,6 +8,7 @@ from orgsim.orgs.policies import Installation, PermittedUsers
 from orgsim.randomness import Seeded
 
 NAMESPACE = "acme"
+HUB_READER = "HubReader"
 ACME_SCOPES = frozenset({"api", "refresh_token", "id", "openid"})
 PLAIN_SCOPES = frozenset({"api", "refresh_token", "id", "openid", "profile", "email", "web"})
 CLI_SCOPES = PLAIN_SCOPES | {"full", "chatter_api", "visualforce"}
@@ -126,6 +127,34 @@ def make_apps(
             rotation=False,
             idle_ttl_days=None,
         ),
+    )
+
+
+def make_hub_reader(hub: Org, *, seeded: Seeded, certificate_pem: str | None) -> App | None:
+    """Make the Dev Hub's own app for a program that reads there, if it has a certificate."""
+    if certificate_pem is None:
+        return None
+    return App(
+        name=HUB_READER,
+        namespace=None,
+        consumer_key=seeded.consumer_key(HUB_READER),
+        consumer_secret=seeded.consumer_secret(HUB_READER),
+        callback_urls=(CLI_CALLBACK,),
+        scopes=frozenset({"api", "refresh_token"}),
+        distribution="local",
+        home_org=hub.org_id,
+        certificate_pem=certificate_pem,
+    )
+
+
+def let_hub_reader_in(hub: Org, app: App) -> Installation:
+    """Let that program act as the Dev Hub's integration user, and as nobody else."""
+    chosen = frozenset(user.user_id for user in hub.users if user.role == "integration")
+    return Installation(
+        org_id=hub.org_id,
+        consumer_key=app.consumer_key,
+        permitted_users="pre_authorized",
+        pre_authorized=chosen,
     )
 
 

@@ -81,7 +81,7 @@ def install(world: World, org: Org, version: Version, *, for_whom: ForWhom) -> I
             at=world.clock.now(),
         )
     )
-    world.tell_hub(installed, gone=False)
+    _tell_hub(world, installed, gone=False)
     return installed
 
 
@@ -97,7 +97,18 @@ def uninstall(world: World, org: Org, version: Version) -> None:
     _take_components(world, org, present.subscriber_version_id)
     world.packages.installed.remove(f"{org.org_id}:{present.package_id}")
     world.put_packaged(org.org_id)
-    world.tell_hub(present, gone=True)
+    _tell_hub(world, present, gone=True)
+
+
+def _tell_hub(world: World, installed: Installed, *, gone: bool) -> None:
+    package = world.packages.packages.get(installed.package_id)
+    if package is not None:
+        world.tell_hub(
+            installed.org_id,
+            package.subscriber_package_id,
+            installed.subscriber_version_id,
+            gone=gone,
+        )
 
 
 def _take_components(world: World, org: Org, subscriber_version_id: str) -> None:

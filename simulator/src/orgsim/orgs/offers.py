@@ -1,7 +1,7 @@
 """What an install link offers to an org, and what comes of taking it.
 
 A link names a version that was built in the Dev Hub, or Acme's package as the world has it from the
-start, which is in no hub.
+start, of which the hub knows only who runs it.
 """
 
 from dataclasses import dataclass, replace
@@ -41,7 +41,7 @@ def first_offer(world: World) -> Offer:
     """Return the version of Acme's package that the world has from the start."""
     acme = next(iter(world.apps.values()))
     return Offer(
-        subscriber_version_id=world.seeded.record_id("04t", acme.name),
+        subscriber_version_id=world.first_package.subscriber_version_id,
         name=acme.name,
         publisher="Acme Inc.",
         number="1.0.0.1",

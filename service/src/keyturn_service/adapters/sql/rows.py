@@ -53,6 +53,7 @@ def app_values(app: App) -> dict[str, Any]:
         "scopes": sorted(app.scopes),
         "login_hosts": dict(app.login_hosts),
         "install_urls": dict(app.install_urls),
+        "start_url": app.start_url,
         "allow_same_org": app.allow_same_org,
         "created_at": app.created_at,
     }
@@ -71,6 +72,7 @@ def app_of(row: Row[Any]) -> App:
         login_hosts={Environment(name): Origin(url) for name, url in row.login_hosts.items()},
         consumer_key=row.consumer_key,
         install_urls={Environment(name): url for name, url in row.install_urls.items()},
+        start_url=row.start_url,
         allow_same_org=row.allow_same_org,
         created_at=row.created_at,
     )

@@ -61,6 +61,7 @@ apps: Final = Table(
     Column("scopes", Document, nullable=False),
     Column("login_hosts", Document, nullable=False),
     Column("install_urls", Document, nullable=False),
+    Column("start_url", Text),
     Column("allow_same_org", Boolean, nullable=False),
     Column("consumer_key", Text),
     Column("consumer_secret", Sealed),

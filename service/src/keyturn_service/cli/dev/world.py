@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from keyturn_core.salesforce.hosts import LOGIN_HOSTS, Environment, Origin
@@ -17,6 +18,7 @@ from keyturn_core.salesforce.scopes import Scope
 from keyturn_core.secrets import ConsumerSecret
 from keyturn_service.bootstrap import House, make_key_file, open_house
 from keyturn_service.cli.dev.connecting import Vendor
+from keyturn_service.cli.dev.hub_reader import HubReader
 from keyturn_service.cli.dev.programs import (
     Program,
     executable,
@@ -43,6 +45,7 @@ _START_PAGE: Final = "/settings"
 _SCOPES: Final = frozenset({Scope("api"), Scope("refresh_token"), Scope("id"), Scope("openid")})
 _CONNECTED_AT_START: Final = 2
 _ACTOR: Final = "keyturn dev"
+_PREFIX: Final = "keyturn-dev-hub-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +101,17 @@ async def running_world(options: Options) -> AsyncIterator[RunningWorld]:
     """
     async with contextlib.AsyncExitStack() as to_end:
         ports = choose_ports(options.folder, replicas=options.replicas)
-        simulator = Program(name="orgsim", argv=_simulator_argv(options, ports))
+        reader = HubReader(folder=Path(to_end.enter_context(TemporaryDirectory(prefix=_PREFIX))))
+        await asyncio.to_thread(reader.make)
+        argv = [*_simulator_argv(options, ports), "--hub-reader", str(reader.certificate)]
+        simulator = Program(name="orgsim", argv=argv)
         to_end.push_async_callback(simulator.stop)
         said = await simulator.start()
-        settings = [_service_settings(options, ports, said, n) for n in range(options.replicas)]
+        hub = reader.settings(said)
+        settings = [
+            _service_settings(options, ports, said, number, hub=hub)
+            for number in range(options.replicas)
+        ]
         made = await _first_or_kept(options, ports, said, settings[0])
         state, secrets = made.state, made.secrets
 
@@ -189,6 +199,7 @@ async def _register_app(
         login_hosts=None,
         install_urls=_install_urls(described),
         allow_same_org=False,
+        start_url=f"{_acme_faces(ports)[0]}{_START_PAGE}",
     )
     await house.wiring.put_consumer_credentials(
         workspace,
@@ -284,7 +295,12 @@ def _simulator_argv(options: Options, ports: Ports) -> list[str]:
 
 
 def _service_settings(
-    options: Options, ports: Ports, said: Mapping[str, Any], number: int
+    options: Options,
+    ports: Ports,
+    said: Mapping[str, Any],
+    number: int,
+    *,
+    hub: Mapping[str, Any],
 ) -> Settings:
     """Return the settings of one replica; the first one also serves TLS."""
     data, tls, certificate = options.folder / "service", said["tls"], None
@@ -297,6 +313,7 @@ def _service_settings(
         key_file=data / "keyturn.key",
         spool_dir=data / f"spool-{number + 1}",
         spool_accepts_loss=True,
+        **hub,
         egress_proxy_url=tls["connect_proxy_url"],
         ca_file=tls["ca_file"],
         host="127.0.0.1",
@@ -319,6 +336,7 @@ def _development_world(ports: Ports, said: Mapping[str, Any]) -> DevelopmentWorl
         Environment.SANDBOX: Origin(tls["sandbox_login_url"]),
     }
     my_domains = [Origin(org["my_domain_url"]) for org in said["orgs"]]
+    my_domains.append(Origin(said["dev_hub"]["my_domain_url"]))
     secure_domains = [Origin(url) for url in tls["orgs"].values()]
     faces: dict[str, Mapping[Environment, Origin]] = dict.fromkeys(_service_urls(ports), plain)
     faces[f"https://127.0.0.1:{ports.service_tls}"] = secure

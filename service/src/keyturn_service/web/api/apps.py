@@ -23,6 +23,7 @@ from keyturn_service.web.api.wire import (
     Limit,
     Out,
     Page,
+    PageUrl,
     Text,
     Time,
     Url,
@@ -69,6 +70,9 @@ Scopes = Annotated[
 ]
 
 
+StartUrl = Annotated[PageUrl, Field(examples=["https://app.acme.example/salesforce"])]
+
+
 class LoginHosts(In):
     """Where a person logs in who names no My Domain."""
 
@@ -93,6 +97,7 @@ class AppIn(In):
     login_hosts: LoginHosts | None = None
     package: PackageIn | None = None
     allow_same_org: bool = False
+    start_url: StartUrl | None = None
 
 
 class AppChange(In):
@@ -106,6 +111,7 @@ class AppChange(In):
     login_hosts: LoginHosts | None = None
     package: PackageIn | None = None
     allow_same_org: bool | None = None
+    start_url: StartUrl | None = None
 
 
 class ConsumerCredentialsIn(In):
@@ -141,6 +147,7 @@ class AppOut(Out):
     login_hosts: dict[Environment, str]
     package: PackageOut | None
     allow_same_org: bool
+    start_url: str | None
     has_consumer_credentials: bool
     certificate: CertificateOut | None
     created_at: Time
@@ -211,6 +218,7 @@ def _members(asked: AppIn | AppChange, loopback: frozenset[Origin]) -> dict[str,
         "login_hosts": _login_hosts(asked.login_hosts, loopback),
         "install_urls": _install_urls(install_urls, loopback),
         "allow_same_org": asked.allow_same_org,
+        "start_url": asked.start_url,
     }
 
 
@@ -259,6 +267,7 @@ async def _out(app: App, wired: Wiring, *, face: str) -> AppOut:
         login_hosts=dict(app.login_hosts),
         package=package,
         allow_same_org=app.allow_same_org,
+        start_url=app.start_url,
         has_consumer_credentials=app.consumer_key is not None,
         certificate=await _certificate(app, wired, face=face),
         created_at=app.created_at,

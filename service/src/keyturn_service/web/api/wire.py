@@ -26,7 +26,9 @@ LONGEST_PAGE: Final = 200
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f]+$"
 _ID_LENGTH: Final = 80
 _PORT: Final = "([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-_ORIGIN: Final = f"https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:{_PORT})?"
+_HOST: Final = "[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
+_ORIGIN: Final = f"https?://{_HOST}(:{_PORT})?"
+_SAFE_ORIGIN: Final = f"(https://{_HOST}|http://(localhost|127[.]0[.]0[.]1))(:{_PORT})?"
 _BEHIND: Final = r"[/?][!\"$-\[\]-~]*"  # visible, but neither `#` nor a backslash
 _RFC_3339: Final = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
@@ -77,6 +79,7 @@ Time = Annotated[datetime, PlainSerializer(_in_utc, return_type=str)]
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=_PRINTABLE)]
 Url = Annotated[str, Field(min_length=1, max_length=2048, pattern=_PRINTABLE)]
 WebUrl = Annotated[str, Field(max_length=2048, pattern=f"^{_ORIGIN}({_BEHIND})?$")]
+PageUrl = Annotated[str, Field(max_length=2048, pattern=f"^{_SAFE_ORIGIN}({_BEHIND})?$")]
 WebOrigin = Annotated[str, Field(max_length=300, pattern=f"^{_ORIGIN}$")]
 TimeIn = Annotated[AwareDatetime, BeforeValidator(_as_rfc_3339), AfterValidator(_to_utc)]
 OrgIdIn = Annotated[

@@ -15,22 +15,28 @@ from keyturn_core.salesforce.hosts import Environment, Origin
 from keyturn_service.domain.app import App
 from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
 from keyturn_service.domain.errors import ConnectRefused, NotFound
+from keyturn_service.use_cases.see_install import Sight
 from keyturn_service.web.ui.cookies import (
     browser_of,
     came_from_here,
     form_token,
     is_form_token,
     keep_browser,
+    keep_link,
     new_browser,
 )
 from keyturn_service.web.ui.install import InstallStep, install_steps
-from keyturn_service.web.ui.pages import Pages, salesforce_and, send_to
+from keyturn_service.web.ui.pages import Pages, salesforce_and, send_to, told_to_script
 from keyturn_service.web.ui.parts import UiParts
 from keyturn_service.web.ui.results import ResultPages
 from keyturn_service.web.ui.words import access_in_words
 
 _MY_DOMAIN: Final = "my_domain"
 _LONGEST_FORM: Final = 16 * 1024
+_AT_FIRST: Final = 1.0  # seconds that the page waits for what is to be seen of an install
+_WITHIN: Final = 8.0  # seconds that somebody waits who asked for it
+_OVER: Final = "over"
+_SEEN: Final = "The package of {product} is installed in your org. Go on with Connect."
 _MENDED_BY_TYPING: Final = frozenset({"host_refused"})
 _LINK_STILL_WORKS: Final = frozenset({"callback_not_registered", "consumer_credentials_missing"})
 _log = structlog.get_logger()
@@ -69,7 +75,25 @@ class ConnectPage:
             return self.results.refused("session_expired", app=app, status=410)
         hosts = self.parts.begin_authorization.login_hosts(session, app)
         choice = _preset(session, app, hosts)
-        return self._form(request, session, app, choice, browser=browser)
+        sight = await self._sight(session, app, choice, within=_AT_FIRST)
+        return self._form(request, session, app, choice, browser=browser, sight=sight)
+
+    async def look(self, request: Request) -> Response:
+        """Tell the page's script whether the package is seen in the org that is chosen now.
+
+        Only a browser that was shown the page is told, as long as the link opens it.
+        """
+        browser = browser_of(request, self.results.face(request))
+        try:
+            session, app = await self.parts.open_link(request.path_params["link"])
+        except (NotFound, ConnectRefused):
+            return told_to_script(sight=_OVER)
+        if browser is None or self._is_taken(session, browser):
+            return told_to_script(sight=_OVER)
+        typed = request.query_params.get(_MY_DOMAIN, "").strip()
+        choice = Choice(environment=_MY_DOMAIN, my_domain=typed, fixed=False)
+        sight = await self._sight(session, app, choice, within=_WITHIN)
+        return told_to_script(sight=sight)
 
     async def submit(self, request: Request) -> Response:
         """Take the form and send the browser to Salesforce."""
@@ -83,6 +107,8 @@ class ConnectPage:
         named = form.get("environment", "")
         typed = form.get(_MY_DOMAIN, "").strip() if named == _MY_DOMAIN else None
         try:
+            if "look" in form:
+                return await self._look_again(request, form, browser)
             begun = await self.parts.begin_authorization(
                 link, environment=_environment(named), my_domain=typed, browser=browser
             )
@@ -95,6 +121,39 @@ class ConnectPage:
         keep_browser(response, face, begun.browser)
         return response
 
+    async def _look_again(
+        self, request: Request, form: Mapping[str, str], browser: str | None
+    ) -> Response:
+        """Show the page as it was filled in, with what is to be seen by now."""
+        session, app = await self.parts.open_link(request.path_params["link"])
+        if self._is_taken(session, browser):
+            raise ConnectRefused("session_expired")
+        hosts = self.parts.begin_authorization.login_hosts(session, app)
+        choice = _preset(session, app, hosts)
+        if not choice.fixed:
+            choice = Choice(
+                environment=form.get("environment", choice.environment),
+                my_domain=form.get(_MY_DOMAIN, ""),
+                fixed=False,
+            )
+        sight = await self._sight(session, app, choice, within=_WITHIN)
+        return self._form(request, session, app, choice, browser=browser, sight=sight)
+
+    async def _sight(
+        self, session: ConnectSession, app: App, choice: Choice, *, within: float
+    ) -> Sight:
+        """Return what is to be seen of the package in the org that is chosen."""
+        if not self._install_steps(session, app):
+            return Sight.NOT_WATCHED
+        typed = choice.my_domain if choice.environment == _MY_DOMAIN else None
+        return await self.parts.see_install(
+            session,
+            app,
+            my_domain=typed,
+            login_hosts=self.parts.begin_authorization.login_hosts(session, app).values(),
+            within=within,
+        )
+
     async def _refused(
         self, request: Request, code: str, form: dict[str, str], browser: str | None
     ) -> Response:
@@ -105,7 +164,9 @@ class ConnectPage:
             return self.results.refused(code, status=status, retry_url=again)
         session, app = await self.parts.open_link(link)
         typed = Choice(environment=_MY_DOMAIN, my_domain=form.get(_MY_DOMAIN, ""), fixed=False)
-        return self._form(request, session, app, typed, browser=browser, problem=code)
+        return self._form(
+            request, session, app, typed, browser=browser, sight=Sight.ORG_UNKNOWN, problem=code
+        )
 
     def _form(
         self,
@@ -115,10 +176,14 @@ class ConnectPage:
         choice: Choice,
         *,
         browser: str | None,
+        sight: Sight,
         problem: str | None = None,
     ) -> HTMLResponse:
         face = self.results.face(request)
         link = request.path_params["link"]
+        seen = sight is Sight.SEEN
+        install = () if seen else self._install_steps(session, app)
+        watched = bool(install) and self.parts.see_install.is_watched(app)
         browser = browser or new_browser(self.parts.randomness)
         page = self.pages.render(
             "connect.html",
@@ -135,10 +200,16 @@ class ConnectPage:
             hosts=_hosts(app),
             access=access_in_words(app.scopes),
             problem=None if problem is None else self.results.explain(problem, app),
-            install=self._install_steps(session, app),
+            install=install,
+            scripted=watched,
+            watch_url=f"/connect/{link}/install" if watched else None,
+            seen=seen,
+            seen_text=_SEEN.format(product=app.name),
             detour=session.status is SessionStatus.AUTHORIZING,
         )
         keep_browser(page, face, browser)
+        if install:
+            keep_link(page, face, link)
         return page
 
     def _install_steps(self, session: ConnectSession, app: App) -> tuple[InstallStep, ...]:

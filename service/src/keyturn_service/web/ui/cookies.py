@@ -14,6 +14,7 @@ from keyturn_service.ports import KeyedHash, Randomness
 
 _SECRET_BYTES: Final = 32
 _LIFE_SECONDS: Final = 3600  # a link's 30 minutes, a login's 15 and a confirmation's 10
+_LINK: Final = re.compile(r"[A-Za-z0-9_-]{20,200}", re.ASCII)
 _SHAPE: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
@@ -47,6 +48,29 @@ def keep_browser(response: Response, face: str, browser: str) -> None:
         httponly=True,
         samesite="lax",
     )
+
+
+def link_of(request: Request, face: str) -> str | None:
+    """Return the link of the connect page with an install step that this browser saw last."""
+    value = request.cookies.get(_link_cookie(face), "")
+    return value if _LINK.fullmatch(value) else None
+
+
+def keep_link(response: Response, face: str, link: str) -> None:
+    """Let the browser find its connect page again after it has installed the package."""
+    response.set_cookie(
+        _link_cookie(face),
+        link,
+        max_age=_LIFE_SECONDS,
+        path="/",
+        secure=_is_secure(face),
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def _link_cookie(face: str) -> str:
+    return "__Host-keyturn_link" if _is_secure(face) else "keyturn_link"
 
 
 def form_token(hashes: KeyedHash, *, browser: str, link: str) -> str:

@@ -10,6 +10,7 @@ from keyturn_service.use_cases.begin_authorization import BeginAuthorization
 from keyturn_service.use_cases.complete_authorization import CompleteAuthorization
 from keyturn_service.use_cases.find_connect_session import FindConnectSession
 from keyturn_service.use_cases.open_link import OpenLink
+from keyturn_service.use_cases.see_install import SeeInstall
 
 
 class UiParts(Protocol):
@@ -18,6 +19,11 @@ class UiParts(Protocol):
     @property
     def open_link(self) -> OpenLink:
         """Find the session that a link names."""
+        ...
+
+    @property
+    def see_install(self) -> SeeInstall:
+        """Look whether the org has the package."""
         ...
 
     @property

@@ -11,7 +11,8 @@ from starlette.routing import BaseRoute, Route
 
 from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 from keyturn_service.web.ui.connect_page import ConnectPage
-from keyturn_service.web.ui.pages import STYLE_PATH, Pages, style
+from keyturn_service.web.ui.installed import InstalledPage
+from keyturn_service.web.ui.pages import SCRIPT, STYLE, Pages, answer_of
 from keyturn_service.web.ui.parts import UiParts
 from keyturn_service.web.ui.results import ResultPages, code_of
 
@@ -24,6 +25,7 @@ def ui_routes(parts: UiParts) -> list[BaseRoute]:
     pages = Pages()
     results = ResultPages(parts=parts, pages=pages)
     connect = ConnectPage(parts=parts, pages=pages, results=results)
+    installed = InstalledPage(parts=parts, pages=pages, results=results)
 
     def guarded(handler: _Handler) -> _Handler:
         return _guarded(handler, results)
@@ -35,7 +37,9 @@ def ui_routes(parts: UiParts) -> list[BaseRoute]:
         Route("/connect/done/{session_id}", guarded(results.done), methods=["GET"]),
         Route("/connect/{link}", guarded(connect.show), methods=["GET"]),
         Route("/connect/{link}", guarded(connect.submit), methods=["POST"]),
-        Route(STYLE_PATH, style, methods=["GET"]),
+        Route("/connect/installed/{app_id}", guarded(installed.show), methods=["GET"]),
+        Route("/connect/{link}/install", guarded(connect.look), methods=["GET"]),
+        *(Route(asset.path, answer_of(asset), methods=["GET"]) for asset in (STYLE, SCRIPT)),
     ]
 
 

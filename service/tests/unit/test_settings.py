@@ -1,0 +1,51 @@
+"""`settings`: what is missing or wrong is named, and how to mend it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from keyturn_core.salesforce.hosts import LOGIN_HOSTS, Environment
+from keyturn_service.settings import SettingsRefused, environment_of_child, read_settings
+
+URLS = ("https://connect.acme.example",)
+HUB = {
+    "dev_hub_consumer_key": "3MVG9",
+    "dev_hub_username": "keyturn@acme.example",
+    "dev_hub_key_file": Path("/etc/keyturn/dev-hub.pem"),
+}
+
+
+def test_a_dev_hub_is_not_needed():
+    """Then connect pages do not look."""
+    settings = read_settings(public_urls=URLS)
+    assert settings.dev_hub_consumer_key is None
+    assert settings.dev_hub_login_url == LOGIN_HOSTS[Environment.PRODUCTION]
+
+
+@pytest.mark.parametrize("left_out", sorted(HUB))
+def test_the_settings_of_the_dev_hub_go_together(left_out):
+    """Half of them would look like all of them until the first page."""
+    given = {name: value for name, value in HUB.items() if name != left_out}
+    with pytest.raises(SettingsRefused, match="go together"):
+        read_settings(public_urls=URLS, **given)
+
+
+@pytest.mark.parametrize(
+    "host", ["https://evil.example", "http://login.salesforce.com", "http://["]
+)
+def test_the_dev_hub_is_at_a_host_of_salesforces(host):
+    """An assertion goes nowhere else."""
+    with pytest.raises(SettingsRefused, match="dev_hub_login_url is a login host"):
+        read_settings(public_urls=URLS, dev_hub_login_url=host, **HUB)
+
+
+def test_a_child_is_given_them_by_its_environment():
+    """The private key stays in its file."""
+    settings = read_settings(
+        public_urls=URLS, dev_hub_login_url="https://acme.my.salesforce.com", **HUB
+    )
+    given = environment_of_child(settings)
+    assert given["KEYTURN_DEV_HUB_LOGIN_URL"] == "https://acme.my.salesforce.com"
+    assert given["KEYTURN_DEV_HUB_KEY_FILE"] == "/etc/keyturn/dev-hub.pem"
