@@ -12,6 +12,7 @@ from pathlib import Path
 
 PARTS = ("core", "sdk", "builder", "service", "simulator", "examples/acme")
 BIN = Path(".venv/bin").absolute()
+_QUICK = ("--hypothesis-profile", "quick")
 
 # Declared because a server or a web framework finds them by itself, not by an import of ours.
 FOUND_BY_NAME = {
@@ -102,7 +103,7 @@ def unit_tests() -> Check:
     folders = sorted(str(path) for path in unit_folders())
     return Check(
         name="unit tests",
-        argv=program("python", "-m", "pytest", "-q", "-n", "2", "--no-header", *folders),
+        argv=program("python", "-m", "pytest", "-q", "-n", "2", "--no-header", *_QUICK, *folders),
     )
 
 

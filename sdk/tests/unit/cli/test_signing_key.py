@@ -64,7 +64,7 @@ def service(tmp_path, request):
     """Return the arguments that lead to a service, and what it was asked."""
     kind = type("OneService", (Service,), {"asked": [], "apps": APPS[request.param]})
     server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     key = tmp_path / "key.txt"
     key.write_text("kt_test_1\n")

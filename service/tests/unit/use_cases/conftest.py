@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
+import aiosqlite
 import pytest
 from service.tests.support.databases import Base, sqlite_base, sqlite_template
 from service.tests.support.fakes import FakeClock
 from service.tests.support.replicas import Kitchen, Replica, World, furnish, kitchen_over
+
+
+@pytest.fixture(scope="session", autouse=True)
+def at_once() -> Iterator[None]:
+    """Ask SQLite in the loop's own thread, which takes a third off the time of these tests.
+
+    The driver hands each step to a thread and back. The conformance tests, on both databases,
+    and everything above them run with that.
+    """
+
+    async def connect(self: aiosqlite.Connection) -> aiosqlite.Connection:
+        if self._connection is None:
+            self._connection = self._connector()
+        return self
+
+    async def execute(
+        self: aiosqlite.Connection, call: Callable[..., object], *given: object, **named: object
+    ) -> object:
+        if not self._running or not self._connection:
+            raise ValueError("Connection closed")
+        return call(*given, **named)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(aiosqlite.Connection, "_connect", connect)
+        patched.setattr(aiosqlite.Connection, "_execute", execute)
+        yield
 
 
 @pytest.fixture(scope="session")
