@@ -128,10 +128,9 @@ class PackageJourney:
     def write_config(self) -> str:
         """Start the one file, complete it as the how-to says, and check it."""
         self.machine.start_config(
-            origin=self.face.acme,
+            *("--return-origin", self.face.acme, "--egress", "127.0.0.1"),
+            *("--post-install-url", f"{self.face.acme}/settings"),
             flows='["code", "jwt"]',
-            egress='["127.0.0.1"]',
-            version=f'"1.0.0"\npost_install_url = "{self.face.acme}/settings"',
         )
         checked = self.machine.keyturn("config", "check", "--json").result
         return f"{checked['app']['name']}, flows {' and '.join(checked['app']['flows'])}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,17 +37,35 @@ _SETTINGS: Final = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
+def sf_environment(home: Path) -> dict[str, str]:
+    """Return what `sf` sees in a home of its own; nothing of the caller's but the path."""
+    return {
+        "HOME": str(home),
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "SF_AUTOUPDATE_DISABLE": "true",
+        "SF_DISABLE_AUTOUPDATE": "true",
+        "SF_DISABLE_DNS_CHECK": "true",
+        "SF_DISABLE_LOG_FILE": "true",
+        "SF_DISABLE_TELEMETRY": "true",
+        "SF_SKIP_NEW_VERSION_CHECK": "true",
+        "SF_USE_GENERIC_UNIX_KEYCHAIN": "true",
+        "SF_USE_PROGRESS_BAR": "false",
+        "TERM": "dumb",
+    }
+
+
 class CommandFailed(Exception):
     """A command of `sf` or `keyturn` ended with another status than 0; the text is its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a command of `keyturn` ended."""
+    """How a command ended, after so many seconds."""
 
     status: int
     out: str
     err: str
+    seconds: float
 
     @property
     def said(self) -> dict[str, Any]:
@@ -77,19 +96,7 @@ class VendorMachine:
         self.temporary = folder / "tmp"
         for one in (self.home, self.work, self.temporary):
             one.mkdir()
-        self.environment = {
-            "HOME": str(self.home),
-            "PATH": f"{BIN}:{os.environ['PATH']}",
-            "SF_AUTOUPDATE_DISABLE": "true",
-            "SF_DISABLE_DNS_CHECK": "true",
-            "SF_DISABLE_LOG_FILE": "true",
-            "SF_DISABLE_TELEMETRY": "true",
-            "SF_SKIP_NEW_VERSION_CHECK": "true",
-            "SF_USE_GENERIC_UNIX_KEYCHAIN": "true",
-            "SF_USE_PROGRESS_BAR": "false",
-            "TERM": "dumb",
-            "TMPDIR": str(self.temporary),
-        }
+        self.environment = {**sf_environment(self.home), "TMPDIR": str(self.temporary)}
         self.key_file = folder / "key.txt"
         self.key_file.write_text(world.api_key)
 
@@ -146,32 +153,41 @@ class VendorMachine:
         """Run a command of `keyturn` in the product's folder."""
         return self._ended(self.argv(*arguments), self.work)
 
-    def _ended(self, argv: list[str], folder: Path) -> Ended:
+    def script(self, text: str) -> Ended:
+        """Run a shell script in the product's folder, as it is pasted."""
+        return self._ended(["sh", "-eux"], self.work, typed=text)
+
+    def _ended(self, argv: list[str], folder: Path, *, typed: str = "") -> Ended:
+        begun = time.monotonic()
         done = subprocess.run(
             argv,
             cwd=folder,
             env=self.environment,
-            stdin=subprocess.DEVNULL,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=_WITHIN,
             check=False,
         )
-        return Ended(status=done.returncode, out=done.stdout, err=done.stderr)
+        return Ended(
+            status=done.returncode,
+            out=done.stdout,
+            err=done.stderr,
+            seconds=time.monotonic() - begun,
+        )
 
-    def start_config(self, *, origin: str, **changes: str) -> None:
-        """Write a `keyturn.toml` as the how-to says, for the service of this world.
+    def start_config(self, *options: str, **changes: str) -> None:
+        """Write a `keyturn.toml` for the service of this world.
 
-        `origin` is where browsers go back to; `changes` are lines of the file, old by name and new
-        as they stand in it.
+        `options` are further ones of `keyturn config init`; `changes` are values by name, as they
+        stand in the file.
         """
         written = self.keyturn(
             *("config", "init", "--label", LABEL, "--contact", CONTACT, "--namespace", NAMESPACE),
-            *("--service-url", self.world.service_url, "--no-input", "--json"),
+            *("--service-url", self.world.service_url, *options, "--no-input", "--json"),
         ).result
         file = self.work / str(written["file"])
-        url = f'url = "{self.world.service_url}"\n'
-        text = file.read_text().replace(url, f'{url}return_origins = ["{origin}"]\n')
+        text = file.read_text()
         for name, value in changes.items():
             lines = [
                 f"{name} = {value}" if line.startswith(f"{name} = ") else line

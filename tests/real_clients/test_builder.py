@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.sf import Sf
-from tests.support.vendor_machine import Machine
+from tests.support.vendor_machine import ADDRESSES, Machine
 from tools.world import World, running_world
 
 from keyturn_builder.bond import Bond
@@ -58,8 +58,8 @@ def machine(own_world: World, tmp_path_factory: pytest.TempPathFactory) -> Machi
     """The vendor's machine, logged in, with a `keyturn.toml`."""
     folder = tmp_path_factory.mktemp("machine")
     machine = Machine(folder, own_world)
-    machine.log_in(folder)
-    machine.start_config()
+    machine.log_in()
+    machine.start_config(*ADDRESSES)
     return machine
 
 

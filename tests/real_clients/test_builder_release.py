@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.support.vendor_machine import ALIAS, Machine
+from tests.support.vendor_machine import ADDRESSES, Machine
 from tools.reference_code import commands
+from tools.vendor_machine import ALIAS
 from tools.world import World, running_world
 
 PAGE = Path("docs/how-to/ship-the-app-in-your-package.md")
@@ -50,8 +51,8 @@ def machine(own_world: World, tmp_path_factory: pytest.TempPathFactory) -> Machi
     """The vendor's machine, logged in, with a `keyturn.toml`."""
     folder = tmp_path_factory.mktemp("machine")
     machine = Machine(folder, own_world)
-    machine.log_in(folder)
-    machine.start_config()
+    machine.log_in()
+    machine.start_config(*ADDRESSES)
     return machine
 
 

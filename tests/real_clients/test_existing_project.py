@@ -67,7 +67,9 @@ def upgrade(machine: VendorMachine) -> Upgrade:
         text = text.replace(written, real)
     file.write_text(text)
     before = bytes_below(machine.work)
-    machine.start_config(origin=machine.world.line["acme"]["url"], egress='["127.0.0.1"]')
+    machine.start_config(
+        *("--return-origin", machine.world.line["acme"]["url"], "--egress", "127.0.0.1")
+    )
     key = ("--api-key-file", str(machine.key_file), "--json")
     assert machine.keyturn("app", "apply", *key).result["created"]
     released = machine.keyturn("package", "release", *key).result

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
+from tools.vendor_machine import new_certificate, sf_environment
+from tools.world import BIN
 
-BIN = Path(".venv/bin").absolute()
 SF = Path("tests/real_clients/sf/node_modules/.bin/sf").absolute()
 _BROWSER = Path("tests/real_clients/sf_browser.py").absolute()
 _WITHIN = 100  # seconds for one command
@@ -151,19 +146,7 @@ class Sf:
 
     def environment(self) -> dict[str, str]:
         """Return what the program sees; nothing of the caller's but the path."""
-        return {
-            "HOME": str(self.home),
-            "PATH": f"{BIN}:{os.environ['PATH']}",
-            "SF_AUTOUPDATE_DISABLE": "true",
-            "SF_DISABLE_AUTOUPDATE": "true",
-            "SF_DISABLE_DNS_CHECK": "true",
-            "SF_DISABLE_LOG_FILE": "true",
-            "SF_DISABLE_TELEMETRY": "true",
-            "SF_SKIP_NEW_VERSION_CHECK": "true",
-            "SF_USE_GENERIC_UNIX_KEYCHAIN": "true",
-            "SF_USE_PROGRESS_BAR": "false",
-            "TERM": "dumb",
-        }
+        return sf_environment(self.home)
 
     def run(self, *arguments: str, cwd: Path | None = None, **environment: str) -> Said:
         """Run a command with `--json` and read what it says."""
@@ -179,29 +162,3 @@ class Sf:
         )
         assert ended.stdout.strip(), ended.stderr[-3000:]
         return Said(status=ended.returncode, body=json.loads(ended.stdout))
-
-
-def new_certificate(folder: Path) -> tuple[Path, str]:
-    """Make a key pair; return the private key's file and the certificate in PEM."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "release.acme.example")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=30))
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "release.key"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return file, certificate.public_bytes(serialization.Encoding.PEM).decode()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -90,19 +89,9 @@ class Service(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def service(tmp_path):
+def service(serving):
     """Return the arguments that lead to a service, and what it was asked."""
-    kind = type("OneService", (Service,), {"asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    key = tmp_path / "key.txt"
-    key.write_text("kt_test_1\n")
-    url = f"http://127.0.0.1:{server.server_port}"
-    yield ["--url", url, "--api-key-file", str(key)], kind.asked
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    return serving(Service)
 
 
 def test_connections_are_listed(service, capsys):

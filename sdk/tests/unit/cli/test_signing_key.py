@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -60,19 +59,9 @@ class Service(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(params=["one"])
-def service(tmp_path, request):
+def service(serving, request):
     """Return the arguments that lead to a service, and what it was asked."""
-    kind = type("OneService", (Service,), {"asked": [], "apps": APPS[request.param]})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    key = tmp_path / "key.txt"
-    key.write_text("kt_test_1\n")
-    url = f"http://127.0.0.1:{server.server_port}"
-    yield ["--url", url, "--api-key-file", str(key)], kind.asked
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    return serving(Service, apps=APPS[request.param])
 
 
 def test_keys_are_listed_with_when_they_end(service, capsys):

@@ -15,7 +15,7 @@ from service.tests.support.replicas import Kitchen, Replica, World, furnish, kit
 
 @pytest.fixture(scope="session", autouse=True)
 def at_once() -> Iterator[None]:
-    """Ask SQLite in the loop's own thread, which takes a third off the time of these tests.
+    """Ask SQLite in the loop's own thread, which saves these tests much of their time.
 
     The driver hands each step to a thread and back. The conformance tests, on both databases,
     and everything above them run with that.
