@@ -182,8 +182,10 @@ def test_an_installed_package_brings_its_parts_under_the_namespace(
     query = ("data", "query", "--target-org", "customer", "--query")
     found = sf.run(*query, "SELECT Name, acme__Key__c FROM acme__Usage__c").result
     assert [record["acme__Key__c"] for record in found["records"]] == ["one"]
-    told = "SELECT OrgKey, InstalledStatus FROM PackageSubscriber"
-    subscribers = sf.run("data", "query", "--target-org", "hub", "--query", told).result
+    told = "SELECT OrgKey, InstalledStatus FROM PackageSubscriber WHERE MetadataPackageVersionId = "
+    subscribers = sf.run(
+        "data", "query", "--target-org", "hub", "--query", f"{told}'{version}'"
+    ).result
     assert [(row["OrgKey"], row["InstalledStatus"]) for row in subscribers["records"]] == [
         (sim.org("Stonebridge")["org_id"][:15], "i")
     ]

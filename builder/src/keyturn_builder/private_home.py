@@ -16,7 +16,7 @@ from typing import Final
 _PREFIX: Final = "keyturn-sf-"
 _LOCK: Final = "in-use"
 _COMING: Final = "in-use.coming"
-_PROGRAM: Final = "program"
+_PROCESSES: Final = Path("/proc")  # of Linux; elsewhere a program that is left ends by itself
 
 
 @contextmanager
@@ -34,6 +34,7 @@ def private_home(parent: Path | None = None) -> Iterator[Path]:
             (home / _COMING).rename(home / _LOCK)  # locked before another run can find it
             yield home
     finally:
+        _end_programs(home)
         shutil.rmtree(home, ignore_errors=True)
 
 
@@ -43,27 +44,28 @@ def sweep(parent: Path) -> list[Path]:
     for home in parent.glob(f"{_PREFIX}*"):
         if _is_held(home):
             continue
-        _end_program(home)
+        _end_programs(home)
         shutil.rmtree(home, ignore_errors=True)
         gone.append(home)
     return gone
 
 
-def note_program(home: Path, pid: int) -> None:
-    """Note which program runs in a home, for the case that it outlives its run."""
-    (home / _PROGRAM).write_text(str(pid), encoding="utf-8")
+def _end_programs(home: Path) -> None:
+    """End what a run left at work in its home, so that it does nothing behind our back.
 
-
-def _end_program(home: Path) -> None:
-    """End the program that a killed run left at work, so that it does nothing behind our back.
-
-    It is known by its environment: the number alone may be another program's by now.
+    All of it has the home in its environment, also what a wrapper around `sf` started.
     """
-    with contextlib.suppress(OSError, ValueError):
-        pid = int((home / _PROGRAM).read_text(encoding="utf-8"))
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
-        if f"HOME={home}".encode() in environment.split(b"\0"):
-            os.kill(pid, signal.SIGKILL)
+    mark = f"HOME={home}".encode()
+    while sum(_killed(process, mark) for process in _PROCESSES.glob("[0-9]*")):
+        continue  # one may have started another before it was killed
+
+
+def _killed(process: Path, mark: bytes) -> bool:
+    with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
+        if mark in (process / "environ").read_bytes().split(b"\0"):
+            os.kill(int(process.name), signal.SIGKILL)
+            return True
+    return False
 
 
 def _is_held(home: Path) -> bool:

@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from keyturn_builder.errors import BuilderError
-from keyturn_builder.private_home import note_program
 from keyturn_builder.settings import (
     private_environment,
     search_path,
@@ -110,7 +109,7 @@ class SfCli:
         environment = self._environment(home)
         if access_token is not None:
             environment["SF_ACCESS_TOKEN"] = access_token.reveal()
-        ended = _ended([self.program, *arguments, "--json"], environment, folder, home)
+        ended = _ended([self.program, *arguments, "--json"], environment, folder)
         return _answer(ended, arguments)
 
     def _environment(self, home: Path | None) -> dict[str, str]:
@@ -167,7 +166,6 @@ def _ended(
     argv: Sequence[str],
     environment: Mapping[str, str],
     folder: Path | None,
-    home: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; an interrupt kills it, and the next run if we are killed."""
     try:
@@ -180,8 +178,6 @@ def _ended(
             stderr=subprocess.PIPE,
             text=True,
         ) as running:
-            if home is not None:
-                note_program(home, running.pid)
             try:
                 out, err = running.communicate(timeout=_WITHIN)
             except BaseException:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from keyturn_builder.private_home import note_program, private_home, sweep
+from keyturn_builder.private_home import private_home, sweep
 
 DIES = """
 import os, pathlib, signal, sys
@@ -36,29 +36,45 @@ def test_the_next_run_removes_what_a_killed_one_left(tmp_path: Path) -> None:
         assert not left.exists()
 
 
-def test_the_next_run_ends_the_program_that_a_killed_one_left(tmp_path: Path) -> None:
-    """And no other program that has its number by now."""
-    for home, ends in ((tmp_path / "keyturn-sf-left", True), (tmp_path / "keyturn-sf-old", False)):
-        home.mkdir()
-        (home / "in-use").touch()
-        its_home = home if ends else tmp_path
-        waits = [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()"]
-        with subprocess.Popen(
-            waits,
-            env={"HOME": str(its_home)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as program:
-            assert program.stdout is not None
-            assert program.stdin is not None
-            assert program.stdout.readline() == "up\n"
-            note_program(home, program.pid)
+def left_at_work(home: Path) -> subprocess.Popen[str]:
+    """Start a wrapper whose program waits in a home; return once that is up."""
+    waits = "import sys; print('up', flush=True); sys.stdin.read()"
+    wrapped = subprocess.Popen(
+        ["/bin/sh", "-c", f'"{sys.executable}" -c "{waits}"; true'],
+        env={"HOME": str(home)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert wrapped.stdout is not None
+    assert wrapped.stdout.readline() == "up\n"
+    return wrapped
 
-            assert sweep(tmp_path) == [home]
 
-            program.stdin.close()
-            assert program.wait(10) == (-signal.SIGKILL if ends else 0)
+def test_the_next_run_ends_the_programs_that_a_killed_one_left(tmp_path: Path) -> None:
+    """What a wrapper started, too, and nothing that runs in another home."""
+    left = tmp_path / "keyturn-sf-left"
+    left.mkdir()
+    (left / "in-use").touch()
+    with left_at_work(left) as ends, left_at_work(tmp_path) as stays:
+        assert sweep(tmp_path) == [left]
+
+        assert ends.wait(10) == -signal.SIGKILL
+        assert ends.stdout is not None
+        assert ends.stdout.read() == ""  # the wrapped program held it open
+        assert stays.poll() is None
+        stays.communicate()
+        assert stays.returncode == 0
+
+
+def test_what_is_at_work_in_a_home_ends_with_its_run(tmp_path: Path) -> None:
+    """An interrupt leaves nothing behind either."""
+    with private_home(tmp_path) as home:
+        program = left_at_work(home)
+
+    with program:
+        assert program.wait(10) == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_holds_no_lock_is_left_alone(tmp_path: Path) -> None:
