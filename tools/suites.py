@@ -56,7 +56,7 @@ SUITES = {
         Suite(name="docs", folders=("tests/docs",), workers=0),
         Suite(name="acceptance", folders=("tests/acceptance",), workers=0),
         Suite(name="real-clients", folders=("tests/real_clients",), by_file=True),
-        Suite(name="browser", folders=("tests/browser",), workers=0),
+        Suite(name="browser", folders=("tests/browser",), by_file=True),
         Suite(name="fault", folders=("tests/fault",), workers=0),
         Suite(name="parity", folders=("tests/parity",)),
     )
