@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from tests.support.sf import callback_port
 from tests.support.vendor_machine import ADDRESSES, Machine
 from tools.reference_code import commands
 from tools.vendor_machine import ALIAS
@@ -221,8 +222,11 @@ def test_the_pages_own_commands_lead_from_an_empty_folder_to_install_links(
     commands = [block for block in blocks if block.startswith("keyturn")]
     commands = [block for block in commands if not block.startswith("keyturn dev")]
 
-    done = second.script("\n".join([log_in, *commands]))
+    with callback_port():
+        logged_in = second.script(log_in)
+    done = second.script("\n".join(commands))
 
+    assert logged_in.status == 0, logged_in.out + logged_in.err
     assert done.status == 0, done.out + done.err
     assert len(commands) == 4
     assert told.released[0]["id"] in done.out

@@ -27,6 +27,8 @@ from tests.support.sf import (
     user_of,
 )
 
+pytestmark = pytest.mark.timeout(300)  # one login at a time has sf's callback port
+
 BY_TOKEN = (
     ("invalid_client_id", "client identifier invalid"),
     ("invalid_grant", "ip restricted"),

@@ -16,6 +16,8 @@ from tests.support.sf import (
     user_of,
 )
 
+pytestmark = pytest.mark.timeout(300)  # one login at a time has sf's callback port
+
 
 @pytest.fixture(scope="module")
 def sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orgsim]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from tools.world import BIN
 
 SF = Path("tests/real_clients/sf/node_modules/.bin/sf").absolute()
 _BROWSER = Path("tests/real_clients/sf_browser.py").absolute()
+_PORT_LOCK = Path("build/sf-callback-port.lock").absolute()
 _WITHIN = 100  # seconds for one command
 _ENDS_WITHIN = 10
 
@@ -130,11 +132,21 @@ def browser_of(folder: Path, user: dict[str, Any]) -> dict[str, str]:
 
 def log_in_by_web(sim: Orgsim, sf: Sf, org: dict[str, Any], folder: Path) -> Said:
     """Log in as the org's admin in a browser."""
-    return sf.run(
-        *("org", "login", "web", "--instance-url", sim.line["login_url"], "--alias", "web"),
-        cwd=None,
-        **browser_of(folder, user_of(org)),
-    )
+    with callback_port():
+        return sf.run(
+            *("org", "login", "web", "--instance-url", sim.line["login_url"], "--alias", "web"),
+            cwd=None,
+            **browser_of(folder, user_of(org)),
+        )
+
+
+@contextlib.contextmanager
+def callback_port() -> Iterator[None]:
+    """Have the port on which `sf` waits for a browser to ourselves: it is always 1717."""
+    _PORT_LOCK.parent.mkdir(exist_ok=True)
+    with _PORT_LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class Sf:
