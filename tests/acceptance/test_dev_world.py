@@ -16,6 +16,8 @@ import pytest
 from tests.support.vendor import Vendor
 from tools.world import BIN, World, running_world
 
+_LOADED_WITHIN = 4  # seconds for the stand-in of a service
+
 
 def _alive(pid: int) -> bool:
     try:
@@ -77,7 +79,11 @@ def test_killed_it_takes_its_children_along(tmp_path: Path) -> None:
 
 
 def test_a_killed_service_is_back_on_its_port(tmp_path: Path) -> None:
-    """Within two seconds, with the same connections; the best of three on a busy machine."""
+    """Within two seconds, with the same connections; the best of three on a busy machine.
+
+    Its stand-in has to be loaded: a service that is killed twice in three seconds takes as long as
+    loading takes.
+    """
     with running_world(log=tmp_path / "dev.log") as world:
         connection = world.line["connections"][0]["id"]
         path = f"{world.service_url}/v1/connections/{connection}"
@@ -88,6 +94,7 @@ def test_a_killed_service_is_back_on_its_port(tmp_path: Path) -> None:
 
 
 def _seconds_down(http: httpx2.Client, url: str, port: str) -> float:
+    time.sleep(_LOADED_WITHIN)
     assert _answers(http, url)
     os.kill(_listener(port), signal.SIGKILL)
     began = time.monotonic()

@@ -190,25 +190,9 @@ def test_after_the_install_the_browser_comes_back_to_its_open_page(
         assert user.stopped_at == start_url(vendor)
 
 
-def test_where_the_vendor_named_no_start_page_the_browser_is_told_what_comes_next(
-    vendor: Vendor,
-) -> None:
-    """A page of ours says so; an app that is not there is nobody's."""
-    kept = vendor.api.get(f"/v1/apps/{vendor.world.line['app_id']}").json()
-    copied = ("callback_urls", "return_origins", "scopes")
-    app = {"name": "Another", **{name: kept[name] for name in copied}}
-    made = vendor.api.post("/v1/apps", json=app).raise_for_status().json()
-    with vendor.browser() as admin:
-        admin.get(installed_url(vendor, made["id"]))
-        assert (admin.status, admin.code) == (200, "installed")
-        assert "press Connect to Salesforce" in admin.text
-        admin.get(installed_url(vendor, "app_none"))
-        assert (admin.status, admin.code) == (404, "not_found")
-
-
-def installed_url(vendor: Vendor, app_id: str | None = None) -> str:
+def installed_url(vendor: Vendor) -> str:
     """Return the post-install URL that a package of the app would have."""
-    return f"{vendor.world.service_url}/connect/installed/{app_id or vendor.world.line['app_id']}"
+    return f"{vendor.world.service_url}/connect/installed/{vendor.world.line['app_id']}"
 
 
 def start_url(vendor: Vendor) -> str:
