@@ -16,7 +16,7 @@ import pytest
 from tests.support.vendor import Vendor
 from tools.world import BIN, World, running_world
 
-_LOADED_WITHIN = 4  # seconds for the stand-in of a service
+_AT_REST = 0.5  # seconds in which a service that is loaded takes no processor time
 
 
 def _alive(pid: int) -> bool:
@@ -94,12 +94,36 @@ def test_a_killed_service_is_back_on_its_port(tmp_path: Path) -> None:
 
 
 def _seconds_down(http: httpx2.Client, url: str, port: str) -> float:
-    time.sleep(_LOADED_WITHIN)
+    _await_stand_in()
     assert _answers(http, url)
     os.kill(_listener(port), signal.SIGKILL)
     began = time.monotonic()
     Vendor.until(lambda: _answers(http, url), seconds=20)
     return time.monotonic() - began
+
+
+def _await_stand_in() -> None:
+    """Wait until all service processes are loaded: they take no processor time any more."""
+    seen = [(time.monotonic(), _processor_time())]
+
+    def at_rest() -> bool:
+        now, taken = time.monotonic(), _processor_time()
+        if taken != seen[0][1]:
+            seen[0] = (now, taken)
+        return now - seen[0][0] > _AT_REST
+
+    Vendor.until(at_rest)
+
+
+def _processor_time() -> int:
+    """Return the ticks that service processes of development worlds took, to tenths of a second."""
+    ticks = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"--dev-world-on-stdin" in (process / "cmdline").read_bytes():
+                fields = (process / "stat").read_text().rpartition(")")[2].split()
+                ticks += int(fields[11]) // 10
+    return ticks
 
 
 def _listener(port: str) -> int:
