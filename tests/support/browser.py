@@ -21,6 +21,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request, sync_playwright
+from tests.support.alone import alone
 from tools.world import World
 
 ROOT: Final = Path(__file__).parents[2]
@@ -82,11 +83,10 @@ def _unpacked(root: Path) -> Program:
     if not manifest.exists():
         raise NoBrowser("no browser: install Debian's `chromium`, or run `make setup` for npm's")
     folder = _UNPACKED / str(json.loads(manifest.read_text())["version"])
-    if not folder.exists():
-        _unpack_into(folder)
-    fonts = folder / "fonts.conf"
-    fonts.write_text(_FONTS.format(fonts=folder / "fonts", cache=folder / "fonts-cache"))
-    environment = {"FONTCONFIG_FILE": str(fonts)}
+    with alone(_UNPACKED / "lock"):  # the other workers wait for it
+        if not folder.exists():
+            _unpack_into(folder)
+    environment = {"FONTCONFIG_FILE": str(folder / "fonts.conf")}
     if find_library("nss3") is None:
         environment["LD_LIBRARY_PATH"] = str(folder / "al2023" / "lib")
     return Program(path=folder / "chromium", environment=environment)
@@ -95,7 +95,7 @@ def _unpacked(root: Path) -> Program:
 def _unpack_into(folder: Path) -> None:
     """Unpack beside it first: what is there is whole."""
     partial = folder.with_name(f"{folder.name}.{os.getpid()}")
-    partial.mkdir(parents=True)
+    partial.mkdir()
     script = Path(__file__).with_name("unpack_chromium.mjs")
     ended = subprocess.run(
         [_node(), script],
@@ -108,6 +108,8 @@ def _unpack_into(folder: Path) -> None:
     if ended.returncode != 0:
         shutil.rmtree(partial)
         raise NoBrowser(f"npm's Chromium could not be unpacked: {ended.stderr.strip()}")
+    fonts = _FONTS.format(fonts=folder / "fonts", cache=folder / "fonts-cache")
+    (partial / "fonts.conf").write_text(fonts)
     partial.rename(folder)
 
 

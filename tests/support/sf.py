@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from tests.support.alone import alone
 from tools.vendor_machine import new_certificate, sf_environment
 from tools.world import BIN
 
@@ -140,13 +140,9 @@ def log_in_by_web(sim: Orgsim, sf: Sf, org: dict[str, Any], folder: Path) -> Sai
         )
 
 
-@contextlib.contextmanager
-def callback_port() -> Iterator[None]:
+def callback_port() -> contextlib.AbstractContextManager[None]:
     """Have the port on which `sf` waits for a browser to ourselves: it is always 1717."""
-    _PORT_LOCK.parent.mkdir(exist_ok=True)
-    with _PORT_LOCK.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return alone(_PORT_LOCK)
 
 
 class Sf:

@@ -162,6 +162,25 @@ async def test_without_a_database_nothing_counts_as_recorded(base: Base) -> None
     assert [one.detail["number"] for one in events] == [1, 4]
 
 
+async def test_who_shares_a_group_with_what_cannot_be_written_is_told(base: Base) -> None:
+    """Whatever goes wrong, nobody waits for ever, and the log goes on."""
+    log = base.audit_log()
+
+    told = await asyncio.wait_for(
+        asyncio.gather(
+            log.record(event(detail={"number": object()})),
+            log.record(numbered(2)),
+            return_exceptions=True,
+        ),
+        timeout=10,
+    )
+
+    assert [type(one) for one in told] == [AuditUnavailable, AuditUnavailable]
+    await log.record(numbered(3))
+    events = verified(await base.stores.audit_trail.chain("run_one"))
+    assert [one.detail["number"] for one in events] == [3]
+
+
 @pytest.mark.parametrize(
     ("before", "kept"), [(True, [1, 3]), (False, [1, 2, 3])], ids=["undone", "durable"]
 )

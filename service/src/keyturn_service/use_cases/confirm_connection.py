@@ -63,6 +63,13 @@ class ConfirmConnection:
         if session.connection_id is not None:
             existing = await self.connections.get(workspace_id, session.connection_id)
         if grant is None or existing is None:
+            # Another confirmation may have been quicker since the session was read.
+            await self._check(
+                await self.sessions.get(workspace_id, session_id) or session,
+                actor,
+                confirmation_code,
+                org_id,
+            )
             raise ConnectRefused("session_expired")
         connection = _active(existing, grant)
         tokens = TokenSet(

@@ -127,6 +127,27 @@ async def test_of_two_confirmations_at_once_one_is_kept(bare: Replica) -> None:
     assert refusal.code == "confirmation_invalid"
 
 
+async def test_who_is_overtaken_while_reading_is_told_the_same(bare: Replica) -> None:
+    """The other one was through between the session's read and the grant's."""
+    session_id, code = await returned(bare)
+    quicker = bare.connect.confirm
+
+    class Overtaken:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(quicker.sessions, name)
+
+        async def pending_grant(self, session_id: ConnectSessionId) -> Any:
+            await confirm(bare, session_id, code)
+            return await quicker.sessions.pending_grant(session_id)
+
+    slower = replace(quicker, sessions=Overtaken())
+
+    assert (
+        await code_of(slower(WORKSPACE, session_id, API_KEY, confirmation_code=code, org_id=None))
+        == "confirmation_invalid"
+    )
+
+
 @pytest.mark.parametrize("late", [True, False])
 async def test_a_confirmation_has_ten_minutes(
     bare: Replica,

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import structlog
 from sqlalchemy import insert, select, tuple_
-from sqlalchemy.exc import IntegrityError
 
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.hot_reads import CONNECTION_SAID, KEY_SAID
@@ -21,7 +20,7 @@ from keyturn_service.adapters.sql.tables import audit_events
 from keyturn_service.adapters.sql.types import as_of, from_micros, to_micros, written_document
 from keyturn_service.domain.audit import CHAIN_START, AuditEvent, AuditRecord, chained
 from keyturn_service.domain.ids import ConnectionId, WorkspaceId
-from keyturn_service.ports import AuditUnavailable, Basis, Clock, Page, StoreUnavailable
+from keyturn_service.ports import AuditUnavailable, Basis, Clock, Page
 
 _AT_ONCE: Final = 500
 _ALWAYS: Final = 8  # events that a group takes before it leaves some for the next one
@@ -153,7 +152,7 @@ class SqlAuditLog:
                 head = record.hash
             self._sure = False
             outdated = await self._append(records, [basis for _, basis, _ in group])
-        except (StoreUnavailable, IntegrityError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was: nobody goes on, and nobody waits
             _log.error("audit_not_written", error=type(error).__name__, count=len(group))
             for future in (one for _, _, one in group if not one.done()):
                 future.set_exception(AuditUnavailable())

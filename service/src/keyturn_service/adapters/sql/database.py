@@ -192,6 +192,7 @@ def translated() -> Any:
         sqlite3.Error,
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
+        asyncpg.InternalClientError,  # a statement met the end of its connection
         OSError,
         TimeoutError,
     ) as error:
