@@ -25,6 +25,8 @@ class Suite:
     workers: int = 2
     by_file: bool = False
     """Whether a file's tests stay together: its world is started once."""
+    timed: tuple[str, ...] = ()
+    """Files whose tests measure time: they run when the others are through, with nothing beside."""
     covered: tuple[str, ...] = ()
     """Packages whose every branch these tests must run."""
 
@@ -54,10 +56,15 @@ SUITES = {
             folders=("*/tests/integration", "examples/*/tests/integration", "*/tests/conformance"),
         ),
         Suite(name="docs", folders=("tests/docs",), workers=0),
-        Suite(name="acceptance", folders=("tests/acceptance",), workers=0),
+        Suite(
+            name="acceptance",
+            folders=("tests/acceptance",),
+            by_file=True,
+            timed=("tests/acceptance/test_dev_world.py",),
+        ),
         Suite(name="real-clients", folders=("tests/real_clients",), by_file=True),
         Suite(name="browser", folders=("tests/browser",), by_file=True),
-        Suite(name="fault", folders=("tests/fault",), workers=0),
+        Suite(name="fault", folders=("tests/fault",)),
         Suite(name="parity", folders=("tests/parity",)),
     )
 }
@@ -92,25 +99,29 @@ def carry_out(suite: Suite) -> Outcome:
     if not paths:
         return Outcome(name=suite.name, ok=False, seconds=0, counted="no tests found")
     print(f"--- {suite.name}", flush=True)
-    status, output = _shown(_pytest(suite, paths))
-    if suite.covered and status == 0:
-        status = _coverage(suite)
+    ended = [_shown(argv) for argv in _runs(suite, paths)]
+    ok = not any(status for status, _ in ended)
+    if suite.covered and ok:
+        ok = _coverage(suite) == 0
     return Outcome(
         name=suite.name,
-        ok=status == 0,
+        ok=ok,
         seconds=time.monotonic() - begun,
-        counted=_counted(output),
+        counted=", then ".join(_counted(output) for _, output in ended),
     )
 
 
-def _pytest(suite: Suite, paths: list[str]) -> tuple[str, ...]:
+def _runs(suite: Suite, paths: list[str]) -> list[tuple[str, ...]]:
+    """Return the commands that are the suite, one after the other."""
     workers: tuple[str, ...] = ("-n", str(suite.workers)) if suite.workers else ()
     if suite.by_file:
         workers += ("--dist", "loadfile")
     coverage = tuple(f"--cov={package}" for package in suite.covered)
     gate = ("--cov-branch", "--cov-report=") if coverage else ()
+    later = tuple(f"--ignore={file}" for file in suite.timed)
     pytest = ("python", "-m", "pytest", "-q", "--no-header")
-    return program(*pytest, *workers, *coverage, *gate, *paths)
+    runs = [program(*pytest, *workers, *coverage, *gate, *later, *paths)]
+    return [*runs, program(*pytest, *suite.timed)] if suite.timed else runs
 
 
 def _coverage(suite: Suite) -> int:

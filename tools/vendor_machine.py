@@ -26,6 +26,7 @@ ALIAS: Final = "acme-hub"
 LABEL: Final = "Acme Connect"
 CONTACT: Final = "integrations@acme.example"
 NAMESPACE: Final = "acme"
+_COMPILED: Final = Path("build/node").absolute()  # what Node keeps of `sf`'s scripts: code alone
 _WITHIN: Final = 300  # seconds for one command
 _SETTINGS_PROJECT: Final = (
     '{"packageDirectories": [{"path": "force-app", "default": true}], "sourceApiVersion": "68.0"}'
@@ -41,6 +42,7 @@ def sf_environment(home: Path) -> dict[str, str]:
     """Return what `sf` sees in a home of its own; nothing of the caller's but the path."""
     return {
         "HOME": str(home),
+        "NODE_COMPILE_CACHE": str(_COMPILED),
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "SF_AUTOUPDATE_DISABLE": "true",
         "SF_DISABLE_AUTOUPDATE": "true",
