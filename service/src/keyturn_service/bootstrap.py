@@ -68,6 +68,7 @@ from keyturn_service.use_cases.end_grant import EndGrant
 from keyturn_service.use_cases.find_connect_session import FindConnectSession
 from keyturn_service.use_cases.find_proxy_session import FindProxySession
 from keyturn_service.use_cases.get_access_token import GetAccessToken
+from keyturn_service.use_cases.guard_connections import GuardConnections
 from keyturn_service.use_cases.make_signing_key import MakeSigningKey
 from keyturn_service.use_cases.open_link import OpenLink
 from keyturn_service.use_cases.open_proxy_session import OpenProxySession
@@ -560,6 +561,9 @@ def _wired(
             revocations=stores.revocations, endpoint=parts.endpoint, audit=audit, clock=clock
         ),
         deliver_spool=deliver_spool,
+        guard=GuardConnections(
+            connections=stores.connections, refresh=refresh, audit=audit, clock=clock
+        ),
         clean_up=CleanUp(
             sessions=stores.connect_sessions,
             idempotency=stores.idempotency_keys,

@@ -111,7 +111,7 @@ async def test_a_new_connection_is_all_or_nothing(base: Base) -> None:
 async def test_a_renewal_puts_the_new_token_set_in_force(base: Base) -> None:
     """How it is renewed and for which audience is kept; what others change is left."""
     await base.stores.tokens.add(MADE, BARE)
-    await base.stores.connections.set_keep_alive(CONNECTION, keep_alive=False)
+    await base.stores.connections.set_keep_alive(CONNECTION, keep_alive=False, now=START)
     held = await fence(base)
     elsewhere = replace(NEXT, instance_url=Origin("https://x.my.salesforce.com"), user=user())
 

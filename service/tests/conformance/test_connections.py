@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from dataclasses import replace
 from datetime import timedelta
@@ -23,6 +24,7 @@ from service.tests.support.values import (
 )
 
 from keyturn_core.salesforce.hosts import Environment, Origin
+from keyturn_core.salesforce.ids import OrgId
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.ids import AppId, ConnectionId, CustomerId
 from keyturn_service.ports import ConnectionFilter, StoreUnavailable
@@ -199,12 +201,85 @@ async def test_a_change_touches_one_field_of_one_connection(base: Base) -> None:
     moved = Origin("https://globex-two.my.salesforce.com")
 
     await base.stores.connections.set_instance_url(CONNECTION, moved)
-    await base.stores.connections.set_keep_alive(CONNECTION, keep_alive=False)
+    await base.stores.connections.set_keep_alive(CONNECTION, keep_alive=False, now=START)
 
     kept = await base.stores.connections.get(WORKSPACE, CONNECTION)
     assert kept == replace(connection(), instance_url=moved, keep_alive=False)
     other = await base.stores.connections.get(WORKSPACE, ConnectionId("con_two"))
     assert other == connection(id=ConnectionId("con_two"))
+
+
+async def claimed(base: Base, *, days: int, limit: int = 10) -> list[str]:
+    """Claim for an hour what is due so many days after the start; return the ids."""
+    now = START + timedelta(days=days)
+    due = await base.stores.connections.claim_due(now, until=now + HOUR, limit=limit)
+    return sorted(one.id for one in due)
+
+
+async def test_what_is_due_is_claimed_by_one(base: Base) -> None:
+    """Not before its time, and not again before the claim ends."""
+    await base.with_connection()
+
+    assert await claimed(base, days=9) == []
+    assert await claimed(base, days=24) == [CONNECTION]
+    assert await claimed(base, days=24) == []
+    assert await claimed(base, days=25) == [CONNECTION]
+
+
+async def test_the_most_overdue_are_claimed_first(base: Base) -> None:
+    """As many as are asked for."""
+    for number in range(3):
+        one = ConnectionId(f"con_{number}")
+        await base.with_connection(id=one, org_id=OrgId(f"00D5g00000{number}bLxZEAU"))
+        await base.stores.connections.set_keep_alive(
+            one, keep_alive=True, now=START + timedelta(days=9 - number)
+        )
+
+    assert await claimed(base, days=9, limit=2) == ["con_1", "con_2"]
+
+
+async def test_a_claim_is_taken_once_by_replicas_side_by_side(base: Base) -> None:
+    """Rows that another one holds are passed over."""
+    for number in range(12):
+        await base.with_connection(
+            id=ConnectionId(f"con_{number:02}"), org_id=OrgId(f"00D5g0000{number:02}bLxZEAU")
+        )
+
+    async with base.replica("spool_two") as other:
+        now = START + timedelta(days=24)
+        found = await asyncio.gather(
+            *(
+                stores.connections.claim_due(now, until=now + HOUR, limit=4)
+                for stores in (base.stores, other) * 3
+            )
+        )
+
+    ids = [one.id for due in found for one in due]
+    assert len(ids) == len(set(ids))
+
+
+async def test_what_was_looked_after_is_due_when_it_is_said(base: Base) -> None:
+    """And remembers when its owner was warned."""
+    await base.with_connection()
+    later = START + timedelta(days=3)
+    warned = connection(warned_at=START + HOUR)
+
+    await base.stores.connections.looked_after(warned, due_at=later)
+
+    assert await base.stores.connections.get(WORKSPACE, CONNECTION) == warned
+    assert await claimed(base, days=2) == []
+    assert await claimed(base, days=3) == [CONNECTION]
+    await base.stores.connections.looked_after(warned, due_at=None)
+    assert await claimed(base, days=300) == []
+
+
+async def test_a_generation_that_came_meanwhile_keeps_its_own_time(base: Base) -> None:
+    """Who looked after the one before says nothing about it."""
+    await base.with_connection()
+
+    await base.stores.connections.looked_after(connection(generation=0), due_at=None)
+
+    assert await claimed(base, days=24) == [CONNECTION]
 
 
 async def test_the_latest_use_is_kept(base: Base) -> None:

@@ -195,7 +195,7 @@ async def test_a_replacement_leaves_what_others_change_meanwhile(base: Base) -> 
     intent = await begun(base)
     moved = Origin("https://globex-two.my.salesforce.com")
     await base.stores.connections.touch_used({CONNECTION: START + HOUR})
-    await base.stores.connections.set_keep_alive(CONNECTION, keep_alive=False)
+    await base.stores.connections.set_keep_alive(CONNECTION, keep_alive=False, now=START)
     await base.stores.connections.set_instance_url(CONNECTION, moved)
     made, new = renewed()
 

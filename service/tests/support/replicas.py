@@ -31,6 +31,7 @@ from keyturn_service.use_cases.disconnect import Disconnect
 from keyturn_service.use_cases.end_grant import EndGrant
 from keyturn_service.use_cases.find_connect_session import FindConnectSession
 from keyturn_service.use_cases.get_access_token import GetAccessToken
+from keyturn_service.use_cases.guard_connections import GuardConnections
 from keyturn_service.use_cases.open_link import OpenLink
 from keyturn_service.use_cases.present_assertion import PresentAssertion
 from keyturn_service.use_cases.refresh_tokens import RefreshTokens
@@ -130,6 +131,7 @@ class Replica:
     deliver: DeliverSpool
     renew: RenewIfNeeded
     get_access_token: GetAccessToken
+    guard: GuardConnections
     token_for_proxy: TokenForProxy
     disconnect: Disconnect
     end_grant: EndGrant
@@ -362,6 +364,9 @@ def _replica(
         renew=renew,
         get_access_token=GetAccessToken(
             reads=stores.serving, renew_if_needed=renew, audit=audit, uses=uses, clock=clock
+        ),
+        guard=GuardConnections(
+            connections=stores.connections, refresh=refresh, audit=audit, clock=clock
         ),
         token_for_proxy=TokenForProxy(
             reads=stores.serving, renew_if_needed=renew, uses=uses, clock=clock

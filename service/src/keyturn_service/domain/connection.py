@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,6 +17,9 @@ from keyturn_service.domain.ids import AppId, ConnectionId, CustomerId, Workspac
 
 IDLE_LIMIT: Final = timedelta(days=30)  # design.md 5.11; the idle limit of partner apps
 FIXED_LIFETIME: Final = timedelta(days=365)  # what a deployed app's policy comes up with
+KEPT_FROM: Final = timedelta(days=10)  # since the last refresh, at the earliest
+KEPT_BY: Final = timedelta(days=24)  # at the latest: six days are left for an org that is away
+WARNED_AHEAD: Final = (timedelta(days=30), timedelta(days=7), timedelta(days=1))
 SESSION_MARGIN: Final = timedelta(seconds=60)  # served only while this far from the learned end
 DEFAULT_SESSION: Final = timedelta(hours=2)  # Salesforce's default session timeout
 SHORTEST_SESSION: Final = timedelta(minutes=15)  # the shortest timeout an admin can choose
@@ -102,7 +107,7 @@ class Connection:
     attack, never an update. `authorized_at` is the time of the last grant: a fixed lifetime
     counts from it. `problem` is a code of the catalogue, or None. `audience` is the one that the
     login host took an assertion for. `taken_over_at` is since when assertions stand in for a
-    refresh token that was lost.
+    refresh token that was lost. `warned_at` is when its owner was last told that it will end.
     """
 
     id: ConnectionId
@@ -128,6 +133,48 @@ class Connection:
     problem: str | None
     audience: str | None = None
     taken_over_at: datetime | None = None
+    warned_at: datetime | None = None
+
+    @property
+    def last_renewed_at(self) -> datetime:
+        """The moment from which it is idle for Salesforce."""
+        return self.last_refreshed_at or self.authorized_at
+
+    def refresh_due(self) -> datetime | None:
+        """Return when it is to be refreshed only to stay alive; None where nobody does that.
+
+        A moment of its own for each connection and generation: connections that were made on
+        one day are not refreshed on one day.
+        """
+        if not self._lives_by_refreshing or not self.keep_alive:
+            return None
+        digest = hashlib.sha256(f"{self.id}:{self.generation}".encode()).digest()
+        share = int.from_bytes(digest[:8]) / 2**64
+        return self.last_renewed_at + KEPT_FROM + share * (KEPT_BY - KEPT_FROM)
+
+    def warnings(self) -> Sequence[datetime]:
+        """Return when its owner is to be told that it will end, those to come, soonest first.
+
+        What lives shorter than a warning's lead is not announced by it. Ends of certificates
+        are the app's.
+        """
+        ends, because = self.dies()
+        if ends is None or not self._lives_by_refreshing:
+            return []
+        fixed = because is DiesBecause.FIXED_LIFETIME
+        since = self.authorized_at if fixed else self.last_renewed_at
+        told = max(since, self.warned_at or since)
+        return [ends - ahead for ahead in WARNED_AHEAD if ends - ahead > told]
+
+    def due_at(self) -> datetime | None:
+        """Return when something is to be done for it by itself; None where nothing is."""
+        due = self.refresh_due()
+        return min([*self.warnings(), *([] if due is None else [due])], default=None)
+
+    @property
+    def _lives_by_refreshing(self) -> bool:
+        live = self.state in {ConnectionState.ACTIVE, ConnectionState.UNCERTAIN}
+        return live and self.renewal is Renewal.REFRESH_TOKEN
 
     def dies(
         self, *, certificate_ends: datetime | None = None
@@ -145,7 +192,7 @@ class Connection:
                 return None, None
             return certificate_ends, DiesBecause.CERTIFICATE
         fixed = self.authorized_at + FIXED_LIFETIME
-        idle = (self.last_refreshed_at or self.authorized_at) + IDLE_LIMIT
+        idle = self.last_renewed_at + IDLE_LIMIT
         if not self.keep_alive and idle < fixed:
             return idle, DiesBecause.IDLE
         return fixed, DiesBecause.FIXED_LIFETIME

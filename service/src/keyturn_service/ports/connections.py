@@ -86,8 +86,26 @@ class Connections(Protocol):
         """Keep the org's new API origin, after that host was seen to be the org's."""
         ...
 
-    async def set_keep_alive(self, connection_id: ConnectionId, *, keep_alive: bool) -> None:
-        """Say whether the idle guardian keeps the connection alive."""
+    async def set_keep_alive(
+        self, connection_id: ConnectionId, *, keep_alive: bool, now: datetime
+    ) -> None:
+        """Say whether the idle guardian keeps the connection alive; it looks at it soon."""
+        ...
+
+    async def claim_due(
+        self, now: datetime, *, until: datetime, limit: int
+    ) -> Sequence[Connection]:
+        """Return connections for which something is due, and put them off for everybody else.
+
+        One whose claimer dies is due again at `until`.
+        """
+        ...
+
+    async def looked_after(self, connection: Connection, *, due_at: datetime | None) -> None:
+        """Keep `warned_at`, and when something is to be done for it next.
+
+        Not where another generation is in force: that one has a time of its own.
+        """
         ...
 
     async def touch_used(self, used: Mapping[ConnectionId, datetime]) -> None:

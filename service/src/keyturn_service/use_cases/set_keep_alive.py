@@ -45,5 +45,7 @@ class SetKeepAlive:
                 detail={"keep_alive": keep_alive},
             )
         )
-        await self.connections.set_keep_alive(connection_id, keep_alive=keep_alive)
+        await self.connections.set_keep_alive(
+            connection_id, keep_alive=keep_alive, now=self.clock.now()
+        )
         return replace(connection, keep_alive=keep_alive)

@@ -220,7 +220,7 @@ class FakeConnections:
     async def count(self, workspace_id, asked):
         return len(self._matching(workspace_id, asked))
 
-    async def set_keep_alive(self, connection_id, *, keep_alive):
+    async def set_keep_alive(self, connection_id, *, keep_alive, now):
         connection = self.memory.connections[connection_id]
         self.memory.connections[connection_id] = replace(connection, keep_alive=keep_alive)
 

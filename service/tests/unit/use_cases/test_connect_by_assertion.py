@@ -246,7 +246,7 @@ async def test_the_same_org_for_a_second_customer_is_refused(
 async def test_asked_again_the_connection_stays_the_same(signing: Replica) -> None:
     """With a new token set; what the vendor set of it stays."""
     made, _ = await signing.asserted()
-    await signing.stores.connections.set_keep_alive(made.id, keep_alive=False)
+    await signing.stores.connections.set_keep_alive(made.id, keep_alive=False, now=START)
 
     again, new = await signing.asserted()
 

@@ -14,11 +14,13 @@ from keyturn_service.domain.ids import RevocationId
 from keyturn_service.ports import Clock, Revocations
 from keyturn_service.use_cases.clean_up import CleanUp
 from keyturn_service.use_cases.deliver_spool import DeliverSpool
+from keyturn_service.use_cases.guard_connections import GuardConnections
 from keyturn_service.use_cases.revoke_grant import RevokeGrant
 
 _REVOKE_EVERY: Final = 1.0  # seconds
 _DELIVER_EVERY: Final = 2.0
 _CLEAN_EVERY: Final = 5.0
+_GUARD_EVERY: Final = 2.0
 _CLAIM: Final = timedelta(minutes=2)  # longer than one revocation's calls can take
 _AT_ONCE: Final = 16
 _log = structlog.get_logger()
@@ -43,7 +45,7 @@ class Alarm:
 
 
 class Rounds:
-    """Revocations, spool delivery and clean-up, each at its own pace."""
+    """Revocations, spool delivery, clean-up and the idle guardian, each at its own pace."""
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class Rounds:
         revoke_grant: RevokeGrant,
         deliver_spool: DeliverSpool,
         clean_up: CleanUp,
+        guard: GuardConnections,
         clock: Clock,
     ) -> None:
         self._alarm = alarm
@@ -60,6 +63,7 @@ class Rounds:
         self._revoke_grant = revoke_grant
         self._deliver_spool = deliver_spool
         self._clean_up = clean_up
+        self._guard = guard
         self._clock = clock
 
     @contextlib.asynccontextmanager
@@ -69,6 +73,7 @@ class Rounds:
             asyncio.create_task(_repeat("revoke", self.revoke_due, self._next_revoking)),
             asyncio.create_task(_repeat("deliver", self._deliver_spool, _pause(_DELIVER_EVERY))),
             asyncio.create_task(_repeat("clean_up", self._clean_up, _pause(_CLEAN_EVERY))),
+            asyncio.create_task(_repeat("guard", self._guard, _pause(_GUARD_EVERY))),
         ]
         try:
             yield

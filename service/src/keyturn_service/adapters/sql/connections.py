@@ -95,9 +95,48 @@ class SqlConnections:
         """Keep the org's new API origin, after that host was seen to be the org's."""
         await self._change(connection_id, instance_url=instance_url)
 
-    async def set_keep_alive(self, connection_id: ConnectionId, *, keep_alive: bool) -> None:
+    async def set_keep_alive(
+        self, connection_id: ConnectionId, *, keep_alive: bool, now: datetime
+    ) -> None:
         """Say whether the idle guardian keeps the connection alive."""
-        await self._change(connection_id, keep_alive=keep_alive)
+        await self._change(connection_id, keep_alive=keep_alive, due_at=now)
+
+    async def claim_due(
+        self, now: datetime, *, until: datetime, limit: int
+    ) -> Sequence[Connection]:
+        """Return connections for which something is to be done, and put others off until then."""
+        asked = (
+            select(connections.c.id)
+            .where(connections.c.due_at <= now)
+            .order_by(connections.c.due_at)
+            .limit(limit)
+        )
+        async with self.database.read() as reading:
+            if (await reading.execute(asked.limit(1))).first() is None:
+                return []  # nothing is due: nothing is written
+        claimed = (
+            update(connections)
+            .where(connections.c.id.in_(asked.with_for_update(skip_locked=True)))
+            .values(due_at=until)
+            .returning(connections)
+        )
+        async with self.database.write() as writing:
+            return [connection_of(row) for row in (await writing.execute(claimed)).all()]
+
+    async def looked_after(self, connection: Connection, *, due_at: datetime | None) -> None:
+        """Keep when the owner was warned, and when something is to be done next.
+
+        Not where another generation is in force: that one has a time of its own.
+        """
+        async with self.database.write() as writing:
+            await writing.execute(
+                update(connections)
+                .where(
+                    connections.c.id == connection.id,
+                    connections.c.generation == connection.generation,
+                )
+                .values(warned_at=connection.warned_at, due_at=due_at)
+            )
 
     async def touch_used(self, used: Mapping[ConnectionId, datetime]) -> None:
         """Note when connections were last used, where that is later than noted."""

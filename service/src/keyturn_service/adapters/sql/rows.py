@@ -134,6 +134,8 @@ def connection_values(connection: Connection) -> dict[str, Any]:
         "problem": connection.problem,
         "audience": connection.audience,
         "taken_over_at": connection.taken_over_at,
+        "warned_at": connection.warned_at,
+        "due_at": connection.due_at(),
     }
 
 
@@ -163,6 +165,7 @@ def connection_of(row: Any) -> Connection:
         problem=row.problem,
         audience=row.audience,
         taken_over_at=row.taken_over_at,
+        warned_at=row.warned_at,
     )
 
 

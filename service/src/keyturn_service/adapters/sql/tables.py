@@ -153,9 +153,12 @@ connections: Final = Table(
     Column("ending", Boolean, nullable=False, server_default=false()),
     Column("audience", Text),
     Column("taken_over_at", Moment),
+    Column("warned_at", Moment),
+    Column("due_at", Moment),  # None while nothing is to be done for it by itself
     Index(None, "workspace_id", "created_at", "id"),
     Index(None, "workspace_id", "customer_id"),
     Index(None, "app_id", "org_id"),
+    Index(None, "due_at"),
 )
 
 token_sets: Final = Table(

@@ -257,6 +257,7 @@ _RENEWED: Final = (
     "renewal",
     "audience",
     "taken_over_at",
+    "due_at",
 )
 _GRANTED: Final = (
     "environment",

@@ -1,0 +1,91 @@
+"""Keep connections alive that nobody uses, and tell of those that will end."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from keyturn_service.domain.audit import AuditEvent
+from keyturn_service.domain.connection import Connection
+from keyturn_service.domain.errors import ConnectionCannotServe
+from keyturn_service.ports import AuditLog, Clock, Connections
+from keyturn_service.use_cases.refresh_tokens import RefreshTokens
+
+AT_ONCE: Final = 16
+_CLAIM: Final = timedelta(seconds=30)  # a replica that dies is replaced after this
+_AGAIN: Final = timedelta(hours=1)  # after a refresh that did not succeed
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardConnections:
+    """The idle guardian: refresh what is due, and announce ends 30, 7 and 1 day ahead.
+
+    Safe to run at any time and on every replica: who is late finds the generation replaced.
+    """
+
+    connections: Connections
+    refresh: RefreshTokens
+    audit: AuditLog
+    clock: Clock
+
+    async def __call__(self) -> int:
+        """Return how many connections were looked at."""
+        looked = 0
+        while True:
+            now = self.clock.now()
+            due = await self.connections.claim_due(now, until=now + _CLAIM, limit=AT_ONCE)
+            if not due:
+                return looked
+            await asyncio.gather(*(self._look_after(one, now) for one in due))
+            looked += len(due)
+
+    async def _look_after(self, connection: Connection, now: datetime) -> None:
+        try:
+            due = connection.refresh_due()
+            if due is not None and due <= now:
+                connection = await self._refreshed(connection)
+            connection = await self._warned(connection, now)
+            await self.connections.looked_after(connection, due_at=_next(connection, now))
+        except Exception as error:  # noqa: BLE001 - the others go on; it is due when the claim ends
+            _log.warning(
+                "connection_not_guarded", connection_id=connection.id, error=type(error).__name__
+            )
+
+    async def _refreshed(self, connection: Connection) -> Connection:
+        """Return the connection as it stands after one try to refresh it."""
+        try:
+            renewed, _ = await self.refresh(connection.id, refused=connection.generation)
+        except ConnectionCannotServe as refusal:
+            _log.info("not_kept_alive", connection_id=connection.id, code=refusal.code)
+            found = await self.connections.get(connection.workspace_id, connection.id)
+            return found or connection
+        return renewed
+
+    async def _warned(self, connection: Connection, now: datetime) -> Connection:
+        """Tell the owner, once for all warnings that are due."""
+        ends, because = connection.dies()
+        due = [moment for moment in connection.warnings() if moment <= now]
+        if ends is None or not due:
+            return connection
+        await self.audit.record(
+            AuditEvent(
+                type="connection.dies_soon",
+                at=now,
+                workspace_id=connection.workspace_id,
+                actor="system",
+                connection_id=connection.id,
+                detail={"dies_at": ends.isoformat(), "dies_because": because},
+            )
+        )
+        return replace(connection, warned_at=now)
+
+
+def _next(connection: Connection, now: datetime) -> datetime | None:
+    """Return when to look again; what is still due has been tried just now."""
+    due = connection.due_at()
+    return due if due is None else max(due, now + _AGAIN)

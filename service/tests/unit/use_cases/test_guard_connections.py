@@ -1,0 +1,151 @@
+"""`use_cases.guard_connections`: nothing dies idle, and no end comes unannounced."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from service.tests.support.fakes import refused
+from service.tests.support.replicas import Kitchen, Replica, World
+from service.tests.support.values import CONNECTION, START
+
+from keyturn_core.oauth.token_answer import NotProcessed
+from keyturn_service.domain.connection import FIXED_LIFETIME, ConnectionState
+from keyturn_service.ports import StoreUnavailable
+
+DAY = timedelta(days=1)
+
+
+async def let_go(replica: Replica) -> None:
+    """Have the vendor keep it alive no longer."""
+    await replica.stores.connections.set_keep_alive(
+        CONNECTION, keep_alive=False, now=replica.world.clock.now()
+    )
+
+
+async def test_a_connection_that_nobody_uses_lives_for_ninety_days(
+    replica: Replica, world: World
+) -> None:
+    """By about six refreshes."""
+    for _ in range(90 * 4):
+        world.clock.advance(hours=6)
+        await replica.guard()
+
+    kept = await world.connection()
+    assert kept.state is ConnectionState.ACTIVE
+    assert 90 / 24 - 1 <= kept.generation - 1 <= 90 / 10
+    assert "connection.dies_soon" not in world.audit.types
+
+
+async def test_nothing_is_done_before_it_is_due(replica: Replica, world: World) -> None:
+    """One look finds nothing, and presents nothing."""
+    world.clock.advance(days=9)
+
+    assert await replica.guard() == 0
+    assert (await world.connection()).generation == 1
+
+
+async def test_what_was_let_go_dies_announced(replica: Replica, world: World) -> None:
+    """Seven days ahead and one; its token is not presented."""
+    await let_go(replica)
+    told = []
+    for day in range(40):
+        await replica.guard()
+        told += [day] * (world.audit.types.count("connection.dies_soon") - len(told))
+        world.clock.advance(days=1)
+
+    assert told == [23, 29]
+    assert (await world.connection()).generation == 1
+    event = next(one for one in world.audit.events if one.type == "connection.dies_soon")
+    assert event.connection_id == CONNECTION
+    assert dict(event.detail) == {
+        "dies_at": (START + 30 * DAY).isoformat(),
+        "dies_because": "idle",
+    }
+
+
+async def test_a_fixed_end_is_announced_to_whoever_keeps_it_alive(
+    replica: Replica, world: World
+) -> None:
+    """Though it is refreshed all the time."""
+    told = []
+    for day in range(366):
+        await replica.guard()
+        told += [day] * (world.audit.types.count("connection.dies_soon") - len(told))
+        world.clock.advance(days=1)
+
+    assert [FIXED_LIFETIME.days - day for day in told] == [30, 7, 1]
+
+
+async def test_an_org_that_is_away_is_asked_again_within_hours(
+    replica: Replica, world: World
+) -> None:
+    """Not at once, and not in ten days."""
+    world.org.next.append(NotProcessed())
+    world.clock.advance(days=24)
+    await replica.guard()
+    assert (await world.connection()).generation == 1
+
+    world.clock.advance(minutes=59)
+    assert await replica.guard() == 0
+    world.clock.advance(minutes=2)
+    assert await replica.guard() == 1
+    assert (await world.connection()).generation == 2
+
+
+async def test_what_the_org_refuses_for_good_is_left_alone(replica: Replica, world: World) -> None:
+    """The customer has to grant access again."""
+    world.org.next.append(refused("invalid_grant", "expired access/refresh token"))
+    world.clock.advance(days=24)
+    await replica.guard()
+    assert (await world.connection()).state is ConnectionState.REAUTHORIZATION_REQUIRED
+
+    world.clock.advance(days=30)
+    assert await replica.guard() == 0
+
+
+async def test_of_two_replicas_one_refreshes(kitchen: Kitchen, replica: Replica) -> None:
+    """What one has claimed the other leaves alone."""
+    other = await kitchen.replica()
+    kitchen.world.clock.advance(days=24)
+
+    assert [await replica.guard(), await other.guard()] == [1, 0]
+    assert (await kitchen.world.connection()).generation == 2
+
+
+async def test_a_claim_of_a_dead_replica_ends(replica: Replica, world: World) -> None:
+    """After thirty seconds another one takes over."""
+    world.clock.advance(days=24)
+    now = world.clock.now()
+    claimed = await replica.stores.connections.claim_due(
+        now, until=now + timedelta(seconds=30), limit=5
+    )
+    assert [one.id for one in claimed] == [CONNECTION]
+    assert await replica.guard() == 0
+
+    world.clock.advance(seconds=31)
+    assert await replica.guard() == 1
+
+
+async def test_without_a_record_there_is_no_warning(replica: Replica, world: World) -> None:
+    """It is told once the audit can be written."""
+    await let_go(replica)
+    world.clock.advance(days=23)
+    world.audit.down = True
+    await replica.guard()
+
+    world.audit.down = False
+    world.clock.advance(seconds=31)
+    await replica.guard()
+    assert world.audit.types.count("connection.dies_soon") == 1
+
+
+async def test_one_that_fails_does_not_stop_the_others(replica: Replica, world: World) -> None:
+    """The round goes on; this one is due again when the claim ends."""
+    world.clock.advance(days=24)
+    replica.store.fails["load"] = [StoreUnavailable("gone")]
+
+    assert await replica.guard() == 1
+
+    world.clock.advance(seconds=31)
+    assert await replica.guard() == 1
+    assert (await world.connection()).generation == 2
