@@ -81,6 +81,7 @@ from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
 from keyturn_service.use_cases.revoke_grant import RevokeGrant
+from keyturn_service.use_cases.seal_service import SealService
 from keyturn_service.use_cases.see_install import SeeInstall
 from keyturn_service.use_cases.set_keep_alive import SetKeepAlive
 from keyturn_service.use_cases.settle_attempt import SettleAttempt
@@ -494,6 +495,7 @@ def _wired(
             connections=stores.connections,
             store=stores.tokens,
             leases=stores.leases,
+            seals=stores.seals,
             by_assertion=by_assertion,
             renew_if_needed=renew_if_needed,
             directory=parts.directory,
@@ -501,6 +503,7 @@ def _wired(
             clock=clock,
             waiting=waiting,
         ),
+        seal=SealService(seals=stores.seals, audit=audit, clock=clock),
         set_keep_alive=SetKeepAlive(connections=stores.connections, audit=audit, clock=clock),
         disconnect=Disconnect(
             connections=stores.connections,
@@ -562,7 +565,11 @@ def _wired(
         ),
         deliver_spool=deliver_spool,
         guard=GuardConnections(
-            connections=stores.connections, refresh=refresh, audit=audit, clock=clock
+            connections=stores.connections,
+            seals=stores.seals,
+            refresh=refresh,
+            audit=audit,
+            clock=clock,
         ),
         clean_up=CleanUp(
             sessions=stores.connect_sessions,

@@ -366,7 +366,11 @@ def _replica(
             reads=stores.serving, renew_if_needed=renew, audit=audit, uses=uses, clock=clock
         ),
         guard=GuardConnections(
-            connections=stores.connections, refresh=refresh, audit=audit, clock=clock
+            connections=stores.connections,
+            seals=stores.seals,
+            refresh=refresh,
+            audit=audit,
+            clock=clock,
         ),
         token_for_proxy=TokenForProxy(
             reads=stores.serving, renew_if_needed=renew, uses=uses, clock=clock
@@ -406,6 +410,7 @@ def _replica(
             connections=stores.connections,
             store=store,
             leases=stores.leases,
+            seals=stores.seals,
             by_assertion=by_assertion,
             renew_if_needed=renew,
             directory=world.directory,

@@ -114,6 +114,12 @@ from keyturn_service.ports.salesforce import (
 from keyturn_service.ports.salesforce import (
     TokenEndpoint as TokenEndpoint,
 )
+from keyturn_service.ports.seals import (
+    Seals as Seals,
+)
+from keyturn_service.ports.seals import (
+    ServiceSeal as ServiceSeal,
+)
 from keyturn_service.ports.signing import (
     MadeKey as MadeKey,
 )

@@ -254,7 +254,8 @@ class TokenStore(Protocol):
 class Serving:
     """All that a hot read needs, in one look at the database; no refresh token is opened for it.
 
-    `basis` is what it rests on, None where it cannot be asked about later.
+    `basis` is what it rests on, None where it cannot be asked about later. `sealed` says that an
+    operator stopped all use of tokens.
     """
 
     api_key: ApiKey | None
@@ -262,6 +263,7 @@ class Serving:
     tokens: TokenInForce | None
     ending: bool
     basis: Basis | None = None
+    sealed: bool = False
 
 
 class ServingReads(Protocol):

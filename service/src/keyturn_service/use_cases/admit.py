@@ -6,7 +6,12 @@ from datetime import datetime
 
 from keyturn_service.domain.api_key import ApiKey, Right
 from keyturn_service.domain.connection import ConnectionInUse
-from keyturn_service.domain.errors import Forbidden, NotFound, Unauthorized
+from keyturn_service.domain.errors import (
+    ConnectionCannotServe,
+    Forbidden,
+    NotFound,
+    Unauthorized,
+)
 from keyturn_service.ports import Serving
 
 
@@ -17,6 +22,7 @@ def admit(serving: Serving, right: Right, *, now: datetime) -> tuple[ApiKey, Con
         Unauthorized: the key opens nothing.
         Forbidden: it lacks the right.
         NotFound: there is no such connection in its workspace.
+        ConnectionCannotServe: `sealed`.
     """
     key, connection = serving.api_key, serving.connection
     if key is None or not key.valid_at(now):
@@ -25,4 +31,15 @@ def admit(serving: Serving, right: Right, *, now: datetime) -> tuple[ApiKey, Con
         raise Forbidden(right)
     if connection is None or connection.workspace_id != key.workspace_id:
         raise NotFound("connection")
+    refuse_sealed(serving)
     return key, connection
+
+
+def refuse_sealed(serving: Serving) -> None:
+    """See that no operator stopped all use of tokens.
+
+    Raises:
+        ConnectionCannotServe: `sealed`.
+    """
+    if serving.sealed:
+        raise ConnectionCannotServe("sealed")

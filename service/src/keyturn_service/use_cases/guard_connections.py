@@ -12,7 +12,7 @@ import structlog
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connection import Connection
 from keyturn_service.domain.errors import ConnectionCannotServe
-from keyturn_service.ports import AuditLog, Clock, Connections
+from keyturn_service.ports import AuditLog, Clock, Connections, Seals
 from keyturn_service.use_cases.refresh_tokens import RefreshTokens
 
 AT_ONCE: Final = 16
@@ -26,9 +26,11 @@ class GuardConnections:
     """The idle guardian: refresh what is due, and announce ends 30, 7 and 1 day ahead.
 
     Safe to run at any time and on every replica: who is late finds the generation replaced.
+    Under the seal nothing is refreshed.
     """
 
     connections: Connections
+    seals: Seals
     refresh: RefreshTokens
     audit: AuditLog
     clock: Clock
@@ -36,13 +38,14 @@ class GuardConnections:
     async def __call__(self) -> int:
         """Return how many connections were looked at."""
         looked = 0
-        while True:
+        while await self.seals.current() is None:
             now = self.clock.now()
             due = await self.connections.claim_due(now, until=now + _CLAIM, limit=AT_ONCE)
             if not due:
                 return looked
             await asyncio.gather(*(self._look_after(one, now) for one in due))
             looked += len(due)
+        return looked
 
     async def _look_after(self, connection: Connection, now: datetime) -> None:
         try:

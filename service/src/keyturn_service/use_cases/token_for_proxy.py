@@ -9,7 +9,7 @@ from keyturn_service.domain.connection import ConnectionInUse, TokenInForce
 from keyturn_service.domain.errors import NotFound
 from keyturn_service.domain.ids import ConnectionId, WorkspaceId
 from keyturn_service.ports import Basis, Clock, ServingReads, Uses
-from keyturn_service.use_cases.admit import admit
+from keyturn_service.use_cases.admit import admit, refuse_sealed
 from keyturn_service.use_cases.proxied_answer import ProxyCaller
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
 
@@ -59,6 +59,7 @@ class TokenForProxy:
         connection = serving.connection
         if connection is None or connection.workspace_id != workspace_id:
             raise NotFound("connection")
+        refuse_sealed(serving)
         served = await self.renew_if_needed(
             connection,
             serving.tokens,
@@ -77,6 +78,7 @@ class TokenForProxy:
             Unauthorized: the key opens nothing.
             Forbidden: it may not call by the proxy.
             NotFound: there is no such connection in its workspace.
+            ConnectionCannotServe: `sealed`.
         """
         now = self.clock.now()
         serving = self.reads.recall(connection_id, key_hash=key_hash) if remembered else None

@@ -28,6 +28,7 @@ from keyturn_service.ports import (
     OrgDirectory,
     OrgUnreachable,
     RefreshLeases,
+    Seals,
     SigningKeys,
     TokenStore,
     Waiting,
@@ -113,6 +114,7 @@ class VerifyConnection:
     connections: Connections
     store: TokenStore
     leases: RefreshLeases
+    seals: Seals
     by_assertion: RenewByAssertion
     renew_if_needed: RenewIfNeeded
     directory: OrgDirectory
@@ -127,7 +129,7 @@ class VerifyConnection:
 
         Raises:
             NotFound: there is no such connection in the workspace.
-            ConnectionCannotServe: it was ended, or is not confirmed yet.
+            ConnectionCannotServe: it was ended, or is not confirmed yet; or the service is sealed.
             Conflict: it is being refreshed, for longer than a caller waits.
         """
         connection = await self.connections.get(workspace_id, connection_id)
@@ -137,6 +139,8 @@ class VerifyConnection:
             raise ConnectionCannotServe("connection_revoked")
         if connection.state is ConnectionState.PENDING:
             raise ConnectionCannotServe("connection_pending")
+        if await self.seals.current() is not None:
+            raise ConnectionCannotServe("sealed")
         by_assertion = connection.renewal is Renewal.JWT_BEARER
         missing, problem, refused = None, None, None
         key = active_key(await self.keys.list(connection.app_id))

@@ -345,6 +345,7 @@ def wire(memory, clock, refreshing, relay, *, public_urls):
         ),
         connect_by_assertion=fakes.FakeConnectByAssertion(memory),
         verify_connection=fakes.FakeVerifyConnection(memory),
+        seal=None,
         set_keep_alive=SetKeepAlive(connections=connections, audit=audit, clock=clock),
         disconnect=Disconnect(
             connections=connections, store=store, leases=fakes.FakeLeases(),

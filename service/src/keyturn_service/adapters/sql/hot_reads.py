@@ -43,20 +43,25 @@ KEY_SAID: Final = (
     "k.workspace_id || ' ' || k.rights || ' ' || coalesce(k.expires_at, 0)"
     " || ' ' || coalesce(k.deleted_at, 0)"
 )
+_SEALED: Final = '(SELECT max(sealed_at) FROM service_seals WHERE "on")'
 CONNECTION_SAID: Final = (
-    "c.state || ' ' || c.ending || ' ' || c.instance_url || ' ' || c.scopes || ' ' ||"
+    f"coalesce({_SEALED}, 0) || ' ' ||"
+    " c.state || ' ' || c.ending || ' ' || c.instance_url || ' ' || c.scopes || ' ' ||"
     " t.generation || ' ' || t.received_at || ' ' || coalesce(t.expires_at, 0)"
 )
-"""All that decides what is served, and how; who used a connection when does not."""
+"""All that decides what is served, and how; who used a connection when does not.
+
+The seal is in it, so that nothing remembered leaves under it.
+"""
 _STATEMENT: Final = (
     f"SELECT asked.id, asked.hash, {_KEY}, {_CONNECTION}, {_TOKENS},"  # noqa: S608 - ours
-    f" {KEY_SAID}, {CONNECTION_SAID}"
+    f" {KEY_SAID}, {CONNECTION_SAID}, {_SEALED} IS NOT NULL"
     " FROM {asked}"
     " LEFT JOIN api_keys k ON k.hash = asked.hash"
     " LEFT JOIN connections c ON c.id = asked.id"
     " LEFT JOIN token_sets t ON t.connection_id = c.id"
 )
-_KEY_AT, _CONNECTION_AT, _ENDING_AT, _TOKENS_AT, _SAID_AT = 2, 10, 20, 21, 25
+_KEY_AT, _CONNECTION_AT, _ENDING_AT, _TOKENS_AT, _SAID_AT, _SEALED_AT = 2, 10, 20, 21, 25, 27
 _KEY_STATEMENT: Final = f"SELECT {_KEY} FROM {{asked}} JOIN api_keys k ON k.hash = asked.hash"  # noqa: S608 - ours
 _SERVED: Final = frozenset({ConnectionState.ACTIVE, ConnectionState.UNCERTAIN})
 _Question = tuple[str, bytes]
@@ -112,6 +117,10 @@ class SqlServingReads:
         if row[_CONNECTION_AT] is None:
             return Serving(api_key=key, connection=None, tokens=None, ending=False)
         connection = _connection_of(row[_CONNECTION_AT:_ENDING_AT])
+        if row[_SEALED_AT]:  # no token is opened
+            return Serving(
+                api_key=key, connection=connection, tokens=None, ending=False, sealed=True
+            )
         tokens = await self._token_of(connection, row[_TOKENS_AT:_SAID_AT])
         serving = Serving(
             api_key=key, connection=connection, tokens=tokens, ending=bool(row[_ENDING_AT])
@@ -144,7 +153,7 @@ class SqlServingReads:
     def _remember(self, serving: Serving, row: _Row) -> None:
         """Remember what could be served again as it is, and forget what could not."""
         key, connection, tokens = serving.api_key, serving.connection, serving.tokens
-        key_said, said = row[_SAID_AT:]
+        key_said, said = row[_SAID_AT:_SEALED_AT]
         if key is not None:
             self._keys.put(key.hash, KeyRow(api_key=key, said=key_said))
         if connection is None:

@@ -12,6 +12,7 @@ from keyturn_service.adapters.sql.hot_reads import KeyReads, SqlServingReads
 from keyturn_service.adapters.sql.idempotency import SqlIdempotencyKeys
 from keyturn_service.adapters.sql.leases import SqlRefreshLeases
 from keyturn_service.adapters.sql.revocations import SqlRevocations
+from keyturn_service.adapters.sql.seals import SqlSeals
 from keyturn_service.adapters.sql.signing_keys import SqlSigningKeys
 from keyturn_service.adapters.sql.token_sets import SqlTokenStore
 from keyturn_service.adapters.sql.uses import GatheredUses
@@ -40,6 +41,7 @@ class Stores:
     leases: SqlRefreshLeases
     serving: SqlServingReads
     revocations: SqlRevocations
+    seals: SqlSeals
     proxy_sessions: SqlProxySessions
     idempotency_keys: SqlIdempotencyKeys
     audit_trail: SqlAuditTrail
@@ -60,6 +62,7 @@ def stores_over(database: Database, vault: Vault, *, owner: SpoolId, clock: Cloc
         leases=SqlRefreshLeases(database, owner, clock),
         serving=SqlServingReads(database, vault),
         revocations=SqlRevocations(database, vault),
+        seals=SqlSeals(database),
         proxy_sessions=SqlProxySessions(database),
         idempotency_keys=SqlIdempotencyKeys(database, vault),
         audit_trail=SqlAuditTrail(database),

@@ -223,6 +223,15 @@ revocations: Final = Table(
     Index(None, "due_at"),
 )
 
+service_seals: Final = Table(
+    "service_seals",
+    metadata,
+    Column("sealed_at", Moment, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("taken_off_at", Moment),  # None while it is on
+    Column("on", Boolean, unique=True),  # true or NULL: one is on, or none
+)
+
 proxy_sessions: Final = Table(
     "proxy_sessions",
     metadata,
