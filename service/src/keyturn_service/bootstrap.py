@@ -92,6 +92,7 @@ from keyturn_service.use_cases.watch_installs import WatchInstalls
 from keyturn_service.vault.envelope import Envelopes
 from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
 from keyturn_service.vault.hashes import keyed_hashes
+from keyturn_service.vault.refusals import Refusals
 from keyturn_service.vault.vault import Vault
 from keyturn_service.web.app import create_app
 from keyturn_service.web.ui.routes import ui_routes
@@ -206,7 +207,8 @@ async def _opened(
     to_close.push_async_callback(database.close)
     await migrate(database)
     data_keys = SqlDataKeys(database)
-    vault = Vault(key_source, data_keys, _RANDOMNESS, clock)
+    audit = SqlAuditLog(database, new_id("run", _RANDOMNESS.token_bytes(ID_BYTES)), clock)
+    vault = Vault(key_source, data_keys, _RANDOMNESS, clock, Refusals(audit, clock))
     hashes = await keyed_hashes(key_source, data_keys, _RANDOMNESS, clock)
     folder = settings.spool
     if not background:  # the replica's own spool is held by the replica
@@ -220,8 +222,6 @@ async def _opened(
     )
     to_close.callback(spool.close)
     stores = stores_over(database, vault, owner=spool.id, clock=clock)
-    writer = new_id("run", _RANDOMNESS.token_bytes(ID_BYTES))
-    audit = SqlAuditLog(database, writer, clock)
     await audit.open()
     to_close.push_async_callback(_close_audit, audit)
     egress = Egress(

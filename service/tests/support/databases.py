@@ -26,8 +26,9 @@ from keyturn_service.adapters.sql.tables import metadata
 from keyturn_service.adapters.sql.workspaces import SqlDataKeys
 from keyturn_service.adapters.system import SystemRandomness
 from keyturn_service.domain.connect_session import SessionStatus
-from keyturn_service.domain.ids import ConnectSessionId, SpoolId
+from keyturn_service.domain.ids import ID_BYTES, ConnectSessionId, SpoolId, new_id
 from keyturn_service.ports import Clock, StoreUnavailable
+from keyturn_service.vault.refusals import Refusals
 from keyturn_service.vault.vault import Vault
 
 _KEY: Final = bytes(range(32))
@@ -170,7 +171,8 @@ def a_vault(database: Database, clock: Clock) -> Vault:
     """Return a vault over a key source that every test shares."""
     randomness = SystemRandomness()
     key_source = KeyFile("kek_test", {"kek_test": _KEY}, randomness)
-    return Vault(key_source, SqlDataKeys(database), randomness, clock)
+    audit = SqlAuditLog(database, new_id("run", randomness.token_bytes(ID_BYTES)), clock)
+    return Vault(key_source, SqlDataKeys(database), randomness, clock, Refusals(audit, clock))
 
 
 @contextlib.asynccontextmanager

@@ -151,6 +151,9 @@ from keyturn_service.ports.vendors import (
     ProxySessions as ProxySessions,
 )
 from keyturn_service.ports.vendors import (
+    SealRefused as SealRefused,
+)
+from keyturn_service.ports.vendors import (
     StoreUnavailable as StoreUnavailable,
 )
 from keyturn_service.ports.vendors import (

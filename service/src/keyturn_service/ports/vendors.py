@@ -28,6 +28,10 @@ class StoreUnavailable(Exception):
     """The database does not answer; what was asked of it may or may not be done."""
 
 
+class SealRefused(Exception):
+    """A value that rests sealed did not open; the vault has recorded it in the audit."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[_T_co]):
     """Some items in order, and where the next ones start; None where there are no more."""

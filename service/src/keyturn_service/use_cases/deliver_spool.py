@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import structlog
@@ -13,7 +15,7 @@ from keyturn_service.domain.attempt import Attempt, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connect_session import Authorization, ConnectSession, SessionStatus
 from keyturn_service.domain.errors import ConnectionCannotServe
-from keyturn_service.domain.ids import ConnectionId, ConnectSessionId
+from keyturn_service.domain.ids import AttemptId, ConnectionId, ConnectSessionId
 from keyturn_service.ports import (
     AuditLog,
     Clock,
@@ -21,6 +23,7 @@ from keyturn_service.ports import (
     ConnectSessions,
     RefreshLeases,
     RevocationReason,
+    SealRefused,
     Spool,
     TokenStore,
 )
@@ -55,16 +58,18 @@ class DeliverSpool:
         await self.leases.release_earlier_runs()
         await self()
         for attempt in await self.store.open_attempts_of(self.spool.id):
-            if await self.spool.get(attempt.id) is None:
-                await self.resolve.found_open(attempt)
+            with _going_on(attempt.id):
+                if await self.spool.get(attempt.id) is None:
+                    await self.resolve.found_open(attempt)
 
     async def __call__(self) -> int:
         """Deliver what can be delivered now; return how many answers that were."""
         delivered = 0
         for attempt_id in await self.spool.undelivered():
-            spooled = await self.spool.get(attempt_id)
-            if spooled is not None and await self._deliver(spooled):
-                delivered += 1
+            with _going_on(attempt_id):
+                spooled = await self.spool.get(attempt_id)
+                if spooled is not None and await self._deliver(spooled):
+                    delivered += 1
         return delivered
 
     async def _deliver(self, spooled: SpooledAnswer) -> bool:
@@ -157,3 +162,12 @@ class DeliverSpool:
             reason=RevocationReason.UNCONFIRMED,
             ends_connection=False,
         )
+
+
+@contextlib.contextmanager
+def _going_on(attempt_id: AttemptId) -> Iterator[None]:
+    """Leave one whose connection or answer does not open for later: others do not wait for it."""
+    try:
+        yield
+    except SealRefused as refused:
+        _log.error("spool_delivery_refused", attempt_id=attempt_id, reason=str(refused))

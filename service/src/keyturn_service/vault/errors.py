@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from keyturn_service.ports import SealRefused
 
-class CannotOpen(Exception):
+
+class CannotOpen(SealRefused):
     """The sealed value is not what was sealed for this place: changed, moved, or cut short."""
 
 
-class KeyMissing(Exception):
+class KeyMissing(SealRefused):
     """The key source has no key of that id; the operator has to bring it back."""
 
     def __init__(self, key_id: str) -> None:

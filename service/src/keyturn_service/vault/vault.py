@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,13 +19,15 @@ from keyturn_service.vault.data_keys import (
     WrappedDataKey,
     associated_data,
 )
-from keyturn_service.vault.errors import CannotOpen
+from keyturn_service.vault.errors import CannotOpen, KeyMissing
 from keyturn_service.vault.key_source import KeySource
 from keyturn_service.vault.place import Place
+from keyturn_service.vault.refusals import Refusals
 
 _VERSION: Final = 1
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
+_ID: Final = re.compile(rb"[!-~]+")  # a database takes no zero byte into a name
 SEALS_PER_KEY: Final = 2**24  # of one process; 256 of them stay inside 2^32 random nonces
 KEY_LIFE: Final = timedelta(days=90)
 
@@ -41,7 +44,8 @@ class Vault:
     """Envelope encryption with AES-256-GCM.
 
     A sealed value is version (1 byte), length of the data key's id (1), that id, nonce (12),
-    ciphertext and tag. Opened data keys stay in this process's memory.
+    ciphertext and tag. Opened data keys stay in this process's memory. What does not open is
+    recorded in the audit before anybody hears of it.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Vault:
         data_keys: DataKeys,
         randomness: Randomness,
         clock: Clock,
+        refusals: Refusals,
         *,
         seals_per_key: int = SEALS_PER_KEY,
     ) -> None:
@@ -58,6 +63,7 @@ class Vault:
         self._data_keys = data_keys
         self._randomness = randomness
         self._clock = clock
+        self._refusals = refusals
         self._ciphers: dict[DataKeyId, AESGCM] = {}
         self._sealing: dict[str, _SealingKey] = {}
         self._met: dict[DataKeyId, _SealingKey] = {}  # a worn key stays worn
@@ -66,11 +72,18 @@ class Vault:
         """Seal a value for a place.
 
         Raises:
+            CannotOpen: the workspace's newest data key was changed or belongs elsewhere.
+            KeyMissing: the key source lacks the key that wraps it.
             KeySourceUnavailable: no data key is open and the key source does not answer.
+            AuditUnavailable: it was refused, and that could not be recorded.
         """
         key = self._sealing.get(place.workspace_id)
         if key is None or not self._fresh(key):
-            key = await self._next_key(place.workspace_id)
+            try:
+                key = await self._next_key(place.workspace_id)
+            except (CannotOpen, KeyMissing) as refused:
+                await self._refusals.note(place, refused)
+                raise
         key.seals += 1
         nonce = self._randomness.token_bytes(_NONCE_BYTES)
         sealed = key.cipher.encrypt(nonce, value, place.associated_data())
@@ -84,22 +97,29 @@ class Vault:
             CannotOpen: it was not sealed for this place, or changed since.
             KeyMissing: the key source lacks the key that wraps its data key.
             KeySourceUnavailable: the key source does not answer.
+            AuditUnavailable: it was refused, and that could not be recorded.
         """
-        key_id, box = _parts(sealed)
-        cipher = self._ciphers.get(key_id)
-        if cipher is None:
-            cipher = await self._unwrapped(key_id)
-        return _opened(cipher, box, place)
+        try:
+            key_id, box = _parts(sealed)
+            cipher = self._ciphers.get(key_id)
+            if cipher is None:
+                cipher = await self._unwrapped(key_id)
+            return _opened(cipher, box, place)
+        except (CannotOpen, KeyMissing) as refused:
+            await self._refusals.note(place, refused)
+            raise
 
     def open_now(self, sealed: bytes, place: Place) -> bytes | None:
-        """Open as `open` does, where the data key is in memory already; None where it is not.
+        """Open as `open` does, where the data key is in memory already.
 
-        Raises:
-            CannotOpen: it was not sealed for this place, or changed since.
+        None where it is not, or where the value does not open: `open` says why and records it.
         """
-        key_id, box = _parts(sealed)
-        cipher = self._ciphers.get(key_id)
-        return None if cipher is None else _opened(cipher, box, place)
+        try:
+            key_id, box = _parts(sealed)
+            cipher = self._ciphers.get(key_id)
+            return None if cipher is None else _opened(cipher, box, place)
+        except CannotOpen:
+            return None
 
     def _fresh(self, key: _SealingKey) -> bool:
         return key.seals < self._seals_per_key and self._clock.now() - key.made_at < KEY_LIFE
@@ -168,7 +188,10 @@ def _parts(sealed: bytes) -> tuple[DataKeyId, bytes]:
     head = 2 + sealed[1] if len(sealed) > 1 else 0
     if not head or sealed[0] != _VERSION or len(sealed) < head + _NONCE_BYTES + _TAG_BYTES:
         raise CannotOpen("not a sealed value")
-    return DataKeyId(sealed[2:head].decode("ascii", "replace")), sealed[head:]
+    name = sealed[2:head]
+    if not _ID.fullmatch(name):
+        raise CannotOpen("its data key is not kept here")
+    return DataKeyId(name.decode()), sealed[head:]
 
 
 def _opened(cipher: AESGCM, box: bytes, place: Place) -> bytes:

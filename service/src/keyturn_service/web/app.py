@@ -10,14 +10,10 @@ from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from keyturn_service.domain.errors import ServiceError
-from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 from keyturn_service.web.api import (
     api_keys,
     apps,
@@ -38,19 +34,11 @@ from keyturn_service.web.guard import Guard
 from keyturn_service.web.health import health_routes
 from keyturn_service.web.hot_path import Application
 from keyturn_service.web.idempotency import Idempotency
-from keyturn_service.web.problems import InvalidRequest, problem_of, response_to
+from keyturn_service.web.problems import EXPECTED, problem_of, response_to
 from keyturn_service.web.proxy import PROXIED_METHODS, proxy_routes
 from keyturn_service.web.security import Door, Strangers
 from keyturn_service.web.wiring import Wiring
 
-_EXPECTED: Final = (
-    ServiceError,
-    StoreUnavailable,
-    AuditUnavailable,
-    InvalidRequest,
-    RequestValidationError,
-    HTTPException,
-)
 _RESOURCES: Final = (
     apps,
     signing_keys,
@@ -75,7 +63,7 @@ def create_app(wiring: Wiring, *, pages: Sequence[BaseRoute] = ()) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
-        exception_handlers=dict.fromkeys(_EXPECTED, _refused),
+        exception_handlers=dict.fromkeys(EXPECTED, _refused),
     )
     parts = _parts(wiring)
     app.state.parts = parts
@@ -87,7 +75,7 @@ def create_app(wiring: Wiring, *, pages: Sequence[BaseRoute] = ()) -> FastAPI:
         ),
         *proxy_routes(parts.door, wiring.proxy_call),
     ]
-    guard = functools.partial(Guard, faces=parts.faces, answer=_refused, expected=_EXPECTED)
+    guard = functools.partial(Guard, faces=parts.faces, answer=_refused, expected=EXPECTED)
     app.carry_past(hot, around=guard)
     for resource in _RESOURCES:
         app.include_router(resource.router, responses=REFUSED)
@@ -142,7 +130,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     problem = problem_of(error)
     if problem.code == "method_not_allowed":
         problem = replace(problem, headers={"Allow": _allowed(request)})
-    if problem.status >= _FAULT and isinstance(error, _EXPECTED):  # others are noted by the guard
+    if problem.status >= _FAULT and isinstance(error, EXPECTED):  # others are noted by the guard
         _log.warning("request_refused", code=problem.code, error=type(error).__name__)
     if request.url.path.startswith(f"{compat.PREFIX}/"):
         return compat.answer_of(problem)

@@ -15,7 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from keyturn_service.domain.errors import Forbidden, NotFound, ServiceError
-from keyturn_service.ports import AuditUnavailable, StoreUnavailable
+from keyturn_service.ports import AuditUnavailable, SealRefused, StoreUnavailable
+from keyturn_service.vault.errors import KeySourceUnavailable
 from keyturn_service.web.refusals import ENTRIES, Entry
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -28,6 +29,12 @@ _BY_STATUS: Final = {
     405: "method_not_allowed",
     413: "payload_too_large",
 }
+_AT_REST: Final = (
+    (StoreUnavailable, "store_unavailable"),
+    (AuditUnavailable, "audit_unavailable"),
+    (SealRefused, "seal_refused"),
+    (KeySourceUnavailable, "key_source_unavailable"),
+)
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -69,14 +76,26 @@ class Problem:
         return self.entry.code
 
 
+EXPECTED: Final = (
+    ServiceError,
+    StoreUnavailable,
+    AuditUnavailable,
+    SealRefused,
+    KeySourceUnavailable,
+    InvalidRequest,
+    RequestValidationError,
+    HTTPException,
+)
+"""The errors that have a code of their own; others are noted by the guard."""
+
+
 def problem_of(error: BaseException) -> Problem:
     """Return what an error is to a caller; an unknown one shows no text of its own."""
     match error:
         case ServiceError():
             return _of_service(error)
-        case StoreUnavailable() | AuditUnavailable():
-            lost = isinstance(error, AuditUnavailable)
-            return _plain("audit_unavailable" if lost else "store_unavailable")
+        case StoreUnavailable() | AuditUnavailable() | SealRefused() | KeySourceUnavailable():
+            return _plain(next(code for kind, code in _AT_REST if isinstance(error, kind)))
         case InvalidRequest():
             return replace(_plain("invalid_request"), status=error.status, errors=error.errors)
         case RequestValidationError():

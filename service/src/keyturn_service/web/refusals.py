@@ -191,6 +191,27 @@ def _of_ourselves() -> Iterable[Entry]:
         retry_after=5,
     )
     yield Entry(
+        code="key_source_unavailable",
+        title="The key source does not answer",
+        cause="Nothing can be opened or sealed under a new key until it does. Nothing is lost.",
+        who=Who.OPERATOR,
+        remedy=Remedy.RETRY,
+        where="the key source of this service",
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        retry_after=5,
+    )
+    yield Entry(
+        code="seal_refused",
+        title="A sealed value was refused",
+        cause="What rests in the database was not sealed for this place, was changed since, or its"
+        " key is not in the key source. Nothing of it left.",
+        who=Who.OPERATOR,
+        remedy=Remedy.REPORT,
+        where="audit event vault.seal_refused names table, row and column: find out who wrote"
+        " there, bring back key file or row, or have the customer connect again",
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+    )
+    yield Entry(
         code="internal_error",
         title="Something went wrong here",
         cause="The service met an error of its own. It was noted, without any value.",

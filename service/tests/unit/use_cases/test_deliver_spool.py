@@ -21,6 +21,7 @@ from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.domain.connect_session import SessionStatus
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.ids import AttemptId, ConnectionId
+from keyturn_service.ports import SealRefused
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
 
 
@@ -59,6 +60,24 @@ async def test_an_answer_on_the_spool_outlives_its_process(
     assert (await world.connection()).state is ConnectionState.ACTIVE
     assert [form["refresh_token"] for form in world.org.presented] == [REFRESH]
     assert replica.spool.open == []
+
+
+async def test_an_answer_whose_row_does_not_open_keeps_no_other_one_waiting(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """The replica starts, passes it over, and delivers it once the row is as it was."""
+    await crash_with(replica)
+    await replica.spool.put(spooled(attempt_id=AttemptId("att_of_nobody")))
+    again = await kitchen.replica(replica.spool)
+    again.store.fails["load"] = [SealRefused("changed")]
+
+    await again.deliver.recover()
+
+    assert (await world.tokens()).generation == 1
+    assert replica.spool.open != []
+    assert "att_of_nobody" not in replica.spool.open
+    assert await again.deliver() == 1
+    assert (await world.tokens()).generation == 2
 
 
 async def test_recovering_twice_changes_nothing_more(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from keyturn_service.ports import SealRefused
 from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
 
 
@@ -15,7 +16,13 @@ def test_a_missing_key_is_named_for_the_operator():
     assert str(error) == "the key source has no key kek_old"
 
 
-@pytest.mark.parametrize("kind", [CannotOpen, KeyMissing, KeySourceUnavailable])
-def test_none_stands_for_another(kind):
-    """Who catches one of them catches no other: each is mended differently."""
-    assert kind.__bases__ == (Exception,)
+@pytest.mark.parametrize(
+    ("kind", "base"),
+    [(CannotOpen, SealRefused), (KeyMissing, SealRefused), (KeySourceUnavailable, Exception)],
+)
+def test_none_stands_for_another(kind, base):
+    """Who catches one of them catches no other: each is mended differently.
+
+    A use case knows the first two as what the port says: refused, and recorded.
+    """
+    assert kind.__bases__ == (base,)

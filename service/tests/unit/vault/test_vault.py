@@ -115,8 +115,7 @@ async def test_a_moved_value_does_not_open(house, place):
 
     with pytest.raises(CannotOpen, match=MOVED):
         await vault.open(sealed, place)
-    with pytest.raises(CannotOpen, match=MOVED):
-        vault.open_now(sealed, place)
+    assert vault.open_now(sealed, place) is None
 
 
 @pytest.mark.parametrize("bit", [0x01, 0x80])
@@ -141,8 +140,7 @@ async def test_a_value_cut_short_is_no_sealed_value(house):
     for length in range(least):
         with pytest.raises(CannotOpen, match=NO_SEAL):
             await vault.open(sealed[:length], HERE)
-        with pytest.raises(CannotOpen, match=NO_SEAL):
-            vault.open_now(sealed[:length], HERE)
+        assert vault.open_now(sealed[:length], HERE) is None
     for wrong in (sealed[:least], sealed[:-1], sealed + b"\0"):
         with pytest.raises(CannotOpen, match=MOVED):
             await vault.open(wrong, HERE)

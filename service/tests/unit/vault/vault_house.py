@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from service.tests.support.fakes import CountedRandomness, FakeClock
+from service.tests.support.fakes import CountedRandomness, FakeClock, RecordingAudit
 
 from keyturn_service.adapters.key_sources.file import KeyFile
 from keyturn_service.vault.data_keys import DataKeyId, WrappedDataKey
 from keyturn_service.vault.errors import KeySourceUnavailable
+from keyturn_service.vault.refusals import Refusals
 from keyturn_service.vault.vault import SEALS_PER_KEY, Vault
 
 OLD_KEY: Final = bytes(range(32))
@@ -92,6 +93,7 @@ class House:
 
     data_keys: MemoryDataKeys = field(default_factory=MemoryDataKeys)
     clock: FakeClock = field(default_factory=FakeClock)
+    audit: RecordingAudit = field(default_factory=lambda: RecordingAudit([]))
 
     def vault(
         self,
@@ -106,6 +108,7 @@ class House:
             self.data_keys,
             CountedRandomness(seed),
             self.clock,
+            Refusals(self.audit, self.clock),
             seals_per_key=seals_per_key,
         )
 

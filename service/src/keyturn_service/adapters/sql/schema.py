@@ -46,12 +46,13 @@ def _upgrade(connection: Connection) -> None:
     config = alembic_config(connection)
     script = ScriptDirectory.from_config(config)
     context = MigrationContext.configure(connection, opts={"version_table": "schema_version"})
-    current = context.get_current_revision()
-    if current == script.get_current_head():
+    current = context.get_current_heads()
+    if current == (script.get_current_head(),):
         return
-    if current is not None and current not in {item.revision for item in script.walk_revisions()}:
+    known = {item.revision for item in script.walk_revisions()}
+    if len(current) > 1 or not known.issuperset(current):
         raise SchemaTooNew(
-            f"the database has version {current}, which this release does not know: start the"
-            " newer release, or restore the backup made before it"
+            f"the database has version {' and '.join(current)}, which this release does not know:"
+            " start the newer release, or restore the backup made before it"
         )
     command.upgrade(config, "head")

@@ -15,8 +15,9 @@ from keyturn_service.domain.app import App
 from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
 from keyturn_service.domain.errors import NotFound
 from keyturn_service.domain.ids import ConnectSessionId
-from keyturn_service.ports import AuditUnavailable, StoreUnavailable
+from keyturn_service.ports import AuditUnavailable, SealRefused, StoreUnavailable
 from keyturn_service.use_cases.complete_authorization import AuthorizationFailed
+from keyturn_service.vault.errors import KeySourceUnavailable
 from keyturn_service.web.faces import face_of
 from keyturn_service.web.refusals import NEVER_CAME_BACK, SALESFORCE_SAID
 from keyturn_service.web.ui.cookies import browser_of
@@ -53,11 +54,11 @@ class ResultPages:
             about = None if session is None else session.id
             _log.info("authorization_failed", code=failed.code, connect_session_id=about)
             return send_to(_result_path(failed.code, about))
-        except (StoreUnavailable, AuditUnavailable) as error:
-            return send_to(_result_path(code_of(error), None))
         except Exception as error:  # noqa: BLE001 - no page may stand at the callback's URL
-            _log.error("callback_failed", error=type(error).__name__)
-            return send_to(_result_path("internal_error", None))
+            code = code_of(error)
+            if code == "internal_error":
+                _log.error("callback_failed", error=type(error).__name__)
+            return send_to(_result_path(code, None))
         _log.info("authorization_completed", connect_session_id=completed.session.id)
         return send_to(completed.redirect_url)
 
@@ -153,9 +154,17 @@ class ResultPages:
         return None
 
 
-def code_of(error: StoreUnavailable | AuditUnavailable) -> str:
-    """Return the code of a failure that passes."""
-    return "audit_unavailable" if isinstance(error, AuditUnavailable) else "store_unavailable"
+def code_of(error: Exception) -> str:
+    """Return the code of what went wrong here, `internal_error` where nobody expected it."""
+    match error:
+        case StoreUnavailable() | KeySourceUnavailable():
+            return "store_unavailable"  # to a person in a browser it is one thing: it passes
+        case AuditUnavailable():
+            return "audit_unavailable"
+        case SealRefused():
+            return "seal_refused"
+        case _:
+            return "internal_error"
 
 
 def _told_by_salesforce(session: ConnectSession | None, code: str) -> str | None:

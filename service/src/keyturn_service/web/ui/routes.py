@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 from keyturn_service.web.ui.connect_page import ConnectPage
 from keyturn_service.web.ui.installed import InstalledPage
 from keyturn_service.web.ui.pages import SCRIPT, STYLE, Pages, answer_of
@@ -52,10 +51,11 @@ def _guarded(handler: _Handler, results: ResultPages) -> _Handler:
     async def handle(request: Request) -> Response:
         try:
             return await handler(request)
-        except (StoreUnavailable, AuditUnavailable) as error:
-            return results.refused(code_of(error), status=503)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text is not for the page
+            code = code_of(error)
+            if code != "internal_error":
+                return results.refused(code, status=503)
             _log.error("page_failed", error=type(error).__name__)
-            return results.refused("internal_error", status=500)
+            return results.refused(code, status=500)
 
     return handle

@@ -50,6 +50,14 @@ _OWN: Final[Mapping[str, Explanation]] = MappingProxyType(
             who="It passes",
             where="try again in a minute",
         ),
+        "seal_refused": Explanation(
+            code="seal_refused",
+            title="We cannot go on with this connection",
+            cause="What this service kept for it was damaged. Nothing of it left, and nothing was"
+            " changed in your org.",
+            who="{product}",
+            where=f"tell them the code below; or {_AGAIN}",
+        ),
         "internal_error": Explanation(
             code="internal_error",
             title="Something went wrong here",
