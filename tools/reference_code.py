@@ -24,6 +24,7 @@ _RECORDERS: Final = (
     *sorted(Path("service/src/keyturn_service/use_cases").glob("*.py")),
     Path("service/src/keyturn_service/adapters/sql/audit.py"),
     Path("service/src/keyturn_service/vault/refusals.py"),
+    Path("service/src/keyturn_service/vault/root_keys.py"),
 )
 _WIDTH: Final = 80  # columns of help texts at most, unless a program says more
 _MARGIN: Final = 2  # columns that click leaves free

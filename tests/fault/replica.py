@@ -31,7 +31,15 @@ from keyturn_service.settings import read_settings
 WATCHED_STORES = ("tokens", "leases", "connections", "revocations")
 WATCHED = ("spool", "audit", "endpoint", "directory")
 # What the background rounds ask all the time; not part of a refresh.
-ROUNDS = frozenset({"spool.undelivered", "spool.purge", "revocations.claim_due"})
+ROUNDS = frozenset(
+    {
+        "spool.undelivered",
+        "spool.purge",
+        "spool.key_needs",
+        "spool.renew_key",
+        "revocations.claim_due",
+    }
+)
 
 
 class Watched:

@@ -81,6 +81,7 @@ from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
 from keyturn_service.use_cases.revoke_grant import RevokeGrant
+from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
 from keyturn_service.use_cases.seal_service import SealService
 from keyturn_service.use_cases.see_install import SeeInstall
 from keyturn_service.use_cases.set_keep_alive import SetKeepAlive
@@ -93,6 +94,7 @@ from keyturn_service.vault.envelope import Envelopes
 from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
 from keyturn_service.vault.hashes import keyed_hashes
 from keyturn_service.vault.refusals import Refusals
+from keyturn_service.vault.root_keys import RootKeys
 from keyturn_service.vault.vault import Vault
 from keyturn_service.web.app import create_app
 from keyturn_service.web.ui.routes import ui_routes
@@ -125,6 +127,7 @@ class House:
     app: ASGIApp
     wiring: Wiring
     vault: Vault
+    root_keys: RootKeys
     randomness: SystemRandomness
     clock: Clock
 
@@ -244,14 +247,21 @@ async def _opened(
     see_install = await _see_install(settings, egress, clock, to_close)
     wiring, rounds, deliver = _wired(settings, parts, hashes, clock, alarm, see_install=see_install)
     if background:
+        # Before an answer can lie there under this run's key.
+        await SaySpoolKeys(spool=spool, keys=stores.spool_keys, clock=clock)()
         await deliver.recover()
         await to_close.enter_async_context(rounds.running())
         await to_close.enter_async_context(_task(stores.uses.keep_on()))
         to_close.push_async_callback(stores.uses.keep)
+    spools = stores.spool_keys
+    root_keys = RootKeys(
+        key_file=key_source, data_keys=data_keys, spools=spools, audit=audit, clock=clock
+    )
     house = House(
         app=create_app(wiring, pages=ui_routes(wiring)),
         wiring=wiring,
         vault=vault,
+        root_keys=root_keys,
         randomness=_RANDOMNESS,
         clock=clock,
     )
@@ -571,6 +581,7 @@ def _wired(
             audit=audit,
             clock=clock,
         ),
+        say_spool_keys=SaySpoolKeys(spool=spool, keys=stores.spool_keys, clock=clock),
         clean_up=CleanUp(
             sessions=stores.connect_sessions,
             idempotency=stores.idempotency_keys,

@@ -348,9 +348,9 @@ async def test_a_signing_key_given_to_another_workspace_does_not_open(base: Base
 async def test_a_value_of_an_earlier_generation_does_not_open_in_a_later_one(
     base: Base, column: str
 ) -> None:
-    """Neither alone, nor with the number of its generation: the connection's row says another.
+    """The number of the row's generation is what it was sealed for, or it stays closed.
 
-    A whole old row beside a whole old connection is `test_old_rows`'s.
+    A whole old row, beside the connection's whole old row, does open: the threat model says so.
     """
     await base.with_connection()
     [target] = [one for one in COLUMNS if (one.table, one.name) == ("token_sets", column)]

@@ -1,31 +1,36 @@
-"""`keyturn keys`: the key file of a new installation, and API keys without asking an API key."""
+"""`keyturn keys`: the key file and its rotation, and API keys without asking an API key."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 
 import click
 
 from keyturn.cli.outcome import Outcome, failure, json_option
+from keyturn_service.adapters.key_sources.file import KeyFileRefused
 from keyturn_service.bootstrap import CannotStart, House, make_key_file, open_house
 from keyturn_service.cli.logs import log_to_stderr
 from keyturn_service.domain.api_key import Right
 from keyturn_service.domain.ids import WorkspaceId
+from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 from keyturn_service.settings import Settings, SettingsRefused, read_settings
+from keyturn_service.vault.root_keys import StillNeeded
 
 _ACTOR = "operator"
 
 
 @click.group()
 def keys() -> None:
-    r"""Make the key file, and issue API keys, on the machine of the service.
+    r"""Make and rotate the key file, and issue API keys, on the machine of the service.
 
-    Reads the same KEYTURN_… settings as `keyturn serve`.
+    Reads the same KEYTURN_… settings as `keyturn serve`. Replicas go on running meanwhile.
 
     \b
     Examples:
       keyturn keys init
+      keyturn keys rotate
       keyturn keys issue --workspace "Acme (live)" --name backend --right tokens:read
     """
 
@@ -75,6 +80,196 @@ def issue(*, workspace: str, name: str, rights: tuple[str, ...], days: int | Non
         return asyncio.run(_issue(_settings(), workspace, name, rights, days))
     except (SettingsRefused, CannotStart) as error:
         return failure("cannot_start", str(error))
+
+
+@keys.command()
+@click.option(
+    "--stage",
+    is_flag=True,
+    help="Only add the key: it opens, but wraps nothing until the next `keyturn keys rotate`.",
+)
+@json_option
+def rotate(*, stage: bool) -> Outcome:
+    r"""Make a new key-encryption key active; the old one is retired and goes on opening.
+
+    Replicas that read this very file take the new key up by themselves. Where each has a copy,
+    say --stage first, copy the file to all of them, say it again without, and copy once more.
+
+    \b
+    Examples:
+      keyturn keys rotate
+      keyturn keys rotate --stage
+    """
+    return _with_house(lambda house: _rotate(house, stage=stage))
+
+
+async def _rotate(house: House, *, stage: bool) -> Outcome:
+    if stage:
+        key_id = await house.root_keys.stage()
+        text = f"{key_id} is staged: copy the key file to every replica, then `keyturn keys rotate`"
+        return Outcome(result={"staged": key_id}, text=text)
+    key_id = await house.root_keys.rotate()
+    text = f"{key_id} is active now; `keyturn keys rewrap` puts the data keys under it"
+    return Outcome(result={"active": key_id}, text=text)
+
+
+@keys.command()
+@json_option
+def rewrap() -> Outcome:
+    r"""Put every data key under the active key-encryption key.
+
+    Nothing is sealed anew, and nobody waits. Killed half-way, it goes on where it stopped when it
+    is run again; two runs do not harm each other.
+
+    \b
+    Example:
+      keyturn keys rewrap
+    """
+    return _with_house(_rewrap)
+
+
+async def _rewrap(house: House) -> Outcome:
+    def tell(done: int, total: int) -> None:
+        click.echo(f"{done} of {total} data keys", err=True)
+
+    done = await house.root_keys.rewrap(tell)
+    result = {
+        "active": done.key_id,
+        "rewrapped": done.rewrapped,
+        "refused": list(done.refused),
+    }
+    if done.refused:
+        named = ", ".join(done.refused)
+        return failure(
+            "seal_refused",
+            f"{done.rewrapped} data keys are under {done.key_id} now. These did not open, and stay"
+            f" as they are: {named}. Bring back their rows, or the key file that has their key",
+        )
+    text = f"{done.rewrapped} data keys put under {done.key_id}"
+    return Outcome(result=result, text=text)
+
+
+@keys.command()
+@json_option
+def status() -> Outcome:
+    r"""Show each key-encryption key with what needs it.
+
+    Counted are the data keys of the database and what every replica's spool said that it needs,
+    also the spools of replicas that do not run.
+
+    \b
+    Example:
+      keyturn keys status
+    """
+    return _with_house(_status)
+
+
+async def _status(house: House) -> Outcome:
+    standing = await house.root_keys.standing()
+    listed = [
+        {
+            "id": need.key.id,
+            "state": need.key.state.value,
+            "retired_at": _written(need.key.retired_at),
+            "data_keys": need.data_keys,
+            "spooled_answers": need.files,
+            "spools": [spool.spool_id for spool in need.spools],
+            "destroyable_at": _written(need.destroyable_at),
+        }
+        for need in standing.keys
+    ]
+    lines = [
+        f"{need.key.id}  {need.key.state.value:8} {need.data_keys:6} data keys"
+        f" {need.files:6} spooled answers on {len(need.spools)} spools"
+        for need in standing.keys
+    ]
+    lines += [
+        f"{key_id}  MISSING  {count:6} data keys do not open: bring back the key file that has it"
+        for key_id, count in standing.unknown_keys.items()
+    ]
+    lines += [f"spool {spool_id} never said what it needs" for spool_id in standing.silent_spools]
+    result = {
+        "keys": listed,
+        "missing": dict(standing.unknown_keys),
+        "silent_spools": list(standing.silent_spools),
+    }
+    return Outcome(result=result, text="\n".join(lines))
+
+
+@keys.command()
+@click.argument("key_id", metavar="ID")
+@click.option(
+    "--backups-are-gone",
+    is_flag=True,
+    help="No backup from before the last `keyturn keys rewrap` will ever be restored.",
+)
+@json_option
+def destroy(*, key_id: str, backups_are_gone: bool) -> Outcome:
+    r"""Take a retired key-encryption key out of the key file, for good.
+
+    Refused while a data key, a spool or a backup of the last 35 days needs it. Copies of the key
+    file are yours to destroy.
+
+    \b
+    Example:
+      keyturn keys destroy kek_4Xq0Xb1
+    """
+    return _with_house(lambda house: _destroy(house, key_id, backups_are_gone=backups_are_gone))
+
+
+async def _destroy(house: House, key_id: str, *, backups_are_gone: bool) -> Outcome:
+    try:
+        await house.root_keys.destroy(key_id, backups_are_gone=backups_are_gone)
+    except StillNeeded as error:
+        return failure("key_still_needed", str(error))
+    text = f"{key_id} is destroyed here; destroy the copies of the key file that have it"
+    return Outcome(result={"destroyed": key_id}, text=text)
+
+
+@keys.command("forget-spool")
+@click.argument("spool_id", metavar="ID")
+@json_option
+def forget_spool(*, spool_id: str) -> Outcome:
+    r"""Declare a spool lost, so that no key is kept for it.
+
+    Only for a disk that is gone: answers on it that were not delivered do not open any more once
+    their key is destroyed.
+
+    \b
+    Example:
+      keyturn keys forget-spool spool_4Xq0Xb1
+    """
+    return _with_house(lambda house: _forget_spool(house, spool_id))
+
+
+async def _forget_spool(house: House, spool_id: str) -> Outcome:
+    if not await house.root_keys.forget_spool(spool_id):
+        return failure("not_found", f"nobody knows a spool {spool_id}: see `keyturn keys status`")
+    return Outcome(result={"forgotten": spool_id}, text=f"{spool_id} is not waited for any more")
+
+
+def _written(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _with_house(work: Callable[[House], Awaitable[Outcome]]) -> Outcome:
+    """Open the service beside its replicas, and do something about its keys."""
+
+    async def working() -> Outcome:
+        async with open_house(_settings(), background=False) as house:
+            return await work(house)
+
+    try:
+        return asyncio.run(working())
+    except (SettingsRefused, CannotStart) as error:
+        return failure("cannot_start", str(error))
+    except KeyFileRefused as error:
+        return failure("key_file_refused", str(error))
+    except (StoreUnavailable, AuditUnavailable) as error:
+        return failure(
+            "store_unavailable",
+            f"the database went away ({error}): run the command again, it goes on where it stopped",
+        )
 
 
 async def _issue(

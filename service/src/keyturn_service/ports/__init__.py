@@ -87,6 +87,9 @@ from keyturn_service.ports.records import (
 from keyturn_service.ports.records import (
     Spool as Spool,
 )
+from keyturn_service.ports.records import (
+    SpoolKeys as SpoolKeys,
+)
 from keyturn_service.ports.salesforce import (
     AnswerLost as AnswerLost,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -76,6 +76,14 @@ class AuditTrail(Protocol):
         ...
 
 
+class SpoolKeys(Protocol):
+    """Where each spool says what it needs, for whoever wants to destroy a key."""
+
+    async def say(self, spool_id: str, needs: Mapping[str, int], *, at: datetime) -> None:
+        """Keep what a spool needs, in place of what it said before."""
+        ...
+
+
 class Spool(Protocol):
     """The journal of raw answers on a disk that outlives the process."""
 
@@ -98,6 +106,14 @@ class Spool(Protocol):
 
     async def undelivered(self) -> Sequence[AttemptId]:
         """Return the attempts whose answers the database may not know, oldest first."""
+        ...
+
+    async def key_needs(self) -> Mapping[str, int]:
+        """Return which key-encryption keys open what lies here, or will, with how many answers."""
+        ...
+
+    async def renew_key(self, announced: Collection[str]) -> None:
+        """Seal under the key source's active key from now on, if that was announced."""
         ...
 
     async def purge(self, before: datetime) -> int:

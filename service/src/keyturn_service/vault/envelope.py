@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidTag
@@ -16,15 +17,16 @@ from keyturn_service.vault.place import Place
 _VERSION: Final = 1
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
+_LEAST: Final = 2
 _WRAPPING: Final = b"keyturn-envelope-1"
 
 
 class Envelopes:
     """Seals that carry their own wrapped key.
 
-    One key a run: sealing never waits for the key source. An envelope is version (1 byte),
-    length of the key-encryption key's id (1) and that id, length of the wrapped key (2) and
-    that key, nonce (12), ciphertext and tag.
+    One key a run, and another after a rotation: sealing never waits for the key source. An
+    envelope is version (1 byte), length of the key-encryption key's id (1) and that id, length
+    of the wrapped key (2) and that key, nonce (12), ciphertext and tag.
     """
 
     def __init__(
@@ -43,11 +45,31 @@ class Envelopes:
         Raises:
             KeySourceUnavailable: the key source does not answer.
         """
-        secret = randomness.token_bytes(KEY_BYTES)
-        key_id = key_source.active_key_id.encode()
-        wrapped = await key_source.wrap(secret, associated_data=_WRAPPING)
-        head = bytes((_VERSION, len(key_id))) + key_id + len(wrapped).to_bytes(2, "big") + wrapped
-        return cls(key_source, randomness, head=head, cipher=AESGCM(secret))
+        head, cipher = await _made(key_source.active_key_id, key_source, randomness)
+        return cls(key_source, randomness, head=head, cipher=cipher)
+
+    @property
+    def key_id(self) -> str:
+        """The key-encryption key of what is sealed now."""
+        return key_of(self._head)
+
+    @property
+    def active_key_id(self) -> str:
+        """The key-encryption key that `renew` would change to."""
+        return self._key_source.active_key_id
+
+    async def renew(self, announced: Collection[str]) -> None:
+        """Seal under the key source's active key from now on, if that was announced.
+
+        Raises:
+            KeySourceUnavailable: the key source does not answer.
+        """
+        key_id = self._key_source.active_key_id
+        if key_id == self.key_id or key_id not in announced:
+            return
+        head, cipher = await _made(key_id, self._key_source, self._randomness)
+        self._ciphers[head] = cipher
+        self._head, self._cipher = head, cipher
 
     def seal(self, value: bytes, place: Place) -> bytes:
         """Seal a value for a place."""
@@ -73,6 +95,25 @@ class Envelopes:
             return cipher.decrypt(nonce, box, place.associated_data())
         except InvalidTag:
             raise CannotOpen("not sealed for this place, or changed") from None
+
+
+def key_of(sealed: bytes) -> str:
+    """Return the key-encryption key that an envelope names; its first 257 bytes are enough.
+
+    Empty where it is no envelope.
+    """
+    if len(sealed) < _LEAST or sealed[0] != _VERSION:
+        return ""
+    return sealed[2 : 2 + sealed[1]].decode("ascii", "replace")
+
+
+async def _made(key_id: str, key_source: KeySource, randomness: Randomness) -> tuple[bytes, AESGCM]:
+    """Make a key under the active key-encryption key, whose id was just looked at."""
+    secret = randomness.token_bytes(KEY_BYTES)
+    wrapped = await key_source.wrap(secret, associated_data=_WRAPPING)
+    name = key_id.encode()
+    head = bytes((_VERSION, len(name))) + name + len(wrapped).to_bytes(2, "big") + wrapped
+    return head, AESGCM(secret)
 
 
 def _head_of(sealed: bytes) -> tuple[str, bytes, int]:

@@ -10,7 +10,11 @@ class KeySource(Protocol):
 
     @property
     def active_key_id(self) -> str:
-        """The id of the key that wraps from now on."""
+        """The id of the key that wraps until this is looked at again.
+
+        A rotation shows here, and nowhere else: whoever looks and calls `wrap` at once knows which
+        key that was.
+        """
         ...
 
     async def wrap(self, key: bytes, *, associated_data: bytes) -> bytes:

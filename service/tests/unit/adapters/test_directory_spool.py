@@ -519,3 +519,48 @@ class TestTakingTheFolder:
                 DirectorySpool.open(folder, envelopes, CountedRandomness(), accepts_loss=False)
 
             DirectorySpool.open(folder, envelopes, CountedRandomness(), accepts_loss=True).close()
+
+
+class TestKeyNeeds:
+    """Which key-encryption keys open what lies there: a key is kept as long as one does."""
+
+    async def test_each_answer_counts_for_the_key_that_opens_it(self, folder):
+        """Of this run and of earlier ones, delivered or not; none yet for this run's own."""
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+            await spool.put(replace(ANSWER, attempt_id=AttemptId("att_two")))
+            await spool.delivered(ANSWER.attempt_id)
+            assert await spool.key_needs() == {"kek_one": 2}
+        later = {"kek_new": bytes(32), **KEYS}
+
+        async with spool_in(folder, seed="two", keys=later) as spool:
+            assert await spool.key_needs() == {"kek_new": 0, "kek_one": 2}
+            await spool.put(replace(ANSWER, attempt_id=AttemptId("att_three")))
+            assert await spool.key_needs() == {"kek_new": 1, "kek_one": 2}
+            assert await spool.purge(ANSWER.received_at + timedelta(seconds=1)) == 1
+            assert await spool.key_needs() == {"kek_new": 1, "kek_one": 1}
+
+    async def test_a_damaged_file_needs_no_key(self, folder):
+        """No key opens it."""
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+            (folder / "undelivered" / ANSWER.attempt_id).write_bytes(b"{}")
+
+            assert await spool.key_needs() == {"kek_one": 0}
+
+    async def test_a_rotation_is_said_before_it_is_taken_up(self, folder, tmp_path):
+        """The new key is among the needs while nothing lies under it."""
+        source = KeyFile.create(tmp_path / "keyturn.key", CountedRandomness("file"))
+        first = source.active_key_id
+        envelopes = await Envelopes.for_this_run(source, CountedRandomness("envelopes"))
+        spool = DirectorySpool.open(folder, envelopes, CountedRandomness("s"), accepts_loss=True)
+        second = source.rotate(now=ANSWER.received_at)
+
+        needs = await spool.key_needs()
+        await spool.renew_key(needs)
+        await spool.put(ANSWER)
+
+        assert needs == {first: 0, second: 0}
+        assert await spool.key_needs() == {second: 1}
+        assert await spool.get(ANSWER.attempt_id) == ANSWER
+        spool.close()

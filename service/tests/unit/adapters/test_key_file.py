@@ -8,6 +8,7 @@ import resource
 import stat
 from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from service.tests.support.fakes import CountedRandomness
+from service.tests.support.values import START
 
 from keyturn_service.adapters.key_sources.file import KeyFile, KeyFileRefused
 from keyturn_service.vault.errors import CannotOpen, KeyMissing
@@ -293,3 +295,128 @@ class TestWrapping:
             for broken in (flipped, wrapped[:at]):
                 with pytest.raises(CannotOpen):
                     await source().unwrap("kek_new", broken, associated_data=BOUND)
+
+
+class TestRotating:
+    """The file is changed by a command while replicas have it open."""
+
+    def test_the_file_keeps_its_form_and_its_mode(self, path):
+        """Both keys are in it, the old one with when it was retired; nothing lies beside it."""
+        keys = KeyFile.create(path, CountedRandomness())
+        first = keys.active_key_id
+
+        second = keys.rotate(now=START)
+
+        said = json.loads(path.read_text())
+        assert (said["format"], said["active"]) == (1, second)
+        assert set(said["keys"]) == {first, second}
+        assert said["retired"] == {first: START.isoformat()}
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert {file.name for file in path.parent.iterdir()} <= {path.name, f".{path.name}.lock"}
+
+    async def test_another_process_takes_it_up(self, path):
+        """When it looks at the active key, and when it meets a key that it does not know."""
+        KeyFile.create(path, CountedRandomness())
+        looking, meeting = (
+            KeyFile.load(path, CountedRandomness("l")),
+            KeyFile.load(path, CountedRandomness("m")),
+        )
+        rotating = KeyFile.load(path, CountedRandomness("r"))
+
+        second = rotating.rotate(now=START)
+        wrapped = await rotating.wrap(b"k" * 32, associated_data=BOUND)
+
+        assert looking.active_key_id == second
+        assert await meeting.unwrap(second, wrapped, associated_data=BOUND) == b"k" * 32
+
+    @pytest.mark.parametrize("what", ["gone", "open to others", "damaged"])
+    async def test_a_file_that_cannot_be_used_changes_nothing(self, path, what):
+        """A replica goes on with the keys that it has; a change by a command is refused."""
+        keys = KeyFile.create(path, CountedRandomness())
+        first = keys.active_key_id
+        wrapped = await keys.wrap(b"k" * 32, associated_data=BOUND)
+        if what == "gone":
+            path.unlink()
+        elif what == "open to others":
+            path.write_text(path.read_text() + " ")
+            path.chmod(0o644)
+        else:
+            path.write_text("{}")
+
+        assert keys.active_key_id == first
+        assert await keys.unwrap(first, wrapped, associated_data=BOUND) == b"k" * 32
+        with pytest.raises(KeyMissing):
+            await keys.unwrap("kek_unknown", wrapped, associated_data=BOUND)
+        with pytest.raises(KeyFileRefused):
+            keys.rotate(now=START)
+        with pytest.raises(KeyFileRefused):
+            keys.described()
+
+    def test_what_a_killed_run_left_is_in_nobodys_way(self, path):
+        """A half-written file beside it is written anew."""
+        keys = KeyFile.create(path, CountedRandomness())
+        path.with_name(f".{path.name}.new").write_text("half")
+
+        keys.rotate(now=START)
+
+        assert not path.with_name(f".{path.name}.new").exists()
+
+    def test_a_full_disk_changes_nothing(self, path):
+        """The old file stays whole, and the next try begins afresh."""
+        keys = KeyFile.create(path, CountedRandomness())
+        before = path.read_bytes()
+
+        with full_disk(), pytest.raises(KeyFileRefused, match="cannot write the key file"):
+            keys.rotate(now=START)
+
+        assert path.read_bytes() == before
+        assert keys.rotate(now=START) == keys.active_key_id
+
+    def test_rotations_at_once_follow_each_other(self, path):
+        """No key is lost: all are in the file afterwards."""
+        KeyFile.create(path, CountedRandomness())
+        with ThreadPoolExecutor(8) as pool:
+            made = list(
+                pool.map(
+                    lambda n: KeyFile.load(path, CountedRandomness(f"{n}")).rotate(now=START),
+                    range(8),
+                )
+            )
+
+        said = json.loads(path.read_text())
+        assert len(said["keys"]) == 9
+        assert set(made) < set(said["keys"])
+        assert set(said["retired"]) == set(said["keys"]) - {said["active"]}
+
+    def test_the_active_key_is_never_destroyed(self, path):
+        """A retired one is, with all that was noted of it."""
+        keys = KeyFile.create(path, CountedRandomness())
+        first = keys.active_key_id
+        with pytest.raises(KeyFileRefused, match="active key"):
+            keys.destroy(first)
+        second = keys.rotate(now=START)
+        keys.mark_unneeded({first}, now=START)
+
+        keys.destroy(first)
+
+        said = json.loads(path.read_text())
+        assert set(said["keys"]) == {second}
+        assert first not in path.read_text()
+        keys.destroy(first)  # once more: nothing is left to do
+
+    def test_keys_in_no_file_are_not_rotated(self):
+        """As tests have them."""
+        with pytest.raises(KeyFileRefused, match="in no file"):
+            source().rotate(now=START)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [{"staged": "kek_unknown"}, {"retired": {"kek_a": "soon"}}, {"unneeded": ["kek_a"]}],
+    )
+    def test_a_file_with_odd_notes_is_refused(self, path, wrong):
+        """Nobody guesses what was meant."""
+        KeyFile.create(path, CountedRandomness())
+        path.write_text(json.dumps(json.loads(path.read_text()) | wrong))
+
+        with pytest.raises(KeyFileRefused, match="no key file of ours"):
+            KeyFile.load(path, CountedRandomness())

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 from service.tests.support.fakes import CountedRandomness
+from service.tests.support.values import START
 from service.tests.unit.vault.vault_house import (
     OLD_KEY,
     WatchedKeySource,
@@ -17,7 +18,8 @@ from service.tests.unit.vault.vault_house import (
     rotated_source,
 )
 
-from keyturn_service.vault.envelope import Envelopes
+from keyturn_service.adapters.key_sources.file import KeyFile
+from keyturn_service.vault.envelope import Envelopes, key_of
 from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
 from keyturn_service.vault.place import Place
 
@@ -234,3 +236,52 @@ async def test_a_retired_key_still_opens_and_a_lost_one_is_named():
     assert rotated.seal(b"more", HERE)[2:9] == b"kek_new"
     with pytest.raises(KeyMissing, match="kek_old"):
         await (await a_run(forgetful_source(), seed="three")).open(sealed, HERE)
+
+
+class TestRenewing:
+    """A rotation under a running process."""
+
+    def source(self, tmp_path):
+        """Return a key file that is there to be rotated."""
+        return KeyFile.create(tmp_path / "keyturn.key", CountedRandomness("file"))
+
+    async def test_after_a_rotation_the_next_envelope_is_under_the_new_key(self, tmp_path):
+        """And the earlier ones open, without asking the key source."""
+        source = self.source(tmp_path)
+        envelopes = await Envelopes.for_this_run(source, CountedRandomness("one"))
+        first, before = envelopes.key_id, envelopes.seal(b"before", HERE)
+
+        second = source.rotate(now=START)
+        await envelopes.renew({first, second})
+
+        after = envelopes.seal(b"after", HERE)
+        assert (envelopes.key_id, envelopes.active_key_id) == (second, second)
+        assert (key_of(before), key_of(after)) == (first, second)
+        assert await envelopes.open(before, HERE) == b"before"
+        assert await envelopes.open(after, HERE) == b"after"
+
+    async def test_a_key_that_was_not_announced_is_not_used(self, tmp_path):
+        """Nobody would know that this spool needs it."""
+        source = self.source(tmp_path)
+        envelopes = await Envelopes.for_this_run(source, CountedRandomness("one"))
+        first = envelopes.key_id
+        source.rotate(now=START)
+
+        await envelopes.renew({first})
+
+        assert key_of(envelopes.seal(b"value", HERE)) == first
+
+    async def test_without_a_rotation_nothing_is_renewed(self, tmp_path):
+        """The key of the run stays."""
+        envelopes = await Envelopes.for_this_run(self.source(tmp_path), CountedRandomness("one"))
+        before = envelopes.seal(b"value", HERE)
+
+        await envelopes.renew({envelopes.key_id})
+
+        assert envelopes.seal(b"value", HERE)[:80] == before[:80]
+
+
+@pytest.mark.parametrize("sealed", [b"", b"\x01", b"\x02\x03kek"])
+def test_what_is_no_envelope_names_no_key(sealed):
+    """Empty, cut short, or of another version."""
+    assert key_of(sealed) == ""

@@ -16,11 +16,13 @@ from keyturn_service.use_cases.clean_up import CleanUp
 from keyturn_service.use_cases.deliver_spool import DeliverSpool
 from keyturn_service.use_cases.guard_connections import GuardConnections
 from keyturn_service.use_cases.revoke_grant import RevokeGrant
+from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
 
 _REVOKE_EVERY: Final = 1.0  # seconds
 _DELIVER_EVERY: Final = 2.0
 _CLEAN_EVERY: Final = 5.0
 _GUARD_EVERY: Final = 2.0
+_SAY_EVERY: Final = 30.0
 _CLAIM: Final = timedelta(minutes=2)  # longer than one revocation's calls can take
 _AT_ONCE: Final = 16
 _log = structlog.get_logger()
@@ -45,7 +47,7 @@ class Alarm:
 
 
 class Rounds:
-    """Revocations, spool delivery, clean-up and the idle guardian, each at its own pace."""
+    """Revocations, delivery, clean-up, idle guardian and the spool's keys, each at its own pace."""
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class Rounds:
         deliver_spool: DeliverSpool,
         clean_up: CleanUp,
         guard: GuardConnections,
+        say_spool_keys: SaySpoolKeys,
         clock: Clock,
     ) -> None:
         self._alarm = alarm
@@ -64,6 +67,7 @@ class Rounds:
         self._deliver_spool = deliver_spool
         self._clean_up = clean_up
         self._guard = guard
+        self._say_spool_keys = say_spool_keys
         self._clock = clock
 
     @contextlib.asynccontextmanager
@@ -74,6 +78,7 @@ class Rounds:
             asyncio.create_task(_repeat("deliver", self._deliver_spool, _pause(_DELIVER_EVERY))),
             asyncio.create_task(_repeat("clean_up", self._clean_up, _pause(_CLEAN_EVERY))),
             asyncio.create_task(_repeat("guard", self._guard, _pause(_GUARD_EVERY))),
+            asyncio.create_task(_repeat("spool_keys", self._say_spool_keys, _pause(_SAY_EVERY))),
         ]
         try:
             yield

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import stat
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
+import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from keyturn_service.domain.ids import new_id
 from keyturn_service.ports import Randomness
 from keyturn_service.vault.errors import CannotOpen, KeyMissing
+from keyturn_service.vault.root_keys import RootKey, RootKeyState
 
+_T = TypeVar("_T")
+_log = structlog.get_logger()
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -27,17 +35,50 @@ class KeyFileRefused(Exception):
     """The key file is missing, readable by others or out of shape; the text says what to do."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Keys:
+    """What stands in a key file, without its format."""
+
+    active: str
+    keys: Mapping[str, bytes]
+    staged: str | None = None
+    retired: Mapping[str, datetime] = field(default_factory=dict)
+    unneeded: Mapping[str, datetime] = field(default_factory=dict)
+
+    def written(self) -> str:
+        """Return the file's text."""
+        said: dict[str, object] = {"format": _FORMAT, "active": self.active}
+        if self.staged is not None:
+            said["staged"] = self.staged
+        for name, moments in (("retired", self.retired), ("unneeded", self.unneeded)):
+            if moments:
+                said[name] = {key_id: at.isoformat() for key_id, at in moments.items()}
+        said["keys"] = {key_id: b64encode(key).decode() for key_id, key in self.keys.items()}
+        return json.dumps(said, indent=1) + "\n"
+
+
 class KeyFile:
-    """`vault.key_source.KeySource` over a JSON file of mode 0600.
+    """`vault.key_source.KeySource` and `vault.root_keys.RootKeyFile` over a JSON file, mode 0600.
 
     `{"format": 1, "active": id, "keys": {id: base64 of 32 bytes}}`: retired keys stay in it and
-    go on opening.
+    go on opening. `staged` is the id of the key that the next rotation makes active; `retired`
+    and `unneeded` say since when a key is. A file that changes is read again when its active key
+    is looked at or an unknown key is asked for.
     """
 
-    def __init__(self, active: str, keys: Mapping[str, bytes], randomness: Randomness) -> None:
-        self._active = active
+    def __init__(
+        self,
+        active: str,
+        keys: Mapping[str, bytes],
+        randomness: Randomness,
+        *,
+        path: Path | None = None,
+    ) -> None:
+        self._held = _Keys(active=active, keys=keys)
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
         self._randomness = randomness
+        self._path = path
+        self._stamp: _Stamp | None = None
 
     @classmethod
     def load(cls, path: Path, randomness: Randomness) -> Self:
@@ -46,22 +87,10 @@ class KeyFile:
         Raises:
             KeyFileRefused: there is none, others can read it, or it is out of shape.
         """
-        try:
-            mode = path.stat().st_mode
-            text = path.read_text()
-        except FileNotFoundError:
-            raise KeyFileRefused(
-                f"there is no key file {path}: the service does not start without its key."
-                " Bring the file back from where you keep it apart from the database"
-            ) from None
-        except OSError as error:
-            raise KeyFileRefused(f"cannot read the key file {path}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            text = ""  # no JSON either: refused below
-        if mode & _OTHERS:
-            raise KeyFileRefused(f"others can read the key file {path}: run `chmod 600` on it")
-        active, keys = _parsed(path, text)
-        return cls(active, keys, randomness)
+        stamp, held = _read(path)
+        made = cls(held.active, held.keys, randomness, path=path)
+        made._take(stamp, held)
+        return made
 
     @classmethod
     def create(cls, path: Path, randomness: Randomness) -> Self:
@@ -71,17 +100,13 @@ class KeyFile:
             KeyFileRefused: it is there and cannot be used, or cannot be made.
         """
         key_id = new_id("kek", randomness.token_bytes(18))
-        key = b64encode(randomness.token_bytes(_KEY_BYTES)).decode()
-        text = json.dumps({"format": _FORMAT, "active": key_id, "keys": {key_id: key}}, indent=1)
+        key = randomness.token_bytes(_KEY_BYTES)
+        text = _Keys(active=key_id, keys={key_id: key}).written()
         beside = path.with_name(f".{path.name}.{key_id}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            _write(beside, text)
             try:
-                with os.fdopen(descriptor, "w") as file:
-                    file.write(text + "\n")
-                    file.flush()
-                    os.fsync(file.fileno())
                 path.hardlink_to(beside)  # fails where one is there: nothing is overwritten
             except FileExistsError:
                 pass
@@ -94,16 +119,84 @@ class KeyFile:
 
     @property
     def active_key_id(self) -> str:
-        """The id of the key that wraps from now on."""
-        return self._active
+        """The id of the key that wraps until this is looked at again."""
+        self._look()
+        return self._held.active
+
+    def described(self) -> Sequence[RootKey]:
+        """Return the keys in the file, without their values, the active one first.
+
+        Raises:
+            KeyFileRefused: the file cannot be used any more.
+        """
+        held = _read(self._own_path())[1]
+        found = [
+            RootKey(
+                id=key_id,
+                state=_state(held, key_id),
+                retired_at=held.retired.get(key_id),
+                unneeded_since=held.unneeded.get(key_id),
+            )
+            for key_id in held.keys
+        ]
+        return sorted(found, key=lambda key: key.state is not RootKeyState.ACTIVE)
+
+    def stage(self) -> str:
+        """Add a key that the next rotation makes active; return its id, also of one that is there.
+
+        Raises:
+            KeyFileRefused: the file cannot be used or written.
+        """
+        with self._changing() as change:
+            if change.held.staged is None:
+                change.held = self._with_a_new_key(change.held)
+            return str(change.held.staged)
+
+    def rotate(self, *, now: datetime) -> str:
+        """Make the staged key active, or a new one; return its id. The old one is retired.
+
+        Raises:
+            KeyFileRefused: the file cannot be used or written.
+        """
+        with self._changing() as change:
+            held = change.held
+            if held.staged is None:
+                held = self._with_a_new_key(held)
+            active = str(held.staged)
+            retired = {**held.retired, held.active: now}
+            change.held = replace(held, active=active, staged=None, retired=retired)
+            return active
+
+    def mark_unneeded(self, key_ids: Collection[str], *, now: datetime) -> None:
+        """Note since when nothing in the database needs these keys; the others are needed.
+
+        Raises:
+            KeyFileRefused: the file cannot be used or written.
+        """
+        with self._changing() as change:
+            unneeded = {key_id: change.held.unneeded.get(key_id, now) for key_id in key_ids}
+            change.held = replace(change.held, unneeded=unneeded)
+
+    def destroy(self, key_id: str) -> None:
+        """Take a key out of the file, for good.
+
+        Raises:
+            KeyFileRefused: it is the active one, or the file cannot be used or written.
+        """
+        with self._changing() as change:
+            if key_id == change.held.active:
+                raise KeyFileRefused(f"{key_id} is the active key: run `keyturn keys rotate` first")
+            change.held = _without(change.held, key_id)
 
     async def wrap(self, key: bytes, *, associated_data: bytes) -> bytes:
         """Wrap a key under the active key."""
         nonce = self._randomness.token_bytes(_NONCE_BYTES)
-        return nonce + self._ciphers[self._active].encrypt(nonce, key, associated_data)
+        return nonce + self._ciphers[self._held.active].encrypt(nonce, key, associated_data)
 
     async def unwrap(self, key_id: str, wrapped: bytes, *, associated_data: bytes) -> bytes:
         """Return a key that was wrapped under `key_id`."""
+        if key_id not in self._ciphers:
+            self._look()
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             raise KeyMissing(key_id)
@@ -111,6 +204,108 @@ class KeyFile:
             return cipher.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], associated_data)
         except (InvalidTag, ValueError):
             raise CannotOpen("the wrapped key was changed or belongs elsewhere") from None
+
+    def _look(self) -> None:
+        """Take up the file where it was changed; one that cannot be used changes nothing."""
+        if self._path is None:
+            return
+        try:
+            if _stamp_of(self._path.stat()) == self._stamp:
+                return
+            stamp, held = _read(self._path)
+        except (OSError, KeyFileRefused) as error:
+            _log.error("key_file_refused", error=type(error).__name__)
+            return
+        self._take(stamp, held)
+        _log.info("key_file_read_again", name=held.active)
+
+    def _take(self, stamp: _Stamp, held: _Keys) -> None:
+        self._stamp, self._held = stamp, held
+        self._ciphers = {key_id: AESGCM(key) for key_id, key in held.keys.items()}
+
+    def _own_path(self) -> Path:
+        if self._path is None:
+            raise KeyFileRefused("these keys are in no file")
+        return self._path
+
+    def _with_a_new_key(self, held: _Keys) -> _Keys:
+        key_id = new_id("kek", self._randomness.token_bytes(18))
+        keys = {**held.keys, key_id: self._randomness.token_bytes(_KEY_BYTES)}
+        return replace(held, keys=keys, staged=key_id)
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[_Change]:
+        """Change the file, one program at a time: the whole new file or the whole old one."""
+        path = self._own_path()
+        try:
+            with _lock(path):
+                change = _Change(_read(path)[1])
+                before = change.held
+                yield change
+                if change.held == before:
+                    return
+                beside = path.with_name(f".{path.name}.new")
+                beside.unlink(missing_ok=True)  # of a run that was killed
+                _write(beside, change.held.written())
+                beside.replace(path)
+                _sync_folder(path.parent)
+        except OSError as error:
+            raise KeyFileRefused(f"cannot write the key file {path}: {error.strerror}") from None
+        self._look()
+
+
+@dataclass(slots=True)
+class _Change:
+    held: _Keys
+
+
+_Stamp: TypeAlias = tuple[int, int, int]
+
+
+def _stamp_of(found: os.stat_result) -> _Stamp:
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _state(held: _Keys, key_id: str) -> RootKeyState:
+    if key_id == held.active:
+        return RootKeyState.ACTIVE
+    return RootKeyState.STAGED if key_id == held.staged else RootKeyState.RETIRED
+
+
+def _without(held: _Keys, key_id: str) -> _Keys:
+    def others(of: Mapping[str, _T]) -> dict[str, _T]:
+        return {name: value for name, value in of.items() if name != key_id}
+
+    return replace(
+        held,
+        keys=others(held.keys),
+        retired=others(held.retired),
+        unneeded=others(held.unneeded),
+        staged=None if held.staged == key_id else held.staged,
+    )
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a new file that only we can read, and see it on the disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink()
+        raise
 
 
 def _sync_folder(folder: Path) -> None:
@@ -121,14 +316,45 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _parsed(path: Path, text: str) -> tuple[str, Mapping[str, bytes]]:
+def _read(path: Path) -> tuple[_Stamp, _Keys]:
+    try:
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            text = file.read().decode()
+    except FileNotFoundError:
+        raise KeyFileRefused(
+            f"there is no key file {path}: the service does not start without its key."
+            " Bring the file back from where you keep it apart from the database"
+        ) from None
+    except OSError as error:
+        raise KeyFileRefused(f"cannot read the key file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        text = ""  # no JSON either: refused below
+    if found.st_mode & _OTHERS:
+        raise KeyFileRefused(f"others can read the key file {path}: run `chmod 600` on it")
+    return _stamp_of(found), _parsed(path, text)
+
+
+def _parsed(path: Path, text: str) -> _Keys:
     try:
         kept: Any = json.loads(text)
-        keys = {str(key_id): b64decode(key, validate=True) for key_id, key in kept["keys"].items()}
-        active = str(kept["active"])
-        fits = kept["format"] == _FORMAT and active in keys
+        held = _Keys(
+            active=str(kept["active"]),
+            keys={str(key): b64decode(value, validate=True) for key, value in kept["keys"].items()},
+            staged=kept.get("staged"),
+            retired=_moments(kept.get("retired", {})),
+            unneeded=_moments(kept.get("unneeded", {})),
+        )
+        fits = kept["format"] == _FORMAT and held.keys.keys() >= {
+            held.active,
+            held.staged or held.active,
+        }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        fits = False
-    if not fits or any(len(key) != _KEY_BYTES for key in keys.values()):
         raise KeyFileRefused(f"{path} is no key file of ours, or was changed") from None
-    return active, keys
+    if not fits or any(len(key) != _KEY_BYTES for key in held.keys.values()):
+        raise KeyFileRefused(f"{path} is no key file of ours, or was changed")
+    return held
+
+
+def _moments(kept: Mapping[str, str]) -> dict[str, datetime]:
+    return {str(key_id): datetime.fromisoformat(at) for key_id, at in kept.items()}

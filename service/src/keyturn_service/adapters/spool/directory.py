@@ -8,7 +8,8 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -25,11 +26,12 @@ from keyturn_service.domain.ids import (
     new_id,
 )
 from keyturn_service.ports import Randomness
-from keyturn_service.vault.envelope import Envelopes
+from keyturn_service.vault.envelope import Envelopes, key_of
 from keyturn_service.vault.errors import CannotOpen
 from keyturn_service.vault.place import Place
 
 _MODE: Final = 0o700
+_LONGEST_NAME: Final = 257  # bytes of an envelope's version, length and id
 _FILE_MODE: Final = 0o600
 # File systems that end with the machine or the container.
 _FLEETING: Final = frozenset({"tmpfs", "ramfs", "overlay", "overlayfs", "aufs"})
@@ -54,6 +56,7 @@ class DirectorySpool:
         self._id = spool_id
         self._envelopes = envelopes
         self._lock = lock
+        self._known: dict[str, str] = {}  # which key-encryption key opens which file
 
     @classmethod
     def open(
@@ -135,6 +138,17 @@ class DirectorySpool:
         """Return the attempts whose answers the database may not know, oldest first."""
         return await asyncio.to_thread(self._undelivered)
 
+    async def key_needs(self) -> Mapping[str, int]:
+        """Return which key-encryption keys open what lies here, or will, with how many answers."""
+        needs = dict.fromkeys((self._envelopes.key_id, self._envelopes.active_key_id), 0)
+        for key_id in await asyncio.to_thread(self._keys_of_files):
+            needs[key_id] = needs.get(key_id, 0) + 1
+        return needs
+
+    async def renew_key(self, announced: Collection[str]) -> None:
+        """Seal under the key source's active key from now on, if that was announced."""
+        await self._envelopes.renew(announced)
+
     async def purge(self, before: datetime) -> int:
         """Remove delivered answers received before that; return how many."""
         return await asyncio.to_thread(self._purge, before.timestamp())
@@ -190,6 +204,17 @@ class DirectorySpool:
         aged = sorted((when, name) for name, when in _files(self._folder / "undelivered"))
         return [AttemptId(name) for _, name in aged]
 
+    def _keys_of_files(self) -> list[str]:
+        """Return the key of each file; a file never changes, so each is read once."""
+        known: dict[str, str] = {}
+        for part in ("undelivered", "delivered"):
+            for name, _ in _files(self._folder / part):
+                key_id = self._known.get(name) or _key_of_file(self._folder, name)
+                if key_id:
+                    known[name] = key_id
+        self._known = known
+        return list(known.values())
+
     def _purge(self, before: float) -> int:
         old = [name for name, when in _files(self._folder / "delivered") if when < before]
         for name in old:
@@ -211,6 +236,15 @@ def _head(line: bytes) -> dict[str, Any]:
             return dict(head)
         case _:
             return {"workspace_id": "", "connection_id": "", "generation": 0}
+
+
+def _key_of_file(folder: Path, name: str) -> str:
+    """Return the key-encryption key of a file's envelope, empty where it is damaged or gone."""
+    for part in ("undelivered", "delivered"):
+        with contextlib.suppress(FileNotFoundError), (folder / part / name).open("rb") as file:
+            file.readline()
+            return sys.intern(key_of(file.read(_LONGEST_NAME)))
+    return ""
 
 
 def _files(folder: Path) -> Iterator[tuple[str, float]]:

@@ -14,6 +14,7 @@ from keyturn_service.adapters.sql.leases import SqlRefreshLeases
 from keyturn_service.adapters.sql.revocations import SqlRevocations
 from keyturn_service.adapters.sql.seals import SqlSeals
 from keyturn_service.adapters.sql.signing_keys import SqlSigningKeys
+from keyturn_service.adapters.sql.spool_keys import SqlSpoolKeys
 from keyturn_service.adapters.sql.token_sets import SqlTokenStore
 from keyturn_service.adapters.sql.uses import GatheredUses
 from keyturn_service.adapters.sql.workspaces import (
@@ -44,6 +45,7 @@ class Stores:
     seals: SqlSeals
     proxy_sessions: SqlProxySessions
     idempotency_keys: SqlIdempotencyKeys
+    spool_keys: SqlSpoolKeys
     audit_trail: SqlAuditTrail
     uses: GatheredUses
 
@@ -65,6 +67,7 @@ def stores_over(database: Database, vault: Vault, *, owner: SpoolId, clock: Cloc
         seals=SqlSeals(database),
         proxy_sessions=SqlProxySessions(database),
         idempotency_keys=SqlIdempotencyKeys(database, vault),
+        spool_keys=SqlSpoolKeys(database),
         audit_trail=SqlAuditTrail(database),
         uses=GatheredUses(connections),
     )

@@ -207,6 +207,15 @@ attempts: Final = Table(
     ),
 )
 
+spool_keys: Final = Table(
+    "spool_keys",
+    metadata,
+    Column("spool_id", Id, primary_key=True),
+    Column("key_id", String(128), primary_key=True),  # empty for a spool that is lost
+    Column("files", Integer, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+)
+
 revocations: Final = Table(
     "revocations",
     metadata,

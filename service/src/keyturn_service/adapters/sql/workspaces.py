@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from keyturn_core.oauth.client import Client
@@ -39,7 +39,7 @@ from keyturn_service.vault.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class SqlDataKeys:
-    """`vault.data_keys.DataKeys`."""
+    """`vault.data_keys.DataKeys` and `vault.root_keys.RewrappableDataKeys`."""
 
     database: Database
 
@@ -73,6 +73,37 @@ class SqlDataKeys:
         }
         await _insert_once(self.database, data_keys, values)
         return await self.get(key.id) or key
+
+    async def after(
+        self, last: DataKeyId, *, but_under: str, limit: int
+    ) -> Sequence[WrappedDataKey]:
+        """Return data keys that are not under a key, in order of their ids, from after `last`."""
+        asked = (
+            select(data_keys)
+            .where(data_keys.c.id > last, data_keys.c.key_id != but_under)
+            .order_by(data_keys.c.id)
+            .limit(limit)
+        )
+        async with self.database.read() as connection:
+            rows = (await connection.execute(asked)).mappings().all()
+        return [WrappedDataKey(**row) for row in rows]
+
+    async def rewrap(self, key: WrappedDataKey, *, key_id: str, wrapped: bytes) -> bool:
+        """Keep the new wrapping where the old one still stands; False where it does not."""
+        async with self.database.write() as connection:
+            changed = await connection.execute(
+                update(data_keys)
+                .where(data_keys.c.id == key.id, data_keys.c.wrapped == key.wrapped)
+                .values(key_id=key_id, wrapped=wrapped)
+            )
+        return bool(changed.rowcount)
+
+    async def needs(self) -> Mapping[str, int]:
+        """Return how many data keys each key-encryption key wraps."""
+        asked = select(data_keys.c.key_id, func.count()).group_by(data_keys.c.key_id)
+        async with self.database.read() as connection:
+            rows = (await connection.execute(asked)).all()
+        return {row[0]: row[1] for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,67 @@
+"""Which key-encryption keys each spool needs: kept here, for a stopped replica cannot be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import delete, insert, select
+
+from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.tables import attempts, spool_keys
+from keyturn_service.vault.root_keys import SpoolNeed
+
+_NONE: Final = ""  # the key of a spool that is lost: it needs none
+
+
+@dataclass(frozen=True, slots=True)
+class SqlSpoolKeys:
+    """`ports.SpoolKeys` and `vault.root_keys.SpoolNeeds`."""
+
+    database: Database
+
+    async def all(self, *, since: datetime) -> Sequence[SpoolNeed]:
+        """Return the needs; and the spools of attempts since then that never said any."""
+        said = select(spool_keys).order_by(spool_keys.c.spool_id, spool_keys.c.key_id)
+        silent = (
+            select(attempts.c.spool_id)
+            .where(
+                attempts.c.started_at >= since,
+                attempts.c.spool_id.not_in(select(spool_keys.c.spool_id)),
+            )
+            .distinct()
+            .order_by(attempts.c.spool_id)
+        )
+        async with self.database.read() as reading:
+            rows = (await reading.execute(said)).mappings().all()
+            ids = (await reading.execute(silent)).scalars().all()
+        needs = [SpoolNeed(**row) for row in rows if row["key_id"] != _NONE]
+        return [
+            *needs,
+            *(SpoolNeed(spool_id=id_, key_id=None, files=0, seen_at=None) for id_ in ids),
+        ]
+
+    async def say(self, spool_id: str, needs: Mapping[str, int], *, at: datetime) -> None:
+        """Keep what a spool needs, in place of what it said before."""
+        rows = [
+            {"spool_id": spool_id, "key_id": key_id, "files": files, "seen_at": at}
+            for key_id, files in needs.items()
+        ]
+        async with self.database.write() as writing:
+            await writing.execute(delete(spool_keys).where(spool_keys.c.spool_id == spool_id))
+            await writing.execute(insert(spool_keys), rows)
+
+    async def forget(self, spool_id: str, *, at: datetime) -> bool:
+        """Count a spool as lost: it needs nothing; False where nobody knows it."""
+        known = select(attempts.c.spool_id).where(attempts.c.spool_id == spool_id).limit(1)
+        named = {"spool_id": spool_id, "key_id": _NONE, "files": 0, "seen_at": at}
+        async with self.database.write() as writing:
+            gone = await writing.execute(
+                delete(spool_keys).where(spool_keys.c.spool_id == spool_id)
+            )
+            if not gone.rowcount and (await writing.execute(known)).first() is None:
+                return False
+            await writing.execute(insert(spool_keys).values(named))
+        return True

@@ -1,0 +1,97 @@
+"""What spools said that they need, and data keys put under another key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from service.tests.support.databases import Base
+from service.tests.support.values import CONNECTION, SPOOL, START, attempt
+
+from keyturn_service.adapters.sql.spool_keys import SqlSpoolKeys
+from keyturn_service.adapters.sql.workspaces import SqlDataKeys
+from keyturn_service.domain.ids import AttemptId, SpoolId
+from keyturn_service.vault.data_keys import DataKeyId, WrappedDataKey
+from keyturn_service.vault.root_keys import SpoolNeed
+
+LATER = START + timedelta(days=1)
+
+
+def need(spool_id: str, key_id: str | None, files: int) -> SpoolNeed:
+    """Return a need that was said at the start."""
+    return SpoolNeed(spool_id=spool_id, key_id=key_id, files=files, seen_at=key_id and START)  # type: ignore[arg-type]
+
+
+async def test_a_spool_says_all_that_it_needs_each_time(base: Base) -> None:
+    """What it said before is over; others' needs stay."""
+    keys = SqlSpoolKeys(base.database)
+    await keys.say("spool_b", {"kek_old": 7}, at=START)
+    await keys.say("spool_a", {"kek_old": 2, "kek_new": 0}, at=START)
+    await keys.say("spool_a", {"kek_new": 1}, at=START)
+
+    assert await keys.all(since=START) == [
+        need("spool_a", "kek_new", 1),
+        need("spool_b", "kek_old", 7),
+    ]
+
+
+async def test_a_spool_of_attempts_that_never_said_anything_is_named(base: Base) -> None:
+    """As of a release before this one; not one whose answers are too old to be kept."""
+    await base.with_connection()
+    lease = await base.stores.leases.acquire(CONNECTION, ttl=timedelta(minutes=1))
+    assert lease is not None
+    made = attempt(fence=lease.fence, spool_id=SpoolId("spool_silent"), started_at=START)
+    await base.stores.tokens.begin_attempt(made)
+    await base.stores.tokens.begin_attempt(
+        replace(made, id=AttemptId("att_two"), spool_id=SPOOL, started_at=LATER)
+    )
+    keys = SqlSpoolKeys(base.database)
+    await keys.say(SPOOL, {"kek_old": 1}, at=START)
+
+    found = await keys.all(since=START)
+
+    assert found == [need(SPOOL, "kek_old", 1), need("spool_silent", None, 0)]
+    assert await keys.all(since=LATER) == [need(SPOOL, "kek_old", 1)]
+    assert await keys.forget("spool_silent", at=START)
+    assert await keys.all(since=START) == [need(SPOOL, "kek_old", 1)]
+
+
+async def test_a_lost_spool_needs_nothing_until_it_comes_back(base: Base) -> None:
+    """One that nobody knows is not forgotten: it may be written wrongly."""
+    keys = SqlSpoolKeys(base.database)
+    await keys.say("spool_a", {"kek_old": 2}, at=START)
+
+    assert await keys.forget("spool_a", at=START)
+    assert not await keys.forget("spool_unknown", at=START)
+
+    assert await keys.all(since=START) == []
+    await keys.say("spool_a", {"kek_old": 2}, at=START)
+    assert await keys.all(since=START) == [need("spool_a", "kek_old", 2)]
+
+
+async def test_data_keys_are_looked_through_and_put_under_another_key(base: Base) -> None:
+    """In order, only those under another key, and only where nobody was first."""
+    store = SqlDataKeys(base.database)
+    await base.execute("DELETE FROM data_keys")
+    made = [
+        WrappedDataKey(
+            id=DataKeyId(f"dk_{number}"),
+            workspace_id="ws_one",
+            key_id="kek_old" if number else "kek_new",
+            wrapped=bytes([number]),
+            created_at=START,
+        )
+        for number in range(5)
+    ]
+    for key in reversed(made):
+        await store.add(key)
+
+    assert await store.needs() == {"kek_old": 4, "kek_new": 1}
+    batch = await store.after(DataKeyId(""), but_under="kek_new", limit=2)
+    assert list(batch) == made[1:3]
+    assert await store.rewrap(made[1], key_id="kek_new", wrapped=b"new")
+    assert not await store.rewrap(made[1], key_id="kek_new", wrapped=b"newer")
+    assert list(await store.after(DataKeyId(""), but_under="kek_new", limit=9)) == made[2:]
+    assert list(await store.after(DataKeyId("dk_3"), but_under="kek_new", limit=9)) == made[4:]
+    assert await store.get(made[1].id) == replace(made[1], key_id="kek_new", wrapped=b"new")
+    assert await store.needs() == {"kek_old": 3, "kek_new": 2}

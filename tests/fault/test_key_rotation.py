@@ -1,0 +1,207 @@
+"""Key-encryption keys are rotated under running replicas, by the command, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from tests.fault.crash_world import CrashWorld, crash_world, second_replica
+from tests.support.postgres import Server, running_postgres
+from tools.world import BIN
+
+from keyturn_service.bootstrap import open_house
+from keyturn_service.settings import read_settings
+from keyturn_service.vault.place import Place
+from keyturn_service.vault.root_keys import RootKeys, StillNeeded
+
+_T = TypeVar("_T")
+DATA_KEYS = 600  # more than a batch: a run can be killed between two
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A PostgreSQL."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CrashWorld]:
+    """A world with a database of its own."""
+    url = ""
+    if request.param == "postgresql":
+        url = request.getfixturevalue("server").create_database()
+    with crash_world(tmp_path, database_url=url) as world:
+        yield world
+
+
+def _command(world: CrashWorld, *arguments: str) -> subprocess.Popen[str]:
+    settings = {name: value for name, value in world.settings.items() if value != ""}
+    given = {f"KEYTURN_{name.upper()}": str(value) for name, value in settings.items()}
+    given["KEYTURN_PUBLIC_URLS"] = world.url
+    return subprocess.Popen(
+        [str(BIN / "keyturn"), "keys", *arguments, "--json"],
+        env={**os.environ, **given},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _keys(world: CrashWorld, *arguments: str, status: int = 0) -> dict[str, Any]:
+    """Run `keyturn keys`; return its result, or its problem where it is to fail."""
+    said, _ = (running := _command(world, *arguments)).communicate(timeout=60)
+    assert running.returncode == status, said
+    answer = json.loads(said)
+    return dict(answer["result"] if status == 0 else answer["problem"])
+
+
+def _beside(world: CrashWorld, work: Callable[[RootKeys], Awaitable[_T]]) -> _T:
+    """Do something about the keys as a command does, without the seconds that it takes to start."""
+
+    async def working() -> _T:
+        settings = read_settings(**world.settings, dev_world=world.dev_world)
+        async with open_house(settings, background=False) as house:
+            return await work(house.root_keys)
+
+    return asyncio.run(working())
+
+
+def _needs(world: CrashWorld) -> dict[str, int]:
+    standing = _beside(world, lambda root_keys: root_keys.standing())
+    return {need.key.id: need.data_keys for need in standing.keys}
+
+
+def _refusal(world: CrashWorld, key_id: str, *, backups_are_gone: bool = True) -> str:
+    with pytest.raises(StillNeeded) as refused:
+        _beside(
+            world,
+            lambda root_keys: root_keys.destroy(key_id, backups_are_gone=backups_are_gone),
+        )
+    return str(refused.value)
+
+
+async def _seal_for_many_workspaces(world: CrashWorld) -> list[tuple[Place, bytes]]:
+    settings = read_settings(**world.settings, dev_world=world.dev_world)
+    places = [
+        Place(workspace_id=f"ws_{number}", table="apps", row="a", column="consumer_secret")
+        for number in range(DATA_KEYS)
+    ]
+    async with open_house(settings, background=False) as house:
+        return [(place, await house.vault.seal(b"value", place)) for place in places]
+
+
+async def _open_all(world: CrashWorld, sealed: list[tuple[Place, bytes]]) -> None:
+    settings = read_settings(**world.settings, dev_world=world.dev_world)
+    async with open_house(settings, background=False) as house:
+        for place, value in sealed:
+            assert await house.vault.open(value, place) == b"value"
+
+
+@contextmanager
+def _readers(replicas: list[CrashWorld], connection: str) -> Iterator[list[int]]:
+    """Read the token at every replica, again and again; collect what was answered."""
+    answers: list[int] = []
+    over = threading.Event()
+
+    def read(replica: CrashWorld) -> None:
+        while not over.is_set():
+            answers.append(replica.token(connection).status_code)
+            over.wait(0.02)
+
+    threads = [threading.Thread(target=read, args=(replica,)) for replica in replicas]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_rotation_under_load_costs_no_read(world: CrashWorld) -> None:
+    """Rotated, re-wrapped, killed half-way and run twice at once; and a replica starts anew."""
+    world.start()
+    connection = world.connect("Northwind")
+    replicas = [world]
+    sealed = asyncio.run(_seal_for_many_workspaces(world))
+    with ExitStack() as ending:
+        for number in range(3 if world.settings["database_url"] else 0):
+            folder = world.folder / f"replica-{number}"
+            folder.mkdir()
+            replica = second_replica(world, folder)
+            ending.callback(replica.http.close)
+            ending.callback(replica.control.close)
+            ending.callback(replica.kill)
+            replica.start()
+            replicas.append(replica)
+        [first] = _needs(world)
+        with _readers(replicas, connection) as answers:
+            second = _keys(world, "rotate")["active"]
+            killed = _command(world, "rewrap")
+            assert killed.stderr is not None
+            assert any(" data keys" in line for line in killed.stderr), "it said nothing"
+            killed.send_signal(signal.SIGKILL)
+            killed.communicate()
+
+            between = _needs(world)
+            assert between[first] > 0
+            assert between[second] > 0
+            both = [_command(world, "rewrap") for _ in range(2)]
+            for running in both:
+                said, _ = running.communicate(timeout=60)
+                assert running.returncode == 0, said
+            assert _needs(world)[first] == 0
+            third = _beside(world, lambda root_keys: root_keys.rotate())
+            _beside(world, lambda root_keys: root_keys.rewrap())
+            connected = world.connect("Larkfield")  # a running replica seals
+        assert set(answers) == {200}
+        assert len(answers) > 10 * len(replicas)
+
+        asyncio.run(_open_all(world, sealed))
+        assert {first, second, third} == set(_needs(world))
+        world.stop()
+        world.start()
+        assert world.token(connection).status_code == 200
+        assert world.token(connected).status_code == 200
+
+
+def test_a_key_that_a_stopped_replicas_spool_needs_is_not_destroyed(world: CrashWorld) -> None:
+    """It is named; only when that spool is declared lost, the key can go."""
+    world.start()
+    connection = world.connect("Northwind")
+    world.advance("PT3H")
+    assert world.token(connection).status_code == 200
+    world.stop()
+    world.start()  # says what lies on its spool now
+    world.kill()
+    [first] = _needs(world)
+    assert "active key" in _refusal(world, first)
+    _beside(world, lambda root_keys: root_keys.rotate())
+    assert "data keys need it; run `keyturn keys rewrap`" in _refusal(world, first)
+    _beside(world, lambda root_keys: root_keys.rewrap())
+
+    refused = _keys(world, "destroy", first, "--backups-are-gone", status=1)
+
+    [old] = [key for key in _keys(world, "status")["keys"] if key["id"] == first]
+    [spool] = old["spools"]
+    assert spool == (Path(world.settings["data_dir"]) / "spool" / "id").read_text().strip()
+    assert old["spooled_answers"] >= 1
+    assert refused["code"] == "key_still_needed"
+    assert spool in refused["title"]
+    assert _beside(world, lambda root_keys: root_keys.forget_spool(spool))
+    assert "say --backups-are-gone" in _refusal(world, first, backups_are_gone=False)
+    _beside(world, lambda root_keys: root_keys.destroy(first, backups_are_gone=True))
+    assert first not in (Path(world.settings["data_dir"]) / "keyturn.key").read_text()
+    world.start()
+    assert world.token(connection).status_code == 200
