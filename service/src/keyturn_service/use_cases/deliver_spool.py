@@ -11,7 +11,7 @@ import structlog
 from keyturn_core.errors import CoreError
 from keyturn_core.oauth.authorization_code_grant import read_authorization_code_answer
 from keyturn_core.oauth.token_answer import TokenAnswer
-from keyturn_service.domain.attempt import Attempt, SpooledAnswer
+from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connect_session import Authorization, ConnectSession, SessionStatus
 from keyturn_service.domain.errors import ConnectionCannotServe
@@ -59,8 +59,11 @@ class DeliverSpool:
         await self()
         for attempt in await self.store.open_attempts_of(self.spool.id):
             with _going_on(attempt.id):
-                if await self.spool.get(attempt.id) is None:
+                spooled = await self.spool.get(attempt.id)
+                if spooled is None:
                     await self.resolve.found_open(attempt)
+                else:  # "busy": what was waited for did not come while this replica was there
+                    await self._deliver(spooled)
 
     async def __call__(self) -> int:
         """Deliver what can be delivered now; return how many answers that were."""
@@ -76,16 +79,24 @@ class DeliverSpool:
         if spooled.attempt_id.startswith("cs_"):
             return await self._deliver_code(spooled)
         attempt = await self.store.attempt(spooled.attempt_id)
-        if attempt is None or not attempt.waits_for_its_spool:
+        if attempt is None or not (attempt.waits_for_its_spool or _turned_up(attempt, spooled)):
             await self.spool.delivered(spooled.attempt_id)
             return False
         lease = await self.leases.acquire(attempt.connection_id, ttl=LEASE_TTL)
         if lease is None:
             return False  # the attempt is under way, or another replica looks after it
         try:
+            if not attempt.waits_for_its_spool and await self._presented_since(attempt):
+                await self.spool.delivered(attempt.id)
+                return False
             return await self._settle(replace(attempt, fence=lease.fence), spooled)
         finally:
             await self.leases.release(lease)
+
+    async def _presented_since(self, attempt: Attempt) -> bool:
+        """Tell whether the token was presented again: what the first one brought is dead then."""
+        latest = await self.store.latest_attempt(attempt.connection_id)
+        return latest is None or latest.id != attempt.id
 
     async def _settle(self, attempt: Attempt, spooled: SpooledAnswer) -> bool:
         loaded = await self.store.load(attempt.connection_id)
@@ -171,3 +182,8 @@ def _going_on(attempt_id: AttemptId) -> Iterator[None]:
         yield
     except SealRefused as refused:
         _log.error("spool_delivery_refused", attempt_id=attempt_id, reason=str(refused))
+
+
+def _turned_up(attempt: Attempt, spooled: SpooledAnswer) -> bool:
+    """Tell whether an answer may be of use although nobody waits for its spool any more."""
+    return attempt.outcome is AttemptOutcome.UNKNOWN and spooled.status is not None

@@ -20,6 +20,7 @@ from keyturn_core.oauth.token_answer import TokenAnswer
 from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.domain.connect_session import SessionStatus
 from keyturn_service.domain.connection import ConnectionState
+from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.domain.ids import AttemptId, ConnectionId
 from keyturn_service.ports import SealRefused
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
@@ -388,3 +389,70 @@ async def test_an_answer_for_a_session_that_never_went_out_is_only_marked(
     assert bare.spool.open == []
     assert await world.jobs() == []
     assert world.clock.now() - START < timedelta(seconds=1)
+
+
+async def test_a_busy_answer_whose_process_died_waiting_keeps_no_other_replica_waiting(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """Its spool has spoken: another replica may decide, without the first one being asked."""
+    world.org.next.append(refused("invalid_grant", "token request is already being processed"))
+
+    async def killed() -> None:
+        raise Crash
+
+    replica.waiting.meanwhile.append(killed)
+    with pytest.raises(Crash):
+        await replica.refresh(CONNECTION, refused=1)
+    other = await kitchen.replica("spool_two")
+    with pytest.raises(ConnectionCannotServe, match="connection_uncertain"):
+        await other.refresh(CONNECTION, refused=1)
+
+    await restarted(kitchen, replica)
+    world.clock.advance(seconds=61)
+
+    assert (await other.refresh(CONNECTION, refused=1))[1].generation == 2
+    assert "token.decided_to_present_again" in world.audit.types
+
+
+async def declared_lost(replica: Replica) -> None:
+    """Note what an operator says of the replica's spool."""
+    [attempt] = await replica.world.attempts()
+    await replica.stores.tokens.end_attempt(
+        attempt,
+        AttemptOutcome.UNKNOWN,
+        at=replica.world.clock.now(),
+        spool_answered=True,
+        state=ConnectionState.UNCERTAIN,
+        problem="connection_uncertain",
+    )
+
+
+async def test_an_old_spool_that_turns_up_in_time_is_used(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """It was declared lost, but the token was not presented again yet: nothing is lost."""
+    await crash_with(replica)
+    await declared_lost(replica)
+
+    await restarted(kitchen, replica)
+
+    assert (await world.tokens()).generation == 2
+    assert (await world.connection()).state is ConnectionState.ACTIVE
+
+
+async def test_an_old_spool_that_turns_up_too_late_is_left(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """The token was presented again and that ended the grant: what is found there is dead."""
+    await crash_with(replica)
+    await declared_lost(replica)
+    other = await kitchen.replica("spool_two")
+    world.clock.advance(seconds=61)
+    with pytest.raises(ConnectionCannotServe, match="reauthorization_required"):
+        await other.refresh(CONNECTION, refused=1)
+
+    await restarted(kitchen, replica)
+
+    assert (await world.tokens()).generation == 1
+    assert (await world.connection()).state is ConnectionState.REAUTHORIZATION_REQUIRED
+    assert replica.spool.open == []
