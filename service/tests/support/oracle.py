@@ -1,0 +1,187 @@
+"""The judge of what replicas did: an oracle written from the design, not from the code.
+
+It looks at the org, the disks and the database's file, and asks the product nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from service.tests.support import fakes
+from service.tests.support.strict_org import StrictOrg, carries, says_unspent
+
+from keyturn_service.domain.attempt import Attempt, SpooledAnswer
+from keyturn_service.domain.connection import ConnectionState
+from keyturn_service.domain.ids import ConnectionId
+
+_TWICE: Final = 2
+_SPENT_NOTHING: Final = frozenset({"not_presented", "not_processed", "refused"})
+
+
+class Watched(Protocol):
+    """What the oracle sees of a world."""
+
+    connection_id: ConnectionId
+    org: StrictOrg
+
+    def look(self, statement: str, *given: object) -> list[tuple[Any, ...]]:
+        """Look into the database's file, past everything."""
+        ...
+
+    def events(self, like: str) -> list[tuple[Any, ...]]:
+        """Return the presentations on record whose detail is like that."""
+        ...
+
+    def count_events(self, type_: str) -> int:
+        """Count the connection's audit events of a type."""
+        ...
+
+
+class Violation(AssertionError):
+    """A rule of the design did not hold; the text says which."""
+
+
+@dataclass
+class Oracle:
+    """What happened, as the org, the disks and the database's file show it.
+
+    Written from the design (sections 5 and 6), not from the code. `window_open` says that a
+    process was paused between its look at the deadline and the first byte: the one place where a
+    token may be presented twice, which has to be counted then.
+    """
+
+    world: Watched
+    window_open: bool = False
+    given_up: set[Path] = field(default_factory=set)
+    on_disk: dict[Path, dict[str, SpooledAnswer]] = field(default_factory=dict)
+    intents: dict[str, Attempt] = field(default_factory=dict)
+    presentations: Counter[str] = field(default_factory=Counter)
+    handed_out: list[int] = field(default_factory=list)
+    in_window: int = 0
+
+    def intends(self, attempt: Attempt) -> None:
+        """An intent is about to be committed."""
+        self.intents[attempt.id] = attempt
+
+    def spools(self, disk: Path, answer: SpooledAnswer) -> None:
+        """An answer is about to be on a disk."""
+        self.on_disk.setdefault(disk, {})[answer.attempt_id] = answer
+
+    def moved(self, disk: Path, to: Path) -> None:
+        """A disk is somewhere else now, or nowhere."""
+        self.on_disk[to] = self.on_disk.pop(disk, {})
+
+    def presented(self, token: str) -> None:
+        """See that a refresh token may be presented now (design 5.3, 5.8)."""
+        hashed = fakes.fake_hash("refresh_token", token)
+        connection_id = self.world.connection_id
+        rows = self.world.look(
+            "SELECT id, coalesce(outcome, 'open'), presented_again FROM attempts"
+            " WHERE connection_id = ? AND token_hash = ?",
+            connection_id,
+            hashed,
+        )
+        recorded = self.world.events(f"%{hashed.hex()}%")
+        decided = self.world.count_events("token.decided_to_present_again")
+        self.presentations[token] += 1
+        number = self.presentations[token]
+        doubtful = [row for row in rows if row[1] not in _SPENT_NOTHING]
+        if len(rows) < number:
+            self._found("a token was presented without an intent in the database")
+        if len(recorded) < number:
+            self._found("a token was presented that the audit does not know of")
+        # This presentation is one of those in doubt; an earlier one needs a decision, given once.
+        if len(doubtful) > 1 + min(decided, 1):
+            if self.window_open:
+                self.in_window += 1
+                return
+            self._found(
+                f"a token was presented {number} times, with {decided} decisions on record:"
+                f" {sorted(row[1] for row in rows)}"
+            )
+
+    def used_before_spooled(self, place: str) -> None:
+        """An answer is in hand and not on the disk, and something else is about to be done."""
+        self._found(f"{place} came before the answer was on the disk")
+
+    def given(self, generation: int) -> None:
+        """A caller was handed an access token: it has to be durable, and so its record."""
+        self.handed_out.append(generation)
+        [(kept,)] = self.world.look(
+            "SELECT generation FROM token_sets WHERE connection_id = ?", self.world.connection_id
+        )
+        if kept < generation:
+            self._found(f"a token of generation {generation} was handed out; {kept} is durable")
+        if self.world.count_events("token.read") < len(self.handed_out):
+            self._found("a token was handed out without a record")
+
+    def recoverable(self, kept: str | None) -> str | None:
+        """Why the connection can be kept, None where it cannot; `kept` is the database's token.
+
+        The token in force last reached a disk that survives, or the database; or the app has a
+        certificate that the org lets in.
+        """
+        if self.world.org.admits:
+            return "the app has a certificate"
+        token = self.world.org.last_in_force
+        if self._survives(token):
+            return "the answer reached a disk that survives"
+        if token == kept and self._doubts(token) < _TWICE:
+            return "the token in the database is the one in force"
+        return None
+
+    def _survives(self, token: str) -> bool:
+        return any(
+            carries(answer.body, token)
+            for disk, answers in self.on_disk.items()
+            if disk.exists() and disk not in self.given_up
+            for answer in answers.values()
+        )
+
+    def _doubts(self, token: str) -> int:
+        """Count the intents to present a token whose outcome nobody can know.
+
+        One is tried once more; after the second the customer is asked.
+        """
+        hashed = fakes.fake_hash("refresh_token", token)
+        return sum(
+            one.token_hash == hashed and not self._known(one) for one in self.intents.values()
+        )
+
+    def _known(self, attempt: Attempt) -> bool:
+        """Tell whether a disk has the org's own word that the attempt used nothing up."""
+        return any(
+            disk.exists() and disk not in self.given_up and says_unspent(answers[attempt.id])
+            for disk, answers in self.on_disk.items()
+            if attempt.id in answers
+        )
+
+    def judge(
+        self,
+        state: ConnectionState,
+        *,
+        kept: str | None,
+        serves: bool,
+        waits_for_disk: bool = False,
+    ) -> None:
+        """Say whether a connection ended rightly, when everything is calm again."""
+        why = self.recoverable(kept)
+        killed = any(one.killed for one in self.world.org.presented)
+        if serves:
+            if state is not ConnectionState.ACTIVE:
+                self._found(f"it serves, and is {state}")
+        elif state is ConnectionState.REAUTHORIZATION_REQUIRED:
+            if why is not None and not self.in_window:
+                self._found(f"lost though recoverable: {why}")
+        elif not (waits_for_disk and state is ConnectionState.UNCERTAIN):
+            self._found(f"it does not come to rest: {state}")
+        if killed and why is not None and not self.in_window:
+            self._found(f"the grant was ended by us though it was recoverable: {why}")
+        if self.in_window and not self.world.count_events("token.presented_late"):
+            self._found("a token was presented in the window, and nobody counted it")
+
+    def _found(self, what: str) -> None:
+        raise Violation(what)

@@ -1,0 +1,572 @@
+"""Replicas over real storage that run call by call, and an oracle that judges what they did.
+
+A process goes on until an awaited call that was chosen, and is held there. Then it is cut off
+(its tasks and memory are gone, its disk stays), or goes on later as if nothing had happened: one
+that was paused. One process moves at a time, so that the same choices give the same story.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from inspect import iscoroutinefunction
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+from service.tests.support import fakes, values
+from service.tests.support.databases import (
+    _KEY,
+    Base,
+    a_vault,
+    sqlite_base,
+    sqlite_template,
+)
+from service.tests.support.faulty import FaultyDatabase, Inline, LeasesByWorldClock, SkewedClock
+from service.tests.support.oracle import Oracle
+from service.tests.support.replicas import NO_HOSTS, furnish
+from service.tests.support.strict_org import StrictOrg
+
+from keyturn_core.secrets import AccessToken, RefreshToken
+from keyturn_service.adapters.key_sources.file import KeyFile
+from keyturn_service.adapters.spool.directory import DirectorySpool
+from keyturn_service.adapters.sql.audit import SqlAuditLog
+from keyturn_service.adapters.sql.database import read_database_url
+from keyturn_service.adapters.sql.stores import Stores, stores_over
+from keyturn_service.adapters.system import SystemRandomness
+from keyturn_service.domain.connection import Connection, ConnectionState
+from keyturn_service.domain.errors import ConnectionCannotServe
+from keyturn_service.domain.ids import ConnectionId, CustomerId, SpoolId
+from keyturn_service.ports import AuditUnavailable, StoreUnavailable
+from keyturn_service.use_cases.deliver_spool import DeliverSpool
+from keyturn_service.use_cases.end_grant import EndGrant
+from keyturn_service.use_cases.get_access_token import GetAccessToken
+from keyturn_service.use_cases.present_assertion import PresentAssertion
+from keyturn_service.use_cases.refresh_tokens import RefreshTokens
+from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
+from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
+from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
+from keyturn_service.use_cases.settle_attempt import SettleAttempt
+from keyturn_service.vault.envelope import Envelopes
+
+_KEY_HASH: Final = values.hash_of("key")
+ANSWERED: Final = "answer"
+WINDOW: Final = "endpoint.window"
+_STORES: Final = ("tokens", "leases", "connections", "revocations", "signing_keys", "apps")
+
+
+class _Port:
+    """A port with a place to be held before each of its awaited calls.
+
+    After a call is before the next one: nothing becomes durable between the two.
+    """
+
+    def __init__(self, name: str, port: Any, process: Process) -> None:
+        self._name = name
+        self._port = port
+        self._process = process
+
+    def __getattr__(self, method: str) -> Any:
+        found = getattr(self._port, method)
+        return partial(self._call, method, found) if iscoroutinefunction(found) else found
+
+    async def _call(self, method: str, call: Any, *given: Any, **named: Any) -> Any:
+        name = f"{self._name}.{method}"
+        if name == "audit.record":
+            name += f"({given[0].type})"
+        await self._process.gate(name)
+        if name == "spool.put" and self._process.replica.disk_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._process.noted(name, given)
+        answer = await call(*given, **named)
+        if name == "endpoint.present" and b"grant_type=refresh_token" in given[1]:
+            self._process.owes_spool = True
+        if name == self._process.away_from:
+            self._process.replica.database.away = True
+        if not self._process.alive:
+            raise asyncio.CancelledError
+        return answer
+
+
+@dataclass(eq=False)
+class Process:
+    """One run of a replica."""
+
+    replica: Replica
+    hold_at: int | None = None
+    away_from: str | None = None
+    owes_spool: bool = False  # whether an answer to a refresh is in hand and not on the disk
+    calls: list[str] = field(default_factory=list)
+    alive: bool = True
+    held: asyncio.Event = field(default_factory=asyncio.Event)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    get: GetAccessToken = field(init=False)
+    deliver: DeliverSpool = field(init=False)
+    refresh: RefreshTokens = field(init=False)
+
+    async def gate(self, place: str) -> None:
+        """Go on, or be held here; what was cut off never gets through."""
+        if not self.alive:
+            raise asyncio.CancelledError
+        number = len(self.calls)
+        self.calls.append(place)
+        if self.owes_spool and place != "spool.put":
+            self.replica.world.oracle.used_before_spooled(place)
+        if place == "spool.put":
+            self.owes_spool = False
+        if self.hold_at == number:
+            self.held.set()
+            await self.go.wait()
+            self.go.clear()
+            if not self.alive:
+                raise asyncio.CancelledError
+
+    def noted(self, name: str, given: tuple[Any, ...]) -> None:
+        """Let the oracle know what is about to become durable."""
+        oracle = self.replica.world.oracle
+        if name == "tokens.begin_attempt":
+            oracle.intends(given[0])
+        if name == "spool.put":
+            oracle.spools(self.replica.disk, given[0])
+
+    async def run(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Start work and go on until it has ended or is held."""
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await self._until(task)
+        return task
+
+    async def resume(self, task: asyncio.Task[Any], *, hold_after: int | None = None) -> None:
+        """Let held work go on, as a process that was paused."""
+        self.hold_at = None if hold_after is None else len(self.calls) + hold_after
+        self.held.clear()
+        self.go.set()
+        await self._until(task)
+
+    async def _until(self, task: asyncio.Task[Any]) -> None:
+        holding = asyncio.create_task(self.held.wait())
+        await asyncio.wait({task, holding}, return_when=asyncio.FIRST_COMPLETED)
+        holding.cancel()
+
+    async def cut(self) -> None:
+        """End it as kill -9 does: no `finally` of it touches anything."""
+        self.alive = False
+        self.go.set()
+        running = {*self.tasks, *self.refresh._running.values()}
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        self.replica.closed()
+
+
+@dataclass(eq=False)
+class Replica:
+    """One machine: a database connection, a disk, and the process that runs on it, if any."""
+
+    world: SteppedWorld
+    number: int
+    database: FaultyDatabase
+    stores: Stores
+    clock: SkewedClock
+    disk: Path
+    disk_full: bool = False
+    process: Process | None = None
+    spool: DirectorySpool | None = None
+
+    async def start(self) -> Process:
+        """Start a process; what an earlier one left is not recovered yet."""
+        world, clock = self.world, self.clock
+        assert self.process is None
+        self.spool = spool = DirectorySpool.open(
+            self.disk, world.envelopes, world.randomness, accepts_loss=True
+        )
+        process = self.process = Process(self)
+        stores = replace(
+            self.stores,
+            leases=LeasesByWorldClock(self.database, spool.id, clock),
+        )
+        ports: dict[str, Any] = {
+            name: _Port(name, getattr(stores, name), process) for name in _STORES
+        }
+        log = SqlAuditLog(self.database, f"run_{next(world.numbers)}", clock)
+        audit: Any = _Port("audit", log, process)
+        kept: Any = _Port("spool", spool, process)
+        endpoint: Any = _Port("endpoint", _Endpoint(process), process)
+        waiting: Any = _Port("waiting", world.waiting, process)
+        shared: dict[str, Any] = {"audit": audit, "clock": clock}
+        end_grant = EndGrant(
+            revocations=ports["revocations"],
+            background=fakes.RecordingBackground(),
+            randomness=world.randomness,
+            **shared,
+        )
+        settle = SettleAttempt(
+            store=ports["tokens"],
+            connections=ports["connections"],
+            directory=fakes.FakeDirectory(),
+            end_grant=end_grant,
+            spool=kept,
+            waiting=waiting,
+            loopback=NO_HOSTS,
+            **shared,
+        )
+        by_assertion = RenewByAssertion(
+            store=ports["tokens"],
+            apps=ports["apps"],
+            keys=ports["signing_keys"],
+            present=PresentAssertion(
+                keys=ports["signing_keys"], signer=fakes.FakeSigner(), endpoint=endpoint, **shared
+            ),
+            settle=settle,
+            end_grant=end_grant,
+            waiting=waiting,
+            **shared,
+        )
+        resolve = ResolveUncertain(
+            store=ports["tokens"], spool=kept, by_assertion=by_assertion, **shared
+        )
+        process.refresh = RefreshTokens(
+            store=ports["tokens"],
+            leases=ports["leases"],
+            apps=ports["apps"],
+            endpoint=endpoint,
+            spool=kept,
+            hashes=fakes.fake_hash,
+            randomness=world.randomness,
+            waiting=waiting,
+            settle=settle,
+            resolve=resolve,
+            by_assertion=by_assertion,
+            **shared,
+        )
+        process.deliver = DeliverSpool(
+            store=ports["tokens"],
+            connections=ports["connections"],
+            sessions=stores.connect_sessions,
+            leases=ports["leases"],
+            settle=settle,
+            resolve=resolve,
+            end_grant=end_grant,
+            spool=kept,
+            **shared,
+        )
+        process.get = GetAccessToken(
+            reads=stores.serving,
+            renew_if_needed=RenewIfNeeded(
+                store=ports["tokens"],
+                refresh=process.refresh,
+                clock=clock,
+            ),
+            uses=fakes.NotedUses(),
+            **shared,
+        )
+        return process
+
+    def closed(self) -> None:
+        """Let go of the disk."""
+        assert self.spool is not None
+        self.spool.close()
+        self.process = self.spool = None
+
+    def lose_disk(self) -> Path:
+        """Have another, empty disk; return where the old one lies."""
+        assert self.process is None
+        aside = self.disk.with_name(f"{self.disk.name}-{next(self.world.numbers)}-aside")
+        if self.disk.exists():
+            self.disk.rename(aside)
+        self.world.oracle.moved(self.disk, aside)
+        return aside
+
+    def put_back(self, aside: Path) -> None:
+        """Have an old disk again, in the place of what is there."""
+        assert self.process is None
+        self.lose_disk()
+        aside.rename(self.disk)
+        self.world.oracle.moved(aside, self.disk)
+
+
+class _Endpoint:
+    """The token endpoint of whichever org the story is about, as one process reaches it.
+
+    Between its look at the deadline and the first byte stands a place to be held: the window.
+    """
+
+    connect_seconds = 10.0
+    answer_seconds = 30.0
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._world = process.replica.world
+
+    async def present(self, *given: Any, **named: Any) -> Any:
+        """Take a token request."""
+        org = self._world.org
+        return await org.present(*given, **named, arrives=partial(self._process.gate, WINDOW))
+
+    async def post(self, *given: Any) -> Any:
+        """Take a form at another endpoint."""
+        return await self._world.org.post(*given)
+
+
+class SteppedWorld:
+    """One database file, an org, and replicas with a disk each.
+
+    Several stories follow each other in it, each with a connection and an org of its own.
+    """
+
+    def __init__(self, folder: Path, envelopes: Envelopes) -> None:
+        self.folder = folder
+        self.clock = fakes.FakeClock()
+        self.envelopes = envelopes
+        self.randomness = fakes.CountedRandomness(folder.name)
+        self.numbers = count(1)
+        self.waiting = fakes.LeapingWaiting(self.clock)
+        self.waiting.leap = 15.0
+        self.replicas: list[Replica] = []
+        self.connection_id = ConnectionId("")
+        self._looking = sqlite3.connect(self.path, isolation_level=None)
+
+    @property
+    def path(self) -> Path:
+        """The database's file."""
+        return self.folder / "keyturn.db"
+
+    def look(self, statement: str, *given: object) -> list[tuple[Any, ...]]:
+        """Look into the database's file, past everything."""
+        return self._looking.execute(statement, given).fetchall()
+
+    def events(self, like: str) -> list[tuple[Any, ...]]:
+        """Return the presentations on record whose detail is like that."""
+        return self.look(
+            "SELECT type FROM audit_events WHERE connection_id = ? AND detail LIKE ?"
+            " AND type IN ('token.presented', 'token.presented_again')",
+            self.connection_id,
+            like,
+        )
+
+    def count_events(self, type_: str) -> int:
+        """Count the connection's audit events of a type."""
+        [(found,)] = self.look(
+            "SELECT count(*) FROM audit_events WHERE connection_id = ? AND type = ?",
+            self.connection_id,
+            type_,
+        )
+        return int(found)
+
+    async def replica(self, *, off: timedelta = timedelta(0)) -> Replica:
+        """Add a machine."""
+        number = len(self.replicas)
+        database = FaultyDatabase(read_database_url(f"sqlite:///{self.path}"))
+        await database.without_sync()
+        clock = SkewedClock(self.clock, off)
+        vault = a_vault(database, clock)
+        stores = stores_over(
+            database,
+            vault,
+            owner=SpoolId(""),
+            clock=clock,
+        )
+        made = Replica(
+            world=self,
+            number=number,
+            database=database,
+            stores=stores,
+            clock=clock,
+            disk=self.folder / f"disk-{number}",
+        )
+        self.replicas.append(made)
+        return made
+
+    async def begin(self, *, certificate: bool) -> None:
+        """Begin a story: a connection whose access token is over, and its org."""
+        name = f"story{next(self.numbers)}"
+        self.org = StrictOrg(self.clock, name=name, admits=certificate)
+        self.oracle = Oracle(self)
+        self.org.sees = self.oracle.presented
+        self.connection_id = ConnectionId(f"con_{name}")
+        now = self.clock.now()
+        access, refresh = self.org.first
+        connection: Connection = values.connection(
+            id=self.connection_id,
+            customer_id=CustomerId(name),
+            app_id="app_keyed" if certificate else values.APP,
+            created_at=now,
+            authorized_at=now,
+        )
+        tokens = values.tokens(
+            access_token=AccessToken(access),
+            refresh_token=RefreshToken(refresh),
+            received_at=now - timedelta(hours=3),
+            expires_at=now - timedelta(hours=1),
+        )
+        assert await self.replicas[0].stores.tokens.add(connection, tokens)
+
+    def give_up_on(self, aside: Path) -> None:
+        """Declare a disk lost, as an operator does: the spool on it will never answer."""
+        self.oracle.given_up.add(aside)
+        self._looking.execute(
+            "UPDATE attempts SET spool_answered = 1, outcome = coalesce(outcome, 'unknown'),"
+            " ended_at = coalesce(ended_at, started_at) WHERE spool_id = ?"
+            " AND (outcome IS NULL OR outcome = 'unknown')",
+            [(aside / "id").read_text()],
+        )
+
+    async def close(self) -> None:
+        """Cut off what runs, and close every connection."""
+        for replica in self.replicas:
+            if replica.process is not None:
+                await replica.process.cut()
+            await replica.database.close()
+        self._looking.close()
+
+    async def state(self) -> ConnectionState:
+        """Return how the connection stands."""
+        [(state,)] = self.look("SELECT state FROM connections WHERE id = ?", self.connection_id)
+        return ConnectionState(state)
+
+    async def kept(self) -> str | None:
+        """Return the refresh token that rests in the database."""
+        loaded = await self.replicas[0].stores.tokens.load(self.connection_id)
+        assert loaded is not None
+        token = loaded[1].refresh_token
+        return None if token is None else token.reveal()
+
+    async def ask(self, process: Process, *, rejected: int | None = None) -> Answer:
+        """Ask for a token as a vendor does."""
+        try:
+            served = await process.get(
+                self.connection_id, key_hash=_KEY_HASH, rejected_generation=rejected
+            )
+        except ConnectionCannotServe as refused:
+            return Answer(code=refused.code, retry_after=refused.retry_after or 0)
+        except (StoreUnavailable, AuditUnavailable) as error:
+            return Answer(code=type(error).__name__)
+        await process.gate(ANSWERED)
+        self.oracle.given(served.tokens.generation)
+        return Answer(
+            token=served.tokens.access_token.reveal(), generation=served.tokens.generation
+        )
+
+    async def quietly(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do work that the database, or the audit in it, may fail."""
+        with contextlib.suppress(StoreUnavailable, AuditUnavailable):
+            await work
+
+    async def work_quietly(self, replica: Replica) -> None:
+        """Start a replica on its disk, with everything sound, let it deliver, and cut it off."""
+        replica.database.mend()
+        process = await replica.start()
+        await self.run(process, process.deliver.recover())
+        await process.cut()
+
+    async def run(self, process: Process, work: Coroutine[Any, Any, Any]) -> Any:
+        """Let a process do some work to its end, without a place to be held."""
+        process.hold_at = None
+        task = await process.run(work)
+        return task.result()
+
+    async def calm(self, *, unclear: int = 0) -> Answer:
+        """Mend everything, let the replicas work until all is at rest, and judge that.
+
+        One replica after the other is started where it does not run, delivers and is asked; time
+        goes on as the answers ask for. The first `unclear` asks meet what the org has in store.
+        """
+        for replica in self.replicas:
+            replica.database.mend()
+            replica.disk_full = False
+        answer = Answer()
+        for turn in range(_TURNS):
+            if turn == unclear:
+                self.org.script.clear()
+            replica = self.replicas[turn % len(self.replicas)]
+            answer = await self.work(replica)
+            if answer.token in self.org.access_tokens or answer.code == _LOST:
+                break
+            self.clock.advance(seconds=max(answer.retry_after, 65 + 15 * turn))
+        self.oracle.judge(
+            await self.state(),
+            kept=await self.kept(),
+            serves=answer.token in self.org.access_tokens,
+        )
+        return answer
+
+    async def work(self, replica: Replica) -> Answer:
+        """Let a replica do all that it does by itself, and ask it for a token that works."""
+        process = replica.process
+        if process is None:
+            process = await replica.start()
+            await self.run(process, process.deliver.recover())
+        else:
+            await self.run(process, process.deliver())
+        answer: Answer = await self.run(process, self.ask(process))
+        if answer.token and answer.token not in self.org.access_tokens:
+            answer = await self.run(process, self.ask(process, rejected=answer.generation))
+        return answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a vendor was told: a token, or the code of why there is none."""
+
+    token: str = ""
+    generation: int = 0
+    code: str = ""
+    retry_after: int = 0
+
+
+_TURNS: Final = 8
+_LOST: Final = "reauthorization_required"
+
+
+async def furnish_stepped(base: Base) -> None:
+    """Keep what every story needs: an app with a signing key, one without, and an API key."""
+    await furnish(base)
+    keyed = values.app(id="app_keyed", name="Acme with a certificate")
+    await base.stores.apps.add(keyed)
+    await base.stores.apps.put_consumer_credentials(
+        keyed, consumer_key="3MVG9.keyed", consumer_secret=values.consumer_secret()
+    )
+    key = values.signing_key(app_id="app_keyed")
+    assert await base.stores.signing_keys.add(key, values.private_key())
+    await base.stores.api_keys.add(values.api_key())
+
+
+def furnished_template(folder: Path) -> Path:
+    """Make a database to be copied, from a program without an event loop."""
+
+    async def make() -> None:
+        async with sqlite_base(folder, template=sqlite_template(folder)) as base:
+            await furnish_stepped(base)
+
+    asyncio.run(make())
+    return folder / "keyturn.db"
+
+
+@contextlib.asynccontextmanager
+async def stepped_world(
+    folder: Path, template: Path, *, offs: Sequence[timedelta]
+) -> AsyncIterator[SteppedWorld]:
+    """Give a world with a replica for each skew of its clock."""
+    asyncio.get_running_loop().set_default_executor(Inline(1))
+    folder.mkdir(exist_ok=True)
+    for left in folder.iterdir():
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    shutil.copy(template, folder / "keyturn.db")
+    source = KeyFile("kek_test", {"kek_test": _KEY}, SystemRandomness())
+    world = SteppedWorld(folder, await Envelopes.for_this_run(source, SystemRandomness()))
+    try:
+        for off in offs:
+            await world.replica(off=off)
+        yield world
+    finally:
+        await world.close()
