@@ -90,6 +90,11 @@ fault: ## replicas killed, answers lost, clocks skewed
 parity: ## documented answers of Salesforce against the simulator
 architecture: ## the tree itself
 
+.PHONY: fault-long
+COUNT ?= 10000
+fault-long: setup ## crash schedules in process, COUNT of them, into build/crash-schedules.json
+	@$(PY) -m tests.fault.schedules --count $(COUNT)
+
 browser real-clients: .stamps/sf
 $(SUITES): setup
 	@$(PY) -m tools.suites $@
