@@ -70,7 +70,7 @@ async def test_an_answer_whose_row_does_not_open_keeps_no_other_one_waiting(
     await crash_with(replica)
     await replica.spool.put(spooled(attempt_id=AttemptId("att_of_nobody")))
     again = await kitchen.replica(replica.spool)
-    again.store.fails["load"] = [SealRefused("changed")]
+    again.store.fails["load"] = [SealRefused("changed")] * 2  # it is looked at twice
 
     await again.deliver.recover()
 
