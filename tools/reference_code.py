@@ -25,6 +25,7 @@ _RECORDERS: Final = (
     Path("service/src/keyturn_service/adapters/sql/audit.py"),
     Path("service/src/keyturn_service/vault/refusals.py"),
     Path("service/src/keyturn_service/vault/root_keys.py"),
+    Path("service/src/keyturn_service/domain/audit.py"),
 )
 _WIDTH: Final = 80  # columns of help texts at most, unless a program says more
 _MARGIN: Final = 2  # columns that click leaves free
@@ -141,7 +142,10 @@ def _adapters() -> dict[str, list[str]]:
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
         if ".migrations" not in info.name
     ]
-    modules.append(importlib.import_module("keyturn_service.vault.hashes"))
+    modules += [
+        importlib.import_module(f"keyturn_service.vault.{name}")
+        for name in ("checkpoints", "hashes")
+    ]
     for module in modules:
         for name, item in vars(module).items():
             named = re.match(r"`ports\.(\w+)`", item.__doc__ or "") if _is_class(item) else None

@@ -13,6 +13,8 @@ import msgspec
 from keyturn_service.domain.ids import ConnectionId, WorkspaceId
 
 CHAIN_START: Final = bytes(32)
+CHAIN_CLOSED: Final = "chain.closed"
+"""The type of the last event of a chain."""
 _FORMAT: Final = b"keyturn-audit-1\x00"
 _written: Final = msgspec.json.Encoder().encode  # JSON without spaces, as UTF-8
 

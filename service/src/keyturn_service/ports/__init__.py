@@ -73,6 +73,9 @@ from keyturn_service.ports.packages import (
     PackageInOrg as PackageInOrg,
 )
 from keyturn_service.ports.records import (
+    AuditChains as AuditChains,
+)
+from keyturn_service.ports.records import (
     AuditLog as AuditLog,
 )
 from keyturn_service.ports.records import (
@@ -83,6 +86,12 @@ from keyturn_service.ports.records import (
 )
 from keyturn_service.ports.records import (
     Basis as Basis,
+)
+from keyturn_service.ports.records import (
+    ChainUnreadable as ChainUnreadable,
+)
+from keyturn_service.ports.records import (
+    CheckpointSigner as CheckpointSigner,
 )
 from keyturn_service.ports.records import (
     Spool as Spool,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from keyturn_service.domain.attempt import SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent, AuditRecord
+from keyturn_service.domain.checkpoint import ChainEnd
 from keyturn_service.domain.ids import (
     AttemptId,
     ConnectionId,
@@ -20,6 +21,10 @@ from keyturn_service.ports.vendors import Page
 
 class AuditUnavailable(Exception):
     """The event could not be made durable: whatever waits for it must not happen."""
+
+
+class ChainUnreadable(Exception):
+    """The last row of a chain is no record. The only argument is the writer's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +86,42 @@ class SpoolKeys(Protocol):
 
     async def say(self, spool_id: str, needs: Mapping[str, int], *, at: datetime) -> None:
         """Keep what a spool needs, in place of what it said before."""
+        ...
+
+
+class AuditChains(Protocol):
+    """The chains of all writers, for those who look after the audit itself."""
+
+    async def writers(self) -> Sequence[str]:
+        """Return the names of all writers, in whatever order."""
+        ...
+
+    def records(self, writer: str) -> AsyncIterator[AuditRecord | None]:
+        """Give what stands in one chain in ascending order of sequences, page after page.
+
+        None stands for a row that is no record. What is written meanwhile may or may not come.
+        """
+        ...
+
+    async def ends(self) -> Sequence[ChainEnd]:
+        """Return the last record of each chain, in whatever order; whether it fits is not asked.
+
+        Raises:
+            ChainUnreadable: the last row of a chain is no record.
+        """
+        ...
+
+
+class CheckpointSigner(Protocol):
+    """Signs for this installation: who can write the database alone cannot."""
+
+    @property
+    def public_key(self) -> bytes:
+        """The 32 bytes by which everybody can verify (Ed25519)."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64 bytes of the signature."""
         ...
 
 

@@ -23,6 +23,7 @@ from keyturn_service.vault.key_source import KeySource
 
 _ROOT: Final = DataKeyId("dk_hashes")
 _NOBODY: Final = ""  # the root of the hashes belongs to no workspace
+_BOUND: Final = associated_data(_ROOT, _NOBODY)
 
 
 class KeyedHashes:
@@ -50,7 +51,6 @@ async def keyed_hashes(
         CannotOpen: the root was changed.
         KeySourceUnavailable: the key source does not answer.
     """
-    bound = associated_data(_ROOT, _NOBODY)
     kept = await data_keys.get(_ROOT)
     if kept is None:
         key_id = key_source.active_key_id
@@ -60,12 +60,24 @@ async def keyed_hashes(
                 id=_ROOT,
                 workspace_id=_NOBODY,
                 key_id=key_id,
-                wrapped=await key_source.wrap(fresh, associated_data=bound),
+                wrapped=await key_source.wrap(fresh, associated_data=_BOUND),
                 created_at=clock.now(),
             )
         )
-    root = await key_source.unwrap(kept.key_id, kept.wrapped, associated_data=bound)
-    return KeyedHashes(root)
+    return KeyedHashes(await _opened(key_source, kept))
+
+
+async def kept_root(key_source: KeySource, data_keys: DataKeys) -> bytes | None:
+    """Return the root of this installation; None where no start has made one.
+
+    Raises as `keyed_hashes` does.
+    """
+    kept = await data_keys.get(_ROOT)
+    return None if kept is None else await _opened(key_source, kept)
+
+
+async def _opened(key_source: KeySource, kept: WrappedDataKey) -> bytes:
+    return await key_source.unwrap(kept.key_id, kept.wrapped, associated_data=_BOUND)
 
 
 def _derived(root: bytes, label: str) -> bytes:

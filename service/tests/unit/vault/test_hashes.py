@@ -23,7 +23,7 @@ from service.tests.unit.vault.vault_house import (
 from keyturn_core.secrets import RefreshToken
 from keyturn_service.vault.data_keys import DataKeyId, WrappedDataKey
 from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
-from keyturn_service.vault.hashes import KeyedHashes, keyed_hashes
+from keyturn_service.vault.hashes import KeyedHashes, kept_root, keyed_hashes
 
 ROOT = bytes(range(100, 132))
 ROOT_ID = DataKeyId("dk_hashes")
@@ -186,3 +186,35 @@ class TestTheRoot:
         source.away = True
         with pytest.raises(KeySourceUnavailable):
             await started(data_keys, source)
+
+
+class TestTheKeptRoot:
+    """For what only reads: nothing is made."""
+
+    async def test_it_is_the_one_that_the_first_start_made(self):
+        """Opened, also by a key source that rotated."""
+        data_keys = MemoryDataKeys()
+        await started(data_keys)
+
+        root = await kept_root(rotated_source(), data_keys)
+
+        assert root == CountedRandomness("one").token_bytes(32)
+
+    async def test_before_the_first_start_there_is_none(self):
+        """And none is there afterwards."""
+        data_keys = MemoryDataKeys()
+
+        assert await kept_root(old_source(), data_keys) is None
+        assert data_keys.kept == {}
+
+    async def test_it_opens_only_as_it_was_wrapped(self):
+        """By its key, unchanged."""
+        data_keys = MemoryDataKeys()
+        await started(data_keys)
+
+        with pytest.raises(KeyMissing, match="kek_old"):
+            await kept_root(forgetful_source(), data_keys)
+        kept = data_keys.kept[ROOT_ID]
+        data_keys.kept[ROOT_ID] = replace(kept, wrapped=kept.wrapped[::-1])
+        with pytest.raises(CannotOpen):
+            await kept_root(old_source(), data_keys)

@@ -18,7 +18,13 @@ from keyturn_service.adapters.sql.hot_reads import CONNECTION_SAID, KEY_SAID
 from keyturn_service.adapters.sql.lines import PostgresLine
 from keyturn_service.adapters.sql.tables import audit_events
 from keyturn_service.adapters.sql.types import as_of, from_micros, to_micros, written_document
-from keyturn_service.domain.audit import CHAIN_START, AuditEvent, AuditRecord, chained
+from keyturn_service.domain.audit import (
+    CHAIN_CLOSED,
+    CHAIN_START,
+    AuditEvent,
+    AuditRecord,
+    chained,
+)
 from keyturn_service.domain.ids import ConnectionId, WorkspaceId
 from keyturn_service.ports import AuditUnavailable, Basis, Clock, Page
 
@@ -88,7 +94,7 @@ class SqlAuditLog:
 
     async def close(self) -> None:
         """Close the chain; what is said to it afterwards would not fit."""
-        await self.record(self._own("chain.closed", {"length": self._sequence + 1}))
+        await self.record(self._own(CHAIN_CLOSED, {"length": self._sequence + 1}))
 
     async def record(self, event: AuditEvent, *, urgent: bool = True) -> None:
         """Return once the event is durable.

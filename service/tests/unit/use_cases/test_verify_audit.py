@@ -1,0 +1,84 @@
+"""`VerifyAudit`: every chain, those only a checkpoint knows included, to the first bad record."""
+
+from __future__ import annotations
+
+from service.tests.support.audit_chains import MemoryAuditChains, a_chain, end_of
+from service.tests.support.values import START
+
+from keyturn_service.domain.audit_check import BadRecord, Wrong
+from keyturn_service.domain.checkpoint import Checkpoint
+from keyturn_service.use_cases.verify_audit import Verdict, VerifyAudit
+
+A, B, C = a_chain("run_a", 3, closed=True), a_chain("run_b", 4), a_chain("run_c", 2, closed=True)
+
+
+def signed(*chains: list) -> Checkpoint:
+    """Return a checkpoint of chains."""
+    return Checkpoint(made_at=START, chains=[end_of(chain) for chain in chains])
+
+
+def house(*, a: list = A, b: list = B, c: list = C) -> MemoryAuditChains:
+    """Return three chains, of which those that are empty are not there."""
+    chains = {"run_a": a, "run_b": b, "run_c": c}
+    return MemoryAuditChains({writer: chain for writer, chain in chains.items() if chain})
+
+
+async def verdict(chains: MemoryAuditChains, checkpoint: Checkpoint | None = None) -> Verdict:
+    """Verify the chains."""
+    return await VerifyAudit(chains=chains)(checkpoint)
+
+
+async def test_whole_chains_are_counted() -> None:
+    """With their records, and those that have no end; with a checkpoint the same."""
+    expected = Verdict(chains=3, records=9, unclosed=1, bad=None)
+
+    assert await verdict(house()) == expected
+    assert await verdict(house(), signed(A, B, C)) == expected
+    assert await verdict(house(), signed(A, B[:2])) == expected
+
+
+async def test_nothing_at_all_is_whole() -> None:
+    """As long as no checkpoint knows more."""
+    assert await verdict(MemoryAuditChains({})) == Verdict(
+        chains=0, records=0, unclosed=0, bad=None
+    )
+
+
+async def test_the_first_chain_s_bad_record_is_named_and_ends_it() -> None:
+    """Nothing is read behind it."""
+    chains = house(a=A[:1] + A[2:], b=B[1:])
+
+    found = await verdict(chains)
+
+    bad = BadRecord(writer="run_a", sequence=2, wrong=Wrong.DELETED)
+    assert found == Verdict(chains=1, records=1, unclosed=1, bad=bad)
+    assert chains.read == [("run_a", 1), ("run_a", 3)]
+
+
+async def test_a_bad_record_ends_the_reading_of_its_chain() -> None:
+    """Where it is certain what is wrong."""
+    chains = house(b=[B[0], *a_chain("run_b", 4)[:1], *B[2:]])
+
+    found = await verdict(chains)
+
+    assert found.bad == BadRecord(writer="run_b", sequence=1, wrong=Wrong.EDITED)
+    assert chains.read[-1] == ("run_b", 1)
+    assert found.records == 4
+
+
+async def test_a_chain_that_only_the_checkpoint_knows_is_named() -> None:
+    """In its turn: before the chains behind it."""
+    chains = house(b=[], c=C[1:])
+
+    found = await verdict(chains, signed(A, B, C))
+
+    assert found.bad == BadRecord(writer="run_b", sequence=1, wrong=Wrong.LEFT_OUT)
+    assert found.chains == 2
+
+
+async def test_each_chain_is_held_against_its_own_end() -> None:
+    """Not against another's."""
+    found = await verdict(house(c=C[:1]), signed(A, B, C))
+
+    assert found.bad == BadRecord(writer="run_c", sequence=2, wrong=Wrong.CUT_OFF)
+    assert found == Verdict(chains=3, records=8, unclosed=2, bad=found.bad)
