@@ -183,7 +183,7 @@ def test_several_replicas_need_postgresql() -> None:
     assert "--database" in ended.stderr
 
 
-@pytest.mark.parametrize("group", ["dev", "serve", "keys", "incident", "connection"])
+@pytest.mark.parametrize("group", ["dev", "serve", "keys", "audit", "incident", "connection"])
 def test_help_has_an_example(group: str) -> None:
     """`--help` of each group has an example that works."""
     ended = subprocess.run(

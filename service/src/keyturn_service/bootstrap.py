@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -169,32 +169,43 @@ async def open_house(
         CannotStart: a setting, the key file, the spool or the database is not as it has to be.
     """
     async with contextlib.AsyncExitStack() as to_close:
-        try:
+        with telling():
             house, parts = await _opened(settings, between, to_close, background=background)
-        except (
-            KeyFileRefused,
-            PrivateKeyRefused,
-            SpoolRefused,
-            DatabaseRefused,
-            SchemaTooNew,
-        ) as error:
-            raise CannotStart(str(error)) from None
-        except (StoreUnavailable, AuditUnavailable) as error:
-            raise CannotStart(
-                f"the database does not answer ({error}): look at KEYTURN_DATABASE_URL, and"
-                " whether the server runs and lets this user in"
-            ) from None
-        except KeyMissing as error:
-            raise CannotStart(
-                f"{error}: this database was sealed with it. Bring back the key file"
-                " (KEYTURN_KEY_FILE) that belongs to it"
-            ) from None
-        except CannotOpen:
-            raise CannotStart("the hash key in the database was changed: restore it") from None
-        except KeySourceUnavailable as error:
-            raise CannotStart(f"the key source does not answer: {error}") from None
         del parts
         yield house
+
+
+@contextlib.contextmanager
+def telling() -> Iterator[None]:
+    """Turn what a start can fail on into words.
+
+    Raises:
+        CannotStart: it failed.
+    """
+    try:
+        yield
+    except (
+        KeyFileRefused,
+        PrivateKeyRefused,
+        SpoolRefused,
+        DatabaseRefused,
+        SchemaTooNew,
+    ) as error:
+        raise CannotStart(str(error)) from None
+    except (StoreUnavailable, AuditUnavailable) as error:
+        raise CannotStart(
+            f"the database does not answer ({error}): look at KEYTURN_DATABASE_URL, and"
+            " whether the server runs and lets this user in"
+        ) from None
+    except KeyMissing as error:
+        raise CannotStart(
+            f"{error}: this database was sealed with it. Bring back the key file"
+            " (KEYTURN_KEY_FILE) that belongs to it"
+        ) from None
+    except CannotOpen:
+        raise CannotStart("the hash key in the database was changed: restore it") from None
+    except KeySourceUnavailable as error:
+        raise CannotStart(f"the key source does not answer: {error}") from None
 
 
 async def _opened(

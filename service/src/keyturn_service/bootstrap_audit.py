@@ -1,0 +1,96 @@
+"""Join what looks after the audit: a database that is there, its chains, and the key that signs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from keyturn_service.adapters.key_sources.file import KeyFile
+from keyturn_service.adapters.sql.audit_chains import SqlAuditChains
+from keyturn_service.adapters.sql.database import Database, DatabaseRefused, read_database_url
+from keyturn_service.adapters.sql.schema import see_audit_table
+from keyturn_service.adapters.sql.workspaces import SqlDataKeys
+from keyturn_service.adapters.system import SystemClock, SystemRandomness
+from keyturn_service.bootstrap import telling
+from keyturn_service.domain.checkpoint import SignedCheckpoint
+from keyturn_service.settings import Settings
+from keyturn_service.use_cases.make_checkpoint import MakeCheckpoint
+from keyturn_service.use_cases.verify_audit import Verdict, VerifyAudit
+from keyturn_service.vault.checkpoints import CheckpointKey, is_signed
+from keyturn_service.vault.hashes import kept_root
+
+
+class CheckpointNotOurs(Exception):
+    """Another key signed a checkpoint, or it was changed; the text is the key that should have."""
+
+
+async def make_checkpoint(settings: Settings) -> SignedCheckpoint:
+    """Make a checkpoint of the audit; nothing is written, and replicas may run meanwhile.
+
+    Raises:
+        CannotStart: key file or database is not as it has to be.
+        ChainUnreadable: the last row of a chain is no record.
+    """
+    with telling():
+        async with _database_that_is_there(settings) as database:
+            return await MakeCheckpoint(
+                chains=SqlAuditChains(database),
+                signer=await _checkpoint_key(settings, database),
+                clock=SystemClock(),
+            )()
+
+
+async def verify_audit(
+    settings: Settings, signed: SignedCheckpoint | None, public_key: bytes | None
+) -> Verdict:
+    """Verify the audit; nothing is written, and replicas may run meanwhile.
+
+    The checkpoint has to be signed by `public_key`; by this installation's own where that is
+    None. The key file is needed for that alone.
+
+    Raises:
+        CannotStart: key file or database is not as it has to be.
+        CheckpointNotOurs: another key signed the checkpoint, or it was changed.
+    """
+    with telling():
+        async with _database_that_is_there(settings) as database:
+            if signed is not None:
+                by = public_key or (await _checkpoint_key(settings, database)).public_key
+                if not is_signed(signed.checkpoint.message(), signed.signature, by=by):
+                    raise CheckpointNotOurs(by.hex())
+            verify = VerifyAudit(chains=SqlAuditChains(database))
+            return await verify(None if signed is None else signed.checkpoint)
+
+
+@contextlib.asynccontextmanager
+async def _database_that_is_there(settings: Settings) -> AsyncIterator[Database]:
+    """Give the database of an installation, whose tables stay as they are."""
+    url = read_database_url(settings.database)
+    if not await asyncio.to_thread(_may_be_there, url.get_backend_name(), url.database):
+        raise DatabaseRefused(
+            f"there is no database {url.database}: name the folder of the service's data"
+            " (KEYTURN_DATA_DIR), or its database (KEYTURN_DATABASE_URL)"
+        )
+    async with contextlib.AsyncExitStack() as to_close:
+        database = Database(url)
+        to_close.push_async_callback(database.close)
+        await see_audit_table(database)
+        yield database
+
+
+def _may_be_there(backend: str, name: str | None) -> bool:
+    """Tell whether a database may be there: SQLite would make one whose file is missing."""
+    return backend != "sqlite" or (name is not None and Path(name).is_file())
+
+
+async def _checkpoint_key(settings: Settings, database: Database) -> CheckpointKey:
+    key_source = await asyncio.to_thread(KeyFile.load, settings.keys, SystemRandomness())
+    root = await kept_root(key_source, SqlDataKeys(database))
+    if root is None:
+        raise DatabaseRefused(
+            "there is no hash key in the database, from which the key of checkpoints comes: if"
+            " the service has run on it, somebody removed it; restore it from a backup"
+        )
+    return CheckpointKey(root)
