@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from starlette.types import ASGIApp
 
 from keyturn_service.adapters.background.rounds import Alarm, Rounds
-from keyturn_service.adapters.http.dev_hub import DevHubUser, HttpDevHub
 from keyturn_service.adapters.http.directory import HttpOrgDirectory
 from keyturn_service.adapters.http.egress import Egress
 from keyturn_service.adapters.http.one_shot import OneShot
@@ -23,7 +22,6 @@ from keyturn_service.adapters.key_sources.file import KeyFile, KeyFileRefused
 from keyturn_service.adapters.key_sources.local_signer import LocalSigner
 from keyturn_service.adapters.key_sources.private_key_file import (
     PrivateKeyRefused,
-    load_private_key,
 )
 from keyturn_service.adapters.spool.directory import DirectorySpool, SpoolRefused
 from keyturn_service.adapters.sql.audit import SqlAuditLog
@@ -37,6 +35,7 @@ from keyturn_service.adapters.system import (
     SystemRandomness,
     SystemWaiting,
 )
+from keyturn_service.bootstrap_install import joined_install
 from keyturn_service.domain.app import Workspace
 from keyturn_service.domain.ids import ID_BYTES, WorkspaceId, new_id
 from keyturn_service.ports import (
@@ -89,7 +88,6 @@ from keyturn_service.use_cases.settle_attempt import SettleAttempt
 from keyturn_service.use_cases.token_for_proxy import TokenForProxy
 from keyturn_service.use_cases.verify_connection import VerifyConnection
 from keyturn_service.use_cases.verify_grant import VerifyGrant
-from keyturn_service.use_cases.watch_installs import WatchInstalls
 from keyturn_service.vault.envelope import Envelopes
 from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
 from keyturn_service.vault.hashes import keyed_hashes
@@ -101,7 +99,6 @@ from keyturn_service.web.ui.routes import ui_routes
 from keyturn_service.web.wiring import Wiring
 
 _RANDOMNESS: Final = SystemRandomness()
-_QUICK: Final = 10.0  # seconds for an answer that a page waits for
 
 
 class CannotStart(Exception):
@@ -255,7 +252,7 @@ async def _opened(
         )
     )
     alarm = Alarm()
-    see_install = await _see_install(settings, egress, clock, to_close)
+    see_install = await joined_install(settings, egress, clock, to_close)
     wiring, rounds, deliver = _wired(settings, parts, hashes, clock, alarm, see_install=see_install)
     if background:
         # Before an answer can lie there under this run's key.
@@ -286,38 +283,6 @@ async def _clock(settings: Settings, to_close: contextlib.AsyncExitStack) -> Clo
     await clock.look_once()
     await to_close.enter_async_context(_task(clock.follow()))
     return clock
-
-
-async def _see_install(
-    settings: Settings, egress: Egress, clock: Clock, to_close: contextlib.AsyncExitStack
-) -> SeeInstall:
-    """Join what connect pages look with; without a Dev Hub in the settings they do not look."""
-    quick = OneShot(replace(egress, connect_seconds=_QUICK / 2, answer_seconds=_QUICK))
-    watch = None
-    key, username = settings.dev_hub_consumer_key, settings.dev_hub_username
-    if key and username and settings.dev_hub_key_file:
-        private_key = await asyncio.to_thread(load_private_key, settings.dev_hub_key_file)
-        hub = HttpDevHub(
-            user=DevHubUser(
-                login_url=settings.dev_hub_login_url,
-                consumer_key=key,
-                username=username,
-                private_key=private_key,
-            ),
-            one_shot=quick,
-            endpoint=HttpTokenEndpoint(one_shot=quick, clock=clock),
-            signer=LocalSigner(),
-            clock=clock,
-            loopback=settings.loopback,
-        )
-        watch = WatchInstalls(packages=hub, clock=clock, waiting=SystemWaiting())
-        to_close.push_async_callback(watch.close)
-    return SeeInstall(
-        watch=watch,
-        directory=HttpOrgDirectory(one_shot=quick),
-        clock=clock,
-        loopback=settings.loopback,
-    )
 
 
 async def _close_audit(audit: SqlAuditLog) -> None:
