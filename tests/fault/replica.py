@@ -37,6 +37,7 @@ ROUNDS = frozenset(
         "spool.purge",
         "spool.key_needs",
         "spool.renew_key",
+        "connections.claim_due",
         "revocations.claim_due",
     }
 )

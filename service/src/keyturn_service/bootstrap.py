@@ -78,6 +78,7 @@ from keyturn_service.use_cases.refresh_tokens import RefreshTokens
 from keyturn_service.use_cases.register_app import RegisterApp
 from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
+from keyturn_service.use_cases.replay_journal import ReplayJournal
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
 from keyturn_service.use_cases.revoke_grant import RevokeGrant
 from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
@@ -253,11 +254,14 @@ async def _opened(
     )
     alarm = Alarm()
     see_install = await joined_install(settings, egress, clock, to_close)
-    wiring, rounds, deliver = _wired(settings, parts, hashes, clock, alarm, see_install=see_install)
+    wiring, rounds, deliver, replay = _wired(
+        settings, parts, hashes, clock, alarm, see_install=see_install
+    )
     if background:
         # Before an answer can lie there under this run's key.
         await SaySpoolKeys(spool=spool, keys=stores.spool_keys, clock=clock)()
         await deliver.recover()
+        await replay.recover()
         await to_close.enter_async_context(rounds.running())
         await to_close.enter_async_context(_task(stores.uses.keep_on()))
         to_close.push_async_callback(stores.uses.keep)
@@ -309,7 +313,7 @@ def _wired(
     alarm: Alarm,
     *,
     see_install: SeeInstall,
-) -> tuple[Wiring, Rounds, DeliverSpool]:
+) -> tuple[Wiring, Rounds, DeliverSpool, ReplayJournal]:
     """Join ports to use cases, from those that need nobody to those that need the most."""
     stores, spool, audit = parts.stores, parts.spool, parts.audit
     dev = settings.dev_world
@@ -375,6 +379,15 @@ def _wired(
         end_grant=end_grant,
         spool=spool,
         audit=audit,
+        clock=clock,
+    )
+    replay = ReplayJournal(
+        store=stores.tokens,
+        leases=stores.leases,
+        deliver=deliver_spool,
+        spool=spool,
+        audit=audit,
+        hashes=hashes,
         clock=clock,
     )
     find_connect_session = FindConnectSession(sessions=stores.connect_sessions, clock=clock)
@@ -550,6 +563,7 @@ def _wired(
             revocations=stores.revocations, endpoint=parts.endpoint, audit=audit, clock=clock
         ),
         deliver_spool=deliver_spool,
+        replay_journal=replay,
         guard=GuardConnections(
             connections=stores.connections,
             seals=stores.seals,
@@ -570,4 +584,4 @@ def _wired(
         ),
         clock=clock,
     )
-    return wiring, rounds, deliver_spool
+    return wiring, rounds, deliver_spool, replay

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -544,3 +545,42 @@ async def test_a_silent_database_is_told_apart_from_no_token_set(base: Base) -> 
 
     await base.mend_it()
     assert await store.replace(made, new, attempt=intent)
+
+
+async def test_attempts_that_are_kept_are_known(base: Base) -> None:
+    """Of many that are asked for at once, and of none."""
+    await base.with_connection()
+    intent = await begun(base)
+    store = base.stores.tokens
+
+    assert await store.known([AttemptId("att_none"), intent.id]) == {intent.id}
+    assert await store.known([]) == frozenset()
+
+
+async def test_a_stored_attempt_at_the_generation_in_force_is_open(base: Base) -> None:
+    """An older row was put back: what the attempt brought was in force already."""
+    await base.with_connection()
+    intent = await begun(base)
+    stored = tokens(generation=2)
+    assert await base.stores.tokens.replace(connection(generation=2), stored, attempt=intent)
+    assert await base.stores.tokens.open_attempt(CONNECTION) is None
+
+    await base.execute("UPDATE connections SET generation = 1")
+
+    found = await base.stores.tokens.open_attempt(CONNECTION)
+    assert found is not None
+    assert (found.id, found.outcome) == (intent.id, AttemptOutcome.STORED)
+
+
+async def test_that_a_token_is_used_up_is_kept_with_the_end_of_an_attempt(base: Base) -> None:
+    """It is not presented once more."""
+    await base.with_connection()
+    intent = replace(await begun(base), presented_again=True)
+
+    await base.stores.tokens.end_attempt(
+        intent, AttemptOutcome.UNKNOWN, at=START, spool_answered=False
+    )
+
+    kept = await base.stores.tokens.attempt(intent.id)
+    assert kept is not None
+    assert kept.presented_again

@@ -137,6 +137,10 @@ class MemorySpool:
         """Return the attempts whose answers the database may not know."""
         return list(self.open)
 
+    async def newest_first(self) -> Sequence[AttemptId]:
+        """Return the attempts of the whole journal."""
+        return list(reversed(self.kept))
+
     async def key_needs(self) -> Mapping[str, int]:
         """Return which key opens what lies here."""
         return {"kek_test": len(self.kept)}

@@ -37,6 +37,7 @@ from keyturn_service.use_cases.present_assertion import PresentAssertion
 from keyturn_service.use_cases.refresh_tokens import RefreshTokens
 from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
+from keyturn_service.use_cases.replay_journal import ReplayJournal
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
 from keyturn_service.use_cases.revoke_grant import RevokeGrant
 from keyturn_service.use_cases.settle_attempt import SettleAttempt
@@ -129,6 +130,7 @@ class Replica:
     settle: SettleAttempt
     resolve: ResolveUncertain
     deliver: DeliverSpool
+    replay: ReplayJournal
     renew: RenewIfNeeded
     get_access_token: GetAccessToken
     guard: GuardConnections
@@ -339,6 +341,18 @@ def _replica(
     )
     renew = RenewIfNeeded(store=store, refresh=refresh, clock=clock)
     connecting = _connecting(world, stores, spool, randomness, end_grant)
+    deliver = DeliverSpool(
+        store=store,
+        connections=stores.connections,
+        sessions=stores.connect_sessions,
+        leases=stores.leases,
+        settle=settle,
+        resolve=resolve,
+        end_grant=end_grant,
+        spool=spool,
+        audit=audit,
+        clock=clock,
+    )
     return Replica(
         world=world,
         stores=stores,
@@ -349,16 +363,14 @@ def _replica(
         refresh=refresh,
         settle=settle,
         resolve=resolve,
-        deliver=DeliverSpool(
+        deliver=deliver,
+        replay=ReplayJournal(
             store=store,
-            connections=stores.connections,
-            sessions=stores.connect_sessions,
             leases=stores.leases,
-            settle=settle,
-            resolve=resolve,
-            end_grant=end_grant,
+            deliver=deliver,
             spool=spool,
             audit=audit,
+            hashes=fakes.fake_hash,
             clock=clock,
         ),
         renew=renew,

@@ -27,8 +27,9 @@ class Attempt:
 
     `token_hash` is a keyed hash of the token about to be presented. `spool_answered` is True
     once the spool it names has said that it holds nothing for it, or was declared lost.
-    `presented_again` marks the one decided second presentation. `retry_at` is there where the
-    refusal said when another presentation may be of use.
+    `presented_again` marks the one decided second presentation, or a token that is known to be
+    used up: it is not presented once more. `retry_at` is there where the refusal said when
+    another presentation may be of use.
     """
 
     id: AttemptId

@@ -167,8 +167,15 @@ class TokenStore(Protocol):
         """Return an attempt, ended or not."""
         ...
 
+    async def known(self, attempt_ids: Sequence[AttemptId]) -> frozenset[AttemptId]:
+        """Return those of the attempts that are kept."""
+        ...
+
     async def open_attempt(self, connection_id: ConnectionId) -> Attempt | None:
-        """Return the latest attempt at the generation in force whose outcome is open or unknown."""
+        """Return the latest attempt at the generation in force whose outcome is open or unknown.
+
+        Also one that is `stored`: what it brought was in force, and the row is an older one.
+        """
         ...
 
     async def latest_attempt(self, connection_id: ConnectionId) -> Attempt | None:
@@ -225,7 +232,7 @@ class TokenStore(Protocol):
         problem: str | None = None,
         retry_at: datetime | None = None,
     ) -> None:
-        """Keep how an attempt ended, and when another one may be of use.
+        """Keep how an attempt ended, `presented_again`, and when another one may be of use.
 
         `state` and `problem`, where a state is given, are kept on the connection if the
         attempt's generation is still in force.

@@ -149,6 +149,10 @@ class Spool(Protocol):
         """Return the attempts whose answers the database may not know, oldest first."""
         ...
 
+    async def newest_first(self) -> Sequence[AttemptId]:
+        """Return the attempts of the whole journal, delivered or not, by their answers' times."""
+        ...
+
     async def key_needs(self) -> Mapping[str, int]:
         """Return which key-encryption keys open what lies here, or will, with how many answers."""
         ...

@@ -89,7 +89,7 @@ class DeliverSpool:
             if not attempt.waits_for_its_spool and await self._presented_since(attempt):
                 await self.spool.delivered(attempt.id)
                 return False
-            return await self._settle(replace(attempt, fence=lease.fence), spooled)
+            return await self.settle_spooled(replace(attempt, fence=lease.fence), spooled)
         finally:
             await self.leases.release(lease)
 
@@ -98,7 +98,11 @@ class DeliverSpool:
         latest = await self.store.latest_attempt(attempt.connection_id)
         return latest is None or latest.id != attempt.id
 
-    async def _settle(self, attempt: Attempt, spooled: SpooledAnswer) -> bool:
+    async def settle_spooled(self, attempt: Attempt, spooled: SpooledAnswer) -> bool:
+        """Settle an attempt by what the spool has of it, under the lease of its fence.
+
+        False: there is no such connection any more.
+        """
         loaded = await self.store.load(attempt.connection_id)
         if loaded is None:
             return await self._end_homeless(attempt, spooled)

@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from math import ceil
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 
@@ -33,6 +33,7 @@ from keyturn_service.ports import (
     Lease,
     Randomness,
     RefreshLeases,
+    SealRefused,
     Spool,
     StaleWrite,
     TokenEndpoint,
@@ -144,10 +145,14 @@ class RefreshTokens:
             return connection, tokens  # another replica was first
         if connection.renewal is Renewal.JWT_BEARER:
             return await self.by_assertion(lease, connection, tokens)
+        if tokens.generation != connection.generation:
+            await self._halves_differ(connection, tokens)
         await self._respect_hold_off(connection)
         again = False
         earlier = await self.store.open_attempt(lease.connection_id)
         if earlier is not None:
+            if earlier.outcome is AttemptOutcome.STORED:
+                earlier = await self._put_back(earlier)
             found = await self.resolve(lease, connection, tokens, earlier)
             if isinstance(found, SpooledAnswer):
                 earlier = replace(earlier, fence=lease.fence)
@@ -156,6 +161,36 @@ class RefreshTokens:
                 return found
             again = True
         return await self.present(lease, connection, tokens, again=again)
+
+    async def _put_back(self, attempt: Attempt) -> Attempt:
+        """Return an attempt whose answer was in force before an older row took its place.
+
+        Its token is used up: it is not presented, and what the journal has of it is kept anew.
+        """
+        _log.error("older_row_found", connection_id=attempt.connection_id, attempt_id=attempt.id)
+        await self._note(attempt, "token.older_row_found")
+        return replace(attempt, outcome=None, spool_answered=False, presented_again=True)
+
+    async def _halves_differ(self, connection: Connection, tokens: TokenSet) -> NoReturn:
+        """Refuse a token set of another generation than its connection: one row was put back.
+
+        Raises:
+            SealRefused: always; nothing says which tokens are in force.
+        """
+        await self.audit.record(
+            AuditEvent(
+                type="token.older_row_found",
+                at=self.clock.now(),
+                workspace_id=connection.workspace_id,
+                actor="system",
+                connection_id=connection.id,
+                detail={
+                    "generation": tokens.generation,
+                    "connection_generation": connection.generation,
+                },
+            )
+        )
+        raise SealRefused("connection and token set are of different generations")
 
     async def _respect_hold_off(self, connection: Connection) -> None:
         """Leave the org alone for as long as its last refusal asks for, whoever heard it.

@@ -564,3 +564,15 @@ class TestKeyNeeds:
         assert await spool.key_needs() == {second: 1}
         assert await spool.get(ANSWER.attempt_id) == ANSWER
         spool.close()
+
+
+async def test_the_whole_journal_is_listed_by_the_answers_times(folder: Path) -> None:
+    """Newest first, delivered or not, whenever they were written."""
+    async with spool_in(folder) as spool:
+        for hours in (2, 3, 1):
+            at = ANSWER.received_at + timedelta(hours=hours)
+            answer = replace(ANSWER, attempt_id=AttemptId(f"att_{hours}"), received_at=at)
+            await spool.put(answer)
+        await spool.delivered(AttemptId("att_2"))
+
+        assert await spool.newest_first() == ["att_3", "att_2", "att_1"]

@@ -15,6 +15,7 @@ from keyturn_service.ports import Clock, Revocations
 from keyturn_service.use_cases.clean_up import CleanUp
 from keyturn_service.use_cases.deliver_spool import DeliverSpool
 from keyturn_service.use_cases.guard_connections import GuardConnections
+from keyturn_service.use_cases.replay_journal import ReplayJournal
 from keyturn_service.use_cases.revoke_grant import RevokeGrant
 from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
 
@@ -56,6 +57,7 @@ class Rounds:
         revocations: Revocations,
         revoke_grant: RevokeGrant,
         deliver_spool: DeliverSpool,
+        replay_journal: ReplayJournal,
         clean_up: CleanUp,
         guard: GuardConnections,
         say_spool_keys: SaySpoolKeys,
@@ -65,6 +67,7 @@ class Rounds:
         self._revocations = revocations
         self._revoke_grant = revoke_grant
         self._deliver_spool = deliver_spool
+        self._replay_journal = replay_journal
         self._clean_up = clean_up
         self._guard = guard
         self._say_spool_keys = say_spool_keys
@@ -76,6 +79,7 @@ class Rounds:
         rounds = [
             asyncio.create_task(_repeat("revoke", self.revoke_due, self._next_revoking)),
             asyncio.create_task(_repeat("deliver", self._deliver_spool, _pause(_DELIVER_EVERY))),
+            asyncio.create_task(_repeat("replay", self._replay_journal, _pause(_DELIVER_EVERY))),
             asyncio.create_task(_repeat("clean_up", self._clean_up, _pause(_CLEAN_EVERY))),
             asyncio.create_task(_repeat("guard", self._guard, _pause(_GUARD_EVERY))),
             asyncio.create_task(_repeat("spool_keys", self._say_spool_keys, _pause(_SAY_EVERY))),

@@ -138,6 +138,10 @@ class DirectorySpool:
         """Return the attempts whose answers the database may not know, oldest first."""
         return await asyncio.to_thread(self._undelivered)
 
+    async def newest_first(self) -> Sequence[AttemptId]:
+        """Return the attempts of the whole journal, delivered or not, by their answers' times."""
+        return await asyncio.to_thread(self._newest_first)
+
     async def key_needs(self) -> Mapping[str, int]:
         """Return which key-encryption keys open what lies here, or will, with how many answers."""
         needs = dict.fromkeys((self._envelopes.key_id, self._envelopes.active_key_id), 0)
@@ -203,6 +207,11 @@ class DirectorySpool:
     def _undelivered(self) -> list[AttemptId]:
         aged = sorted((when, name) for name, when in _files(self._folder / "undelivered"))
         return [AttemptId(name) for _, name in aged]
+
+    def _newest_first(self) -> list[AttemptId]:
+        parts = ("undelivered", "delivered")
+        aged = {name: when for part in parts for name, when in _files(self._folder / part)}
+        return [AttemptId(name) for name in sorted(aged, key=aged.__getitem__, reverse=True)]
 
     def _keys_of_files(self) -> list[str]:
         """Return the key of each file; a file never changes, so each is read once."""

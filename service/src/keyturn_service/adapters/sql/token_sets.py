@@ -69,15 +69,24 @@ class SqlTokenStore:
             row = (await reading.execute(asked)).first()
         return None if row is None else attempt_of(row)
 
+    async def known(self, attempt_ids: Sequence[AttemptId]) -> frozenset[AttemptId]:
+        """Return those of the attempts that are kept."""
+        asked = select(attempts.c.id).where(attempts.c.id.in_(attempt_ids))
+        async with self.database.read() as reading:
+            return frozenset(AttemptId(one) for one in (await reading.execute(asked)).scalars())
+
     async def open_attempt(self, connection_id: ConnectionId) -> Attempt | None:
-        """Return the latest attempt at the generation in force whose outcome is open or unknown."""
+        """Return the latest attempt at the generation in force that may have used its token up."""
         asked = (
             select(attempts)
             .join(connections, connections.c.id == attempts.c.connection_id)
             .where(
                 attempts.c.connection_id == connection_id,
                 attempts.c.generation == connections.c.generation,
-                or_(attempts.c.outcome.is_(None), attempts.c.outcome == AttemptOutcome.UNKNOWN),
+                or_(
+                    attempts.c.outcome.is_(None),
+                    attempts.c.outcome.in_((AttemptOutcome.UNKNOWN, AttemptOutcome.STORED)),
+                ),
             )
             .order_by(attempts.c.started_at.desc(), attempts.c.fence.desc())
             .limit(1)
@@ -199,6 +208,7 @@ class SqlTokenStore:
                 .where(attempts.c.id == attempt.id)
                 .values(
                     outcome=outcome,
+                    presented_again=attempt.presented_again,
                     ended_at=at,
                     spool_answered=spool_answered,
                     retry_at=retry_at,

@@ -1,0 +1,184 @@
+"""Bring back what a restored database has forgotten, from this replica's own journal.
+
+An attempt is committed before its call, so each answer on the spool belongs to one that the
+database knows, unless it was restored from a backup that is older. The token of that
+generation is used up then, whatever the database says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import structlog
+
+from keyturn_core.secrets import RefreshToken
+from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
+from keyturn_service.domain.audit import AuditEvent
+from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
+from keyturn_service.domain.ids import AttemptId, SpoolId
+from keyturn_service.ports import (
+    AuditLog,
+    Clock,
+    KeyedHash,
+    Lease,
+    RefreshLeases,
+    SealRefused,
+    Spool,
+    StaleWrite,
+    TokenStore,
+)
+from keyturn_service.use_cases.deliver_spool import DeliverSpool
+from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
+
+_ELSEWHERE: Final = SpoolId("")  # another replica's journal has it; which, nobody knows
+_DONE: Final = frozenset({ConnectionState.REVOKED, ConnectionState.PENDING})
+_log = structlog.get_logger()
+
+
+@dataclass(kw_only=True)
+class ReplayJournal:
+    """Put forgotten answers in force again, in the order of their generations.
+
+    Where the journals of several replicas belong together, each puts in what comes next; a
+    connection whose next answer is in another one is uncertain until that one is there.
+    """
+
+    store: TokenStore
+    leases: RefreshLeases
+    deliver: DeliverSpool
+    spool: Spool
+    audit: AuditLog
+    hashes: KeyedHash
+    clock: Clock
+    at_once: int = 200  # attempts that the database is asked for
+    _later: list[SpooledAnswer] = field(default_factory=list, init=False)
+
+    async def recover(self) -> int:
+        """Look through the journal, newest answers first; return how many were put in force.
+
+        Called once, before anything is served, after the spool was delivered.
+        """
+        for attempt_id in await self._forgotten():
+            answer = await self.spool.get(attempt_id)
+            if answer is not None:
+                self._later.append(answer)
+        if self._later:
+            _log.warning("database_is_older_than_the_journal", answers=len(self._later))
+        return await self()
+
+    async def __call__(self) -> int:
+        """Put in force what has its turn; return how many answers that were."""
+        replayed = 0
+        for answer in sorted(self._later, key=lambda one: one.generation):
+            if await self._replay(answer):
+                self._later.remove(answer)
+                replayed += 1
+        return replayed
+
+    async def _forgotten(self) -> Sequence[AttemptId]:
+        """Return the attempts that the database does not know, back to a time that it knows."""
+        forgotten: list[AttemptId] = []
+        newest = [one for one in await self.spool.newest_first() if not one.startswith("cs_")]
+        for start in range(0, len(newest), self.at_once):
+            some = newest[start : start + self.at_once]
+            known = await self.store.known(some)
+            forgotten += [one for one in some if one not in known]
+            if len(known) == len(some):
+                break
+        return forgotten
+
+    async def _replay(self, answer: SpooledAnswer) -> bool:
+        """Tell whether there is nothing more to do for an answer."""
+        lease = await self.leases.acquire(answer.connection_id, ttl=LEASE_TTL)
+        if lease is None:
+            return False
+        try:
+            return await self._under_lease(lease, answer)
+        except (StaleWrite, SealRefused) as refused:
+            _log.error("not_replayed", attempt_id=answer.attempt_id, error=type(refused).__name__)
+            return False
+        finally:
+            await self.leases.release(lease)
+
+    async def _under_lease(self, lease: Lease, answer: SpooledAnswer) -> bool:
+        loaded = await self.store.load(answer.connection_id)
+        if loaded is None or _is_over(*loaded, answer):
+            return True
+        connection, tokens = loaded
+        if tokens.generation < answer.generation:
+            await self._wait_for_another(lease, connection, tokens, answer)
+            return False
+        attempt = self._attempt(lease, connection, tokens, answer)
+        await self._note(attempt, "token.replayed")
+        await self.store.begin_attempt(attempt)
+        await self.deliver.settle_spooled(attempt, answer)
+        return True
+
+    async def _wait_for_another(
+        self, lease: Lease, connection: Connection, tokens: TokenSet, answer: SpooledAnswer
+    ) -> None:
+        """Keep the connection's token from being presented: a later one is used up already."""
+        if connection.state is not ConnectionState.ACTIVE:
+            return
+        attempt = replace(
+            self._attempt(lease, connection, tokens, answer),
+            id=AttemptId(f"{answer.attempt_id}_{tokens.generation}"),
+            spool_id=_ELSEWHERE,
+            presented_again=True,
+        )
+        await self._note(attempt, "token.forgotten")
+        await self.store.begin_attempt(attempt)
+        await self.store.end_attempt(
+            attempt,
+            AttemptOutcome.UNKNOWN,
+            at=self.clock.now(),
+            spool_answered=False,
+            state=ConnectionState.UNCERTAIN,
+            problem="connection_uncertain",
+        )
+
+    def _attempt(
+        self, lease: Lease, connection: Connection, tokens: TokenSet, answer: SpooledAnswer
+    ) -> Attempt:
+        token = tokens.refresh_token or RefreshToken("")
+        return Attempt(
+            id=answer.attempt_id,
+            workspace_id=connection.workspace_id,
+            connection_id=connection.id,
+            generation=tokens.generation,
+            fence=lease.fence,
+            token_hash=self.hashes("refresh_token", token),
+            spool_id=self.spool.id,
+            started_at=answer.received_at,
+            presented_again=False,
+            outcome=None,
+            spool_answered=False,
+            ended_at=None,
+        )
+
+    async def _note(self, attempt: Attempt, type_: str) -> None:
+        await self.audit.record(
+            AuditEvent(
+                type=type_,
+                at=self.clock.now(),
+                workspace_id=attempt.workspace_id,
+                actor="system",
+                connection_id=attempt.connection_id,
+                detail={
+                    "attempt_id": attempt.id,
+                    "generation": attempt.generation,
+                    "spool_id": attempt.spool_id,
+                },
+            )
+        )
+
+
+def _is_over(connection: Connection, tokens: TokenSet, answer: SpooledAnswer) -> bool:
+    """Tell whether an answer can be of no use: what came after it is in force, or nothing is."""
+    return (
+        tokens.generation > answer.generation
+        or connection.state in _DONE
+        or connection.renewal is not Renewal.REFRESH_TOKEN
+    )
