@@ -92,7 +92,8 @@ architecture: ## the tree itself
 
 .PHONY: fault-long
 COUNT ?= 10000
-fault-long: setup ## crash schedules in process, COUNT of them, into build/crash-schedules.json
+fault-long: setup ## eight replicas with a thousand readers each; COUNT crash schedules into build/crash-schedules.json
+	@$(PY) -m pytest -q --no-header tests/long
 	@$(PY) -m tests.fault.schedules --count $(COUNT)
 
 browser real-clients: .stamps/sf

@@ -7,6 +7,8 @@ import os
 import sys
 
 import httpx2
+from tests.support.alone import alone
+from tests.support.sf import BROWSER_LOCK
 from tools.walker import Walker
 
 
@@ -14,8 +16,15 @@ def main() -> None:
     """Walk from the authorize URL to the callback."""
     if os.fork():
         return
-    for stream in (0, 1, 2):
-        os.dup2(os.open(os.devnull, os.O_RDWR), stream)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    log = os.open(os.environ["SF_TEST_LOG"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    with alone(BROWSER_LOCK):
+        _walk()
+
+
+def _walk() -> None:
     with Walker(httpx2.Client(trust_env=False, timeout=20)) as browser:
         browser.get(sys.argv[1])
         browser.submit(

@@ -19,6 +19,7 @@ from tools.world import BIN
 SF = Path("tests/real_clients/sf/node_modules/.bin/sf").absolute()
 _BROWSER = Path("tests/real_clients/sf_browser.py").absolute()
 _PORT_LOCK = Path("build/sf-callback-port.lock").absolute()
+BROWSER_LOCK = Path("build/sf-browser.lock").absolute()
 _WITHIN = 100  # seconds for one command
 _ENDS_WITHIN = 10
 
@@ -125,6 +126,7 @@ def browser_of(folder: Path, user: dict[str, Any]) -> dict[str, str]:
     opener.chmod(0o700)
     return {
         "BROWSER": str(opener),
+        "SF_TEST_LOG": str(folder / "browser.log"),
         "SF_TEST_USERNAME": user["username"],
         "SF_TEST_PASSWORD": user["password"],
     }
@@ -133,16 +135,27 @@ def browser_of(folder: Path, user: dict[str, Any]) -> dict[str, str]:
 def log_in_by_web(sim: Orgsim, sf: Sf, org: dict[str, Any], folder: Path) -> Said:
     """Log in as the org's admin in a browser."""
     with callback_port():
-        return sf.run(
-            *("org", "login", "web", "--instance-url", sim.line["login_url"], "--alias", "web"),
-            cwd=None,
-            **browser_of(folder, user_of(org)),
-        )
+        try:
+            return sf.run(
+                *("org", "login", "web", "--instance-url", sim.line["login_url"], "--alias", "web"),
+                cwd=None,
+                **browser_of(folder, user_of(org)),
+            )
+        except subprocess.TimeoutExpired as late:
+            walked = (folder / "browser.log").read_text()
+            raise AssertionError(f"sf still waits; its browser: {walked}") from late
 
 
-def callback_port() -> contextlib.AbstractContextManager[None]:
-    """Have the port on which `sf` waits for a browser to ourselves: it is always 1717."""
-    return alone(_PORT_LOCK)
+@contextlib.contextmanager
+def callback_port() -> Iterator[None]:
+    """Have the port on which `sf` waits for a browser to ourselves: it is always 1717.
+
+    Until our browser has gone, too: it follows what `sf` answers to that port, behind its back.
+    """
+    with alone(_PORT_LOCK):
+        yield
+        with alone(BROWSER_LOCK):
+            pass
 
 
 class Sf:
