@@ -5,11 +5,16 @@
 
 import os
 import sys
+import time
 
 import httpx2
 from tests.support.alone import alone
 from tests.support.sf import BROWSER_LOCK
 from tools.walker import Walker
+
+# `sf` begins to read its port only after it has opened the browser: a request that comes before
+# is never answered, and it waits for ever. No person is that quick.
+_SECONDS_TO_LOOK_UP = 2.0
 
 
 def main() -> None:
@@ -21,17 +26,21 @@ def main() -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     with alone(BROWSER_LOCK):
+        time.sleep(_SECONDS_TO_LOOK_UP)
         _walk()
 
 
 def _walk() -> None:
     with Walker(httpx2.Client(trust_env=False, timeout=20)) as browser:
-        browser.get(sys.argv[1])
-        browser.submit(
-            "Login", username=os.environ["SF_TEST_USERNAME"], pw=os.environ["SF_TEST_PASSWORD"]
-        )
-        if browser.has("oaapprove"):
-            browser.submit("oaapprove")
+        try:
+            browser.get(sys.argv[1])
+            browser.submit(
+                "Login", username=os.environ["SF_TEST_USERNAME"], pw=os.environ["SF_TEST_PASSWORD"]
+            )
+            if browser.has("oaapprove"):
+                browser.submit("oaapprove")
+        finally:
+            print("\n".join(url.partition("?")[0] for url in browser.seen), flush=True)
 
 
 if __name__ == "__main__":
