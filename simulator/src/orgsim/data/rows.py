@@ -25,6 +25,7 @@ _TYPES = {
 _SETTINGS = "settings"
 
 
+@lru_cache(maxsize=2048)
 def quoted(name: str) -> str:
     """Quote a name for SQL."""
     return '"' + name.replace('"', '""') + '"'

@@ -1,5 +1,6 @@
 """One org's records, kept in SQLite."""
 
+import json
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from orgsim.data.setup_records import setup_records
 
 _POD_SPACE = 62**5
 _FURNISHED = "furnished"
+_ORIGIN = "origin"
 _EVENTS_KEPT = 10_000
 _EVENT_SPACE = UUID("8a4c3c0e-7f5b-5d0e-9c55-2f0f3a7d6b11")
 _A_DAY = timedelta(hours=24)
@@ -35,7 +37,8 @@ class OrgData:
     def __init__(
         self, rows: Rows, *, org: OrgSeed, schema: Schema, now: Callable[[], datetime]
     ) -> None:
-        self._rows = rows
+        self._kept = rows
+        self._furnished = False
         self._now = now
         self._pod = zlib.crc32(org.org_id.encode()) % _POD_SPACE
         self._events: deque[PublishedEvent] = deque(maxlen=_EVENTS_KEPT)
@@ -45,27 +48,37 @@ class OrgData:
         self.org = org
         self.schema = schema
         self._brought = NOTHING
+        self._laid_out = (org.namespace, NOTHING)
 
     @classmethod
     def create(
         cls, path: Path | None, *, org: OrgSeed, seed: int, now: Callable[[], datetime]
     ) -> "OrgData":
-        """Open an org's records, and make the first ones where there are none.
+        """Open an org's records; the first ones are as of now, and made when they are looked for.
 
         `path` None keeps them in memory.
         """
         rows, schema = Rows(path), schema_of(org.namespace, dev_hub=org.dev_hub)
         rows.lay_out(schema)
-        data = cls(rows, org=org, schema=schema, now=now)
-        if rows.setting(_FURNISHED) is None:
-            with rows.undone_on_error():
-                data._furnish(seed)
-                rows.set_setting(_FURNISHED, str(seed))
-        return data
+        if rows.setting(_ORIGIN) is None:
+            rows.set_setting(_ORIGIN, json.dumps([seed, now().isoformat()]))
+        return cls(rows, org=org, schema=schema, now=now)
+
+    @property
+    def _rows(self) -> Rows:
+        """The tables with the org's first records in them."""
+        if not self._furnished:
+            self._furnished = True
+            if self._kept.setting(_FURNISHED) is None:
+                seed, at = json.loads(self._kept.setting(_ORIGIN) or "")
+                with self._kept.undone_on_error():
+                    self._furnish(seed, datetime.fromisoformat(at))
+                    self._kept.set_setting(_FURNISHED, str(seed))
+        return self._kept
 
     def close(self) -> None:
         """Let go of the file."""
-        self._rows.close()
+        self._kept.close()
 
     def install_package(self, namespace: str) -> None:
         """Bring in the vendor's object, event and flow; a second time changes nothing."""
@@ -89,16 +102,18 @@ class OrgData:
         return self._brought.flows
 
     def _change_package(self, namespace: str | None) -> None:
+        if (namespace, self._brought) == self._laid_out:
+            return
+        self._laid_out = (namespace, self._brought)
         self.org = replace(self.org, namespace=namespace)
         self.schema = schema_of(namespace, dev_hub=self.org.dev_hub, brought=self._brought)
-        self._rows.lay_out(self.schema)
+        self._kept.lay_out(self.schema)
 
-    def _furnish(self, seed: int) -> None:
-        now = self._now()
-        for kind, row in setup_records(self.org, at=now - timedelta(days=1_000)):
-            self._rows.insert(self.schema[kind], row)
+    def _furnish(self, seed: int, at: datetime) -> None:
+        for kind, row in setup_records(self.org, at=at - timedelta(days=1_000)):
+            self._kept.insert(self.schema[kind], row)
         owners = [user.user_id for user in self.org.users if user.role != "integration"]
-        Furnisher(seed=seed, org_id=self.org.org_id, owners=owners, now=now).furnish(self.keep)
+        Furnisher(seed=seed, org_id=self.org.org_id, owners=owners, now=at).furnish(self.keep)
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -164,10 +179,10 @@ class OrgData:
     def put_told(self, kind: str, row: Row) -> None:
         """Keep a row that Salesforce itself writes, instead of the earlier one of its ID."""
         made, record_id = self.schema[kind], str(row["Id"])
-        if self._rows.read(made, record_id) is None:
-            self._rows.insert(made, row)
+        if self._kept.read(made, record_id) is None:
+            self._kept.insert(made, row)
         else:
-            self._rows.change(made, record_id, row)
+            self._kept.change(made, record_id, row)
 
     def mark_deleted(self, kind: ObjectType, record_id: str, *, by: str) -> None:
         """Delete a record, and those that live and die with it."""

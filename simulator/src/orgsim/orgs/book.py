@@ -1,13 +1,14 @@
 """A book of frozen values: looked up by key, each change written through to the store."""
 
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
 from orgsim.orgs.store import Store
 
 Value = TypeVar("Value")
+_ADAPTERS: Final[dict[type[Any], TypeAdapter[Any]]] = {}  # each takes milliseconds to make
 
 
 class Book(Generic[Value]):
@@ -17,7 +18,9 @@ class Book(Generic[Value]):
         self, kind: str, type_: type[Value], *, key: Callable[[Value], str], store: Store
     ) -> None:
         self._kind = kind
-        self._json: TypeAdapter[Value] = TypeAdapter(type_)
+        if type_ not in _ADAPTERS:
+            _ADAPTERS[type_] = TypeAdapter(type_)
+        self._json: TypeAdapter[Value] = _ADAPTERS[type_]
         self._key = key
         self._store = store
         self._values: dict[str, Value] = {}

@@ -40,8 +40,14 @@ def make_data() -> Iterator[Callable[..., OrgData]]:
     """Open orgs; they are closed after the test."""
     opened: list[OrgData] = []
 
-    def make(path: Path | None = None, *, seed: int = 7, **org: str | None) -> OrgData:
-        opened.append(OrgData.create(path, org=seed_of(**org), seed=seed, now=lambda: NOW))
+    def make(
+        path: Path | None = None,
+        *,
+        seed: int = 7,
+        now: Callable[[], datetime] = lambda: NOW,
+        **org: str | None,
+    ) -> OrgData:
+        opened.append(OrgData.create(path, org=seed_of(**org), seed=seed, now=now))
         return opened[-1]
 
     yield make

@@ -1,9 +1,12 @@
 """An org's records over time."""
 
+from datetime import UTC, datetime, timedelta
+
 from orgsim.data.furnish import CONTACTS, OPPORTUNITIES, TASKS
 from orgsim.data.saving import create_record, delete_record
 
 ADMIN = "0055g0000000001AAA"
+NOW = datetime(2026, 11, 24, 8, 30, tzinfo=UTC)
 KEPT = "SELECT {0} FROM {1} ORDER BY rowid"
 
 
@@ -68,6 +71,17 @@ def test_a_kept_org_has_its_records_again(make_data, tmp_path):
     assert rows(again, "Contact") == before
     assert again.find(made)["LastName"] == "Kept"
     assert create_record(again, again.schema["Contact"], {"LastName": "New"}, by=ADMIN) != made
+
+
+def test_first_records_are_of_the_moment_in_which_the_org_began(make_data, tmp_path):
+    """Whoever looks later, or after the program was started again, finds the same ones."""
+    path = tmp_path / "org.sqlite"
+    make_data(path).close()
+
+    later = make_data(path, now=lambda: NOW + timedelta(days=90))
+
+    for kind in ("Contact", "Task", "User"):
+        assert rows(later, kind) == rows(make_data(), kind)
 
 
 def test_without_the_package_its_parts_do_not_exist(make_data):
