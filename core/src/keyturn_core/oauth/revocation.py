@@ -28,11 +28,11 @@ def revocation_request(token: AccessToken | RefreshToken) -> bytes:
     return urlencode([("token", token.reveal())]).encode("ascii")
 
 
-def read_revocation_answer(answer: TokenAnswer) -> None:
-    """Return where the token is not in force any more.
+def read_revocation_answer(answer: TokenAnswer) -> bool:
+    """Return where the token is not in force any more: whether it was until now.
 
-    Salesforce writes the errors of this endpoint as a form or as JSON; a token that it does
-    not know is as good as revoked.
+    Salesforce writes the errors of this endpoint as a form or as JSON. False: it does not know
+    the token, which is then as good as revoked; what came of it by rotation may not be.
 
     Raises:
         RevocationFailed: the token may still be in force.
@@ -40,10 +40,11 @@ def read_revocation_answer(answer: TokenAnswer) -> None:
     Spec: RFC 7009 section 2.2.
     """
     if answer.status == OK:
-        return
+        return True
     error = json_object(answer.body).get("error")
     if not isinstance(error, str):
         form = parse_qs(answer.body.decode("utf-8", "replace"))
         error = form.get("error", [""])[0]
     if error not in _GONE:
         raise RevocationFailed(f"HTTP {answer.status}")
+    return False

@@ -27,11 +27,15 @@ def test_the_request_names_the_token_in_its_body(kind):
     assert revocation_request(kind("5Aep+/=")) == b"token=5Aep%2B%2F%3D"
 
 
+@pytest.mark.parametrize("ended", [answer(200), answer(200, b"whatever")])
+def test_a_token_that_was_in_force_until_now_is_told_apart(ended):
+    """It was Salesforce that ended it, just now."""
+    assert read_revocation_answer(ended) is True
+
+
 @pytest.mark.parametrize(
     "gone",
     [
-        answer(200),
-        answer(200, b"whatever"),
         answer(400, b'{"error": "invalid_token", "error_description": "invalid token: x"}'),
         answer(400, b'{"error": "unsupported_token_type"}'),
         answer(400, b"error=invalid_token&error_description=invalid+token"),
@@ -40,7 +44,7 @@ def test_the_request_names_the_token_in_its_body(kind):
 )
 def test_a_token_that_salesforce_does_not_know_is_as_good_as_revoked(gone):
     """The endpoint says so as JSON or as a form."""
-    assert read_revocation_answer(gone) is None
+    assert read_revocation_answer(gone) is False
 
 
 @pytest.mark.parametrize(
