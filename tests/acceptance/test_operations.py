@@ -9,11 +9,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
+from tests.support.evidence import read_evidence
 from tests.support.postgres import running_postgres
+from tests.support.server_to_server import Road
 from tests.support.vendor import Vendor
 from tools.world import BIN, World, running_world
 
@@ -32,7 +36,7 @@ class Operated:
         """Run `keyturn incident` on the service's machine; return the envelope."""
         ended = subprocess.run(
             [BIN / "keyturn", "incident", *arguments, "--json"],
-            env={**os.environ, **self.settings},
+            env={**os.environ, **self.settings, "KEYTURN_DEV_WORLD": json.dumps(self._world())},
             capture_output=True,
             text=True,
             check=False,
@@ -40,6 +44,20 @@ class Operated:
         said: dict[str, Any] = json.loads(ended.stdout)
         assert ended.returncode == said["status"], ended.stderr
         return said
+
+    def _world(self) -> dict[str, Any]:
+        """Return what has the command follow the world's clock, as the replicas do."""
+        simulator = self.world.line["simulator"]
+        hosts = {
+            "production": simulator["login_url"],
+            "sandbox": simulator["sandbox_login_url"],
+        }
+        return {
+            "clock_url": simulator["control_url"],
+            "loopback": [*hosts.values(), *(org["my_domain_url"] for org in simulator["orgs"])],
+            "login_hosts": {self.world.service_url: hosts},
+            "mark": simulator["canary"],
+        }
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +115,87 @@ def test_the_seal_stops_every_replica_from_its_next_request_on(
 
     assert operated.incident("unseal")["status"] == 0
     assert {answer.status_code for answer in answers()} == {200}
+
+
+def test_an_incident_of_one_app_ends_its_grants_and_its_customers_come_back(
+    operated: Operated, vendor: Vendor, tmp_path: Path
+) -> None:
+    """The rest goes on; what Salesforce cannot end for us is named with its place in Setup."""
+    app_id = _second_app(vendor)
+    road = Road(vendor, app_id)
+    active = vendor.connect("acme-eu", vendor.org("Northwind"), app_id=app_id)["id"]
+    lost = vendor.connect("uat-eu", vendor.org("Northwind UAT"), app_id=app_id)["id"]
+    vendor.fault("lost_answer", match={"grant_type": "refresh_token"})
+    assert vendor.token(lost, rejected_generation=1).json()["code"] == "connection_uncertain"
+    by_key = _server_to_server(road)
+    bystander = operated.world.line["connections"][0]["id"]
+    since = vendor.next_entry()
+
+    opened = operated.incident("open", "--app", app_id, "--reason", "a secret in a forum")["result"]
+    vendor.until(lambda: operated.incident("status")["result"]["incidents"][0]["done"])
+
+    told = operated.incident("status")["result"]
+    assert told["incidents"][0]["id"] == opened["id"]
+    assert told["incidents"][0]["grants"] == {"waiting": 0, "failed": 0, "revoked": 1, "admin": 2}
+    assert told["sealed"] is False
+    assert vendor.token(bystander).status_code == 200
+    refused = vendor.token(active).json()
+    assert (refused["code"], refused["reason"]) == (
+        "reauthorization_required",
+        "revoked_in_incident",
+    )
+    asked = vendor.journal(path="/services/oauth2/revoke", since=since)
+    assert sorted(entry["status"] for entry in asked) == [200, 200, 200, 400]
+    assert len({entry["token_ref"] for entry in asked}) == len(asked), "none twice"
+
+    operated.incident("report", "--out", str(tmp_path / "e"), "--return-url", vendor.return_url)
+    found = read_evidence(tmp_path / "e")
+    become = {name: (one["outcome"], one["because"]) for name, one in found.connections.items()}
+    assert become == {
+        active: ("revoked", "refresh_token"),
+        lost: ("admin", "outcome_unknown"),
+        by_key: ("admin", "pre_authorized"),
+    }
+    assert found.connections[lost]["access_token_ended"]
+    assert "Connected Apps OAuth Usage" in found.connections[lost]["admin"]["where"]
+    assert "Policies" in found.connections[by_key]["admin"]["where"]
+    assert set(found.links) == {active, lost}
+    assert _follow(vendor, found.links[active], vendor.org("Northwind")) == active
+    assert vendor.token(active).status_code == 200
+    assert road.verify(by_key)["works"]
+    assert vendor.token(by_key).status_code == 200
+    road.leave()
+
+
+def _second_app(vendor: Vendor) -> str:
+    """Register another app, with the world's own consumer credentials; return its id."""
+    [first] = vendor.api.get("/v1/apps").json()["data"]
+    names = ("namespace", "callback_urls", "return_origins", "scopes", "login_hosts")
+    made = vendor.api.post("/v1/apps", json={"name": "EU", **{n: first[n] for n in names}})
+    app_id = str(made.raise_for_status().json()["id"])
+    app = vendor.world.line["simulator"]["apps"][0]
+    given = {name: app[name] for name in ("consumer_key", "consumer_secret")}
+    vendor.api.put(f"/v1/apps/{app_id}/consumer-credentials", json=given).raise_for_status()
+    return app_id
+
+
+def _server_to_server(road: Road) -> str:
+    """Connect an org by assertion; return the connection's id."""
+    org = road.vendor.org("Oakhollow")
+    user_id = road.user(org, "integration")
+    road.setup(road.policies(org), {"pre_authorized": [user_id]}, pre_authorized=[user_id])
+    road.put_certificate(road.signing_key())
+    return str(road.connect(org).raise_for_status().json()["id"])
+
+
+def _follow(vendor: Vendor, link: Mapping[str, Any], org: Mapping[str, Any]) -> str:
+    """Grant access again by a link; return the connection's id."""
+    with vendor.browser() as browser:
+        vendor.to_login(browser, link, org["environment"])
+        vendor.log_in(browser, org)
+        code = vendor.consent(browser)
+        [session_id] = parse_qs(urlsplit(browser.stopped_at or "").query)["connect_session"]
+    return str(vendor.confirm(session_id, code)["id"])
 
 
 def test_kept_alive_it_lives_and_let_go_it_dies(vendor: Vendor) -> None:

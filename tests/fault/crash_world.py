@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -175,6 +175,22 @@ class CrashWorld:
         """Set a fault at the simulator."""
         self.control.post("/faults", json={"name": name, **asked}).raise_for_status()
 
+    def incident(self, *arguments: str) -> dict[str, Any]:
+        """Run `keyturn incident` beside the replica; return the envelope."""
+        given = {**self.settings, "public_urls": ",".join(self.settings["public_urls"])}
+        own = {f"KEYTURN_{name.upper()}": str(value) for name, value in given.items() if value}
+        ended = subprocess.run(
+            [BIN / "keyturn", "incident", *arguments, "--json"],
+            env={**os.environ, **own, "KEYTURN_DEV_WORLD": json.dumps(self.dev_world)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if not ended.stdout:
+            raise RuntimeError(ended.stderr[-2000:])
+        said: dict[str, Any] = json.loads(ended.stdout)
+        return said
+
     def connect(self, org_name: str, connection_id: str | None = None) -> str:
         """Connect an org, or reauthorize a connection; return its id."""
         org = next(org for org in self.said["orgs"] if org["name"] == org_name)
@@ -217,12 +233,16 @@ def second_replica(world: CrashWorld, folder: Path) -> CrashWorld:
 
 
 @contextlib.contextmanager
-def crash_world(folder: Path, *, database_url: str = "") -> Iterator[CrashWorld]:
+def crash_world(
+    folder: Path, *, database_url: str = "", switches: Sequence[str] = ()
+) -> Iterator[CrashWorld]:
     """Give a world whose replica is not started yet."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     argv = [str(BIN / "orgsim"), "serve", "--json", "--exit-with-stdin"]
     argv += ["--app-callback", f"{url}/oauth/callback"]
+    for switch in switches:
+        argv += ["--switch", switch]
     with (folder / "orgsim.log").open("a") as log:
         simulator = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True

@@ -28,7 +28,7 @@ from keyturn_service.cli.logs import log_to_stderr
 from keyturn_service.cli.serve import run_replica
 from keyturn_service.settings import read_settings
 
-WATCHED_STORES = ("tokens", "leases", "connections", "revocations")
+WATCHED_STORES = ("tokens", "leases", "connections", "revocations", "incidents")
 WATCHED = ("spool", "audit", "endpoint", "directory")
 # What the background rounds ask all the time; not part of a refresh.
 ROUNDS = frozenset(
@@ -39,6 +39,7 @@ ROUNDS = frozenset(
         "spool.renew_key",
         "connections.claim_due",
         "revocations.claim_due",
+        "incidents.claim_due",
     }
 )
 

@@ -80,6 +80,7 @@ from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
 from keyturn_service.use_cases.replay_journal import ReplayJournal
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
+from keyturn_service.use_cases.revoke_all import RevokeAll
 from keyturn_service.use_cases.revoke_grant import RevokeGrant
 from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
 from keyturn_service.use_cases.seal_service import SealService
@@ -128,6 +129,7 @@ class House:
     root_keys: RootKeys
     randomness: SystemRandomness
     clock: Clock
+    stores: Stores
 
     async def new_workspace(self, name: str) -> WorkspaceId:
         """Make a workspace: one vendor product in one environment."""
@@ -276,6 +278,7 @@ async def _opened(
         root_keys=root_keys,
         randomness=_RANDOMNESS,
         clock=clock,
+        stores=stores,
     )
     return house, parts
 
@@ -561,6 +564,14 @@ def _wired(
         revocations=stores.revocations,
         revoke_grant=RevokeGrant(
             revocations=stores.revocations, endpoint=parts.endpoint, audit=audit, clock=clock
+        ),
+        revoke_all=RevokeAll(
+            incidents=stores.incidents,
+            store=stores.tokens,
+            leases=stores.leases,
+            endpoint=parts.endpoint,
+            audit=audit,
+            clock=clock,
         ),
         deliver_spool=deliver_spool,
         replay_journal=replay,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Final
 
 import pytest
 from service.tests.support.databases import Base
-from service.tests.support.values import event
+from service.tests.support.values import START, event
 
 from keyturn_service.adapters.sql import audit_chains
 from keyturn_service.adapters.sql.audit_chains import SqlAuditChains
@@ -263,3 +264,24 @@ async def test_a_silent_database_is_no_whole_audit(
 
     with pytest.raises(StoreUnavailable):
         await look(base)
+
+
+async def test_a_chain_is_given_from_a_moment_on_without_a_gap(base: Base) -> None:
+    """From its first record that is not older; a clock that went back leaves nothing out."""
+    log = base.audit_log("run_one")
+    for number, minutes in enumerate((0, 1, 5, 2, 6)):
+        at = START + timedelta(minutes=minutes)
+        await log.record(event(at=at, detail={"number": number}))
+    chains = SqlAuditChains(base.database)
+
+    async def numbers(minutes: int) -> list[object]:
+        since = START + timedelta(minutes=minutes)
+        found = [one async for one in chains.records("run_one", since=since)]
+        return [one.event.detail["number"] for one in found if one is not None]
+
+    assert [await numbers(minutes) for minutes in (0, 1, 3, 7)] == [
+        [0, 1, 2, 3, 4],
+        [1, 2, 3, 4],
+        [2, 3, 4],
+        [],
+    ]

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from service.tests.support.databases import Base
 from service.tests.support.values import (
+    APP,
     CONNECTION,
     HOUR,
     ORG,
@@ -35,7 +36,7 @@ from keyturn_core.salesforce.hosts import Environment, Origin
 from keyturn_core.secrets import AccessToken, CodeVerifier
 from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
 from keyturn_service.domain.connection import ConnectionState
-from keyturn_service.domain.ids import ConnectionId, ConnectSessionId
+from keyturn_service.domain.ids import AppId, ConnectionId, ConnectSessionId, WorkspaceId
 from keyturn_service.ports import PendingGrant, StaleWrite, StoreUnavailable
 
 SECOND = ConnectSessionId("cs_two")
@@ -433,3 +434,30 @@ async def test_the_session_names_the_org_that_was_seen(base: Base) -> None:
     assert kept is not None
     assert (kept.org_id, kept.org_name, kept.user) == (ORG, "Globex", user())
     assert kept.connection_id == ConnectionId("con_one")
+
+
+@pytest.mark.parametrize(
+    ("scope", "found"),
+    [
+        ((None, None), True),
+        ((WORKSPACE, None), True),
+        ((WORKSPACE, APP), True),
+        ((None, APP), True),
+        ((OTHER_WORKSPACE, None), False),
+        ((WORKSPACE, AppId("app_two")), False),
+    ],
+)
+async def test_what_waits_for_its_confirmation_is_found_by_its_scope(
+    base: Base, scope: tuple[WorkspaceId | None, AppId | None], *, found: bool
+) -> None:
+    """And nothing else: not what is open, and not what is over."""
+    waiting = await waiting_session(base)
+    sessions = base.stores.connect_sessions
+    await sessions.add(session(id=SECOND, link_hash=hash_of("two")))
+
+    assert [one.id for one in await sessions.awaiting(*scope)] == [waiting.id][: int(found)]
+
+    kept = await sessions.get(WORKSPACE, waiting.id)
+    assert kept is not None
+    assert await sessions.drop_pending(kept.failed("session_expired")) is not None
+    assert list(await sessions.awaiting(*scope)) == []

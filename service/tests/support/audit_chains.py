@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from service.tests.support.values import event
@@ -34,7 +35,7 @@ def end_of(records: Sequence[AuditRecord]) -> ChainEnd:
 class MemoryAuditChains:
     """`ports.AuditChains` over lists; it notes which chains were read, and how far."""
 
-    def __init__(self, chains: Mapping[str, list[AuditRecord]]) -> None:
+    def __init__(self, chains: Mapping[str, Sequence[Any]]) -> None:
         self.kept = dict(chains)
         self.read: list[tuple[str, int]] = []
 
@@ -42,11 +43,16 @@ class MemoryAuditChains:
         """Return the names of all writers, the last one first."""
         return sorted(self.kept, reverse=True)
 
-    async def records(self, writer: str) -> AsyncIterator[AuditRecord | None]:
+    async def records(
+        self, writer: str, *, since: datetime | None = None
+    ) -> AsyncIterator[AuditRecord | None]:
         """Give what stands in one chain."""
         for record in self.kept.get(writer, []):
-            self.read.append((writer, record.sequence))
-            yield record
+            if record is None:
+                yield None
+            elif since is None or record.event.at >= since:
+                self.read.append((writer, record.sequence))
+                yield record
 
     async def ends(self) -> Sequence[ChainEnd]:
         """Return the last record of each chain, the last chain first."""

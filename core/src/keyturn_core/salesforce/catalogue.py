@@ -466,6 +466,15 @@ def _while_serving() -> Iterable[Refusal]:
         where="POST /v1/connect-sessions with connection_id",
     )
     yield _serving(
+        "revoked_in_incident",
+        "Access was ended because of an incident",
+        "The vendor's operators ended all grants after an incident of their own. The connection is "
+        "kept, and serves again once access is granted anew.",
+        who=Who.USER,
+        remedy=Remedy.REAUTHORIZE,
+        where="the vendor's product: connect Salesforce again",
+    )
+    yield _serving(
         "connection_revoked",
         "This connection was ended",
         "It was disconnected, and its grant is revoked at Salesforce or about to be.",

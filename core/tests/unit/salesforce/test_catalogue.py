@@ -21,7 +21,7 @@ CONNECTING = """
 """
 SERVING = """
     reauthorization_required connection_revoked connection_pending connection_uncertain
-    org_unavailable sealed audit_unavailable
+    org_unavailable sealed audit_unavailable revoked_in_incident
 """
 
 

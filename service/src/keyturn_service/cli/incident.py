@@ -1,20 +1,34 @@
-"""`keyturn incident`: stop all use of tokens on every replica, and allow it again."""
+"""`keyturn incident`: stop use, end every grant, and gather the evidence."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from keyturn.cli.outcome import Outcome, failure, json_option
-from keyturn_service.bootstrap import CannotStart, open_house
+from keyturn.cli.outcome import Outcome, failure, json_option, refused_usage
+from keyturn_service.bootstrap import CannotStart
+from keyturn_service.bootstrap_audit import make_checkpoint
+from keyturn_service.bootstrap_incident import IncidentDesk, incident_desk
+from keyturn_service.cli.evidence import Evidence, EvidenceIsThere
+from keyturn_service.cli.keys import keys
 from keyturn_service.cli.logs import log_to_stderr
-from keyturn_service.ports import AuditUnavailable, ServiceSeal, StoreUnavailable
+from keyturn_service.domain.errors import NotFound
+from keyturn_service.domain.ids import AppId, IncidentId, WorkspaceId
+from keyturn_service.domain.incident import Incident, Progress, Scope
+from keyturn_service.ports import (
+    AuditUnavailable,
+    ChainUnreadable,
+    ServiceSeal,
+    StoreUnavailable,
+)
 from keyturn_service.settings import Settings, SettingsRefused, read_settings
 
 _ACTOR: Final = "operator"
+_SHOWN: Final = 5
 _SEALED: Final = (
     "Sealed: no replica hands out or uses a token, from its next request on.\n"
     "Calls that had gone out before are not called back. Take it off with: keyturn incident unseal"
@@ -23,17 +37,89 @@ _SEALED: Final = (
 
 @click.group()
 def incident() -> None:
-    r"""Stop all use of tokens when something is wrong, on the machine of the service.
+    r"""Stop all use, end every grant and gather the evidence, on the machine of the service.
 
     Reads the same KEYTURN_… settings as `keyturn serve`, and reaches every replica through the
-    database that they share.
+    database that they share. What to do in which order: the how-to page "Survive a bad day".
 
     \b
     Examples:
       keyturn incident seal --reason "a laptop with a database dump is gone"
+      keyturn incident open --reason "a laptop with a database dump is gone"
       keyturn incident status
+      keyturn incident report --out evidence
       keyturn incident unseal
     """
+
+
+@incident.command("open")
+@click.option("--reason", required=True, help="For the audit, and for whoever reads the evidence.")
+@click.option("--workspace", metavar="WS_ID", help="Only the grants of this workspace.")
+@click.option("--app", metavar="APP_ID", help="Only the grants of this app.")
+@click.option("--dry-run", is_flag=True, help="Count what would be ended; change nothing.")
+@json_option
+def open_(*, reason: str, workspace: str | None, app: str | None, dry_run: bool) -> Outcome:
+    r"""Stop use at once, and have every grant revoked at Salesforce. There is no way back.
+
+    Every customer has to grant access again: `report` makes the links. To stop use and keep the
+    grants, `seal`. Without --workspace and --app it is the whole service, which is sealed too;
+    with one of them only those connections stop, and the others go on.
+
+    The replicas do the work, and go on where one of them dies. A second run while it is under
+    way starts nothing new and says how far it is.
+
+    \b
+    Examples:
+      keyturn incident open --reason "a laptop with a database dump is gone"
+      keyturn incident open --reason "a key of ours was on a forum" --app app_… --dry-run
+    """
+    return _carried_out(_open, reason, workspace, app, dry_run)
+
+
+@incident.command()
+@json_option
+def status() -> Outcome:
+    r"""Say whether the service is sealed, and how far incidents are.
+
+    `waiting` were not tried yet. `failed` were, and are tried again by themselves. `admin` are
+    those that somebody has to end in the customer's org: `report` names each, and the place.
+
+    \b
+    Example:
+      keyturn incident status --json
+    """
+    return _carried_out(_status)
+
+
+@incident.command()
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Folder to make, or a file ending in .zip. One that is there is never changed.",
+)
+@click.option("--incident", "which", metavar="INC_ID", help="The latest where none is named.")
+@click.option(
+    "--return-url",
+    metavar="URL",
+    help="Page of your product that browsers come back to, as in POST /v1/connect-sessions;"
+    " the app's first return origin where none is named.",
+)
+@click.option("--no-links", is_flag=True, help="Make no links to grant access again.")
+@json_option
+def report(*, out: Path, which: str | None, return_url: str | None, no_links: bool) -> Outcome:
+    r"""Write the evidence of an incident, and a link for each customer to grant access again.
+
+    Run it again for a later state: each run is a folder of its own, and makes new links. A link
+    works once, for seven days; it stands in a file of its own, which says that it is
+    confidential. No token, secret or key is in any of the files.
+
+    \b
+    Example:
+      keyturn incident report --out evidence --return-url https://acme.example/settings
+    """
+    return _carried_out(_report, out, which, return_url, no_links)
 
 
 @incident.command()
@@ -64,28 +150,15 @@ def unseal() -> Outcome:
     return _carried_out(_unseal)
 
 
-@incident.command()
-@json_option
-def status() -> Outcome:
-    r"""Say whether the service is sealed, since when and why.
-
-    \b
-    Example:
-      keyturn incident status --json
-    """
-    return _carried_out(_status)
-
-
-async def _seal(settings: Settings, reason: str) -> Outcome:
-    async with open_house(settings, background=False) as house:
-        try:
-            kept, new = await house.wiring.seal.put_on(_ACTOR, reason)
-        except AuditUnavailable:
-            return failure(
-                "audit_unavailable",
-                "The seal is on, but the audit has no record of it: look after the database, then"
-                " run this again",
-            )
+async def _seal(desk: IncidentDesk, reason: str) -> Outcome:
+    try:
+        kept, new = await desk.seal.put_on(_ACTOR, reason)
+    except AuditUnavailable:
+        return failure(
+            "audit_unavailable",
+            "The seal is on, but the audit has no record of it: look after the database, then"
+            " run this again",
+        )
     if new:
         return Outcome(result=_told(kept), text=_SEALED)
     return Outcome(
@@ -94,26 +167,199 @@ async def _seal(settings: Settings, reason: str) -> Outcome:
     )
 
 
-async def _unseal(settings: Settings) -> Outcome:
-    async with open_house(settings, background=False) as house:
-        try:
-            taken = await house.wiring.seal.take_off(_ACTOR)
-        except AuditUnavailable:
-            return failure(
-                "audit_unavailable",
-                "The seal is still on: the audit could not be written. Look after the database,"
-                " then run this again",
-            )
+async def _unseal(desk: IncidentDesk) -> Outcome:
+    try:
+        taken = await desk.seal.take_off(_ACTOR)
+    except AuditUnavailable:
+        return failure(
+            "audit_unavailable",
+            "The seal is still on: the audit could not be written. Look after the database,"
+            " then run this again",
+        )
     text = "Not sealed." if taken is None else "The seal is off: tokens are used again."
     return Outcome(result=_told(None), text=text)
 
 
-async def _status(settings: Settings) -> Outcome:
-    async with open_house(settings, background=False) as house:
-        kept = await house.wiring.seal.current()
-    if kept is None:
-        return Outcome(result=_told(None), text="Not sealed.")
-    return Outcome(result=_told(kept), text=f"It is {_words(kept)}")
+async def _open(
+    desk: IncidentDesk,
+    reason: str,
+    workspace: str | None,
+    app: str | None,
+    dry_run: bool,  # noqa: FBT001 - handed on from the options
+) -> Outcome:
+    try:
+        scope = await desk.open.scope(
+            None if workspace is None else WorkspaceId(workspace),
+            None if app is None else AppId(app),
+        )
+    except NotFound as error:
+        return refused_usage(
+            f"there is no such {error.what} on this service: look at GET /v1/apps, or leave it out"
+            " for the whole service"
+        )
+    if dry_run:
+        count = await desk.open.count(scope)
+        text = f"{count} grants would be ended ({_scope_words(scope)}). Nothing was changed."
+        return Outcome(result={"grants": count, "scope": _scope_told(scope)}, text=text)
+    try:
+        opened = await desk.open(_ACTOR, reason=reason, scope=scope)
+    except AuditUnavailable:
+        sealed = "Use is stopped, but no" if scope.is_whole else "Nothing was stopped, and no"
+        return failure(
+            "audit_unavailable",
+            f"{sealed} grant is being ended: the audit cannot be written. Look after the database,"
+            " then run this again",
+        )
+    progress = await desk.incidents.progress(opened.incident.id)
+    said = "Opened" if opened.new else "Under way already"
+    text = f"{said}: {_line(opened.incident, progress)}\n\n{_next_steps(scope, progress)}"
+    result = _incident_told(opened.incident, progress) | {"new": opened.new}
+    return Outcome(result=result, text=text)
+
+
+async def _status(desk: IncidentDesk) -> Outcome:
+    kept = await desk.seal.current()
+    text = ["Not sealed." if kept is None else f"It is {_words(kept)}"]
+    told = []
+    for one in (await desk.incidents.newest_first())[:_SHOWN]:
+        progress = await desk.incidents.progress(one.id)
+        told.append(_incident_told(one, progress))
+        text.append(_line(one, progress))
+    return Outcome(result={**_told(kept), "incidents": told}, text="\n".join(text))
+
+
+async def _report(
+    desk: IncidentDesk,
+    out: Path,
+    which: str | None,
+    return_url: str | None,
+    no_links: bool,  # noqa: FBT001 - handed on from the options
+) -> Outcome:
+    found = await desk.find(None if which is None else IncidentId(which))
+    if found is None:
+        return refused_usage(
+            "there is no such incident: `keyturn incident status` names those that there are"
+        )
+    try:
+        with Evidence.at(out) as evidence:
+            await desk.report.note(found, _ACTOR, links=not no_links)
+            waiting = []
+            async for reported in desk.report.grants(found):
+                evidence.add_connection(reported)
+                if reported.waits_for_customer:
+                    waiting.append(reported)
+            if not no_links:
+                links = await desk.report.links(waiting, _ACTOR, return_url=return_url)
+                evidence.add_links(links)
+            signed = await make_checkpoint(desk.settings)
+            evidence.add_checkpoint(signed)
+            async for record in desk.report.records(found, signed.checkpoint):
+                evidence.add_record(record)
+            progress = await desk.incidents.progress(found.id)
+            evidence.finish(found, progress, signed.checkpoint.made_at)
+    except EvidenceIsThere:
+        return refused_usage(f"{out} is there, and evidence is never written over: name another")
+    except OSError as error:
+        return failure("cannot_write", f"cannot write {out}: {error.strerror}")
+    except AuditUnavailable:
+        return failure(
+            "audit_unavailable",
+            "The audit cannot be written, so no evidence was read and no link was made. Look after"
+            " the database, then run this again",
+        )
+    except ChainUnreadable as error:
+        return failure(
+            "audit_broken",
+            f"chain {error} of the audit has a row that is no record of ours: run `keyturn audit"
+            " verify` first, and keep the database as it is",
+        )
+    return _reported(out, found, progress, evidence)
+
+
+def _reported(out: Path, found: Incident, progress: Progress, evidence: Evidence) -> Outcome:
+    result = _incident_told(found, progress) | {"path": str(out.absolute()), **evidence.counts}
+    text = f"{out}: {_line(found, progress)}"
+    if evidence.counts["links"]:
+        text += (
+            f"\n{evidence.counts['links']} links to grant access again are in it. Whoever has one"
+            " can begin to connect in its customer's name: send each to its customer only."
+        )
+    warnings = []
+    if not progress.is_done:
+        warnings.append("it is not over: report again when nothing is waiting or failed")
+    if evidence.counts["links_refused"]:
+        warnings.append(
+            f"{evidence.counts['links_refused']} links were refused: name a page of a registered"
+            " return origin by --return-url"
+        )
+    return Outcome(result=result, text=text, warnings=tuple(warnings))
+
+
+def _scope_words(scope: Scope) -> str:
+    if scope.is_whole:
+        return "the whole service"
+    return scope.app_id or scope.workspace_id or ""
+
+
+def _scope_told(scope: Scope) -> dict[str, str | None]:
+    return {"workspace_id": scope.workspace_id, "app_id": scope.app_id}
+
+
+def _line(one: Incident, progress: Progress) -> str:
+    """Say in two lines what an incident is and how far it is."""
+    counts = (
+        f"{progress.revoked} revoked, {progress.waiting} waiting, {progress.admin} to be done by"
+        f" an admin, {progress.failed} failed"
+    )
+    if progress.failed:
+        counts += " (tried again by themselves)"
+    return (
+        f"{one.id}, {_scope_words(one.scope)}, since {one.opened_at.isoformat()}: {one.reason}\n"
+        f"  {'done' if progress.is_done else 'under way'}: {counts}"
+    )
+
+
+def _incident_told(one: Incident, progress: Progress) -> dict[str, Any]:
+    last = progress.last_ended_at
+    return {
+        "id": one.id,
+        "scope": _scope_told(one.scope),
+        "reason": one.reason,
+        "opened_at": one.opened_at.isoformat(),
+        "done": progress.is_done,
+        "last_ended_at": None if last is None else last.isoformat(),
+        "grants": {
+            "waiting": progress.waiting,
+            "revoked": progress.revoked,
+            "admin": progress.admin,
+            "failed": progress.failed,
+        },
+    }
+
+
+def _next_steps(scope: Scope, progress: Progress) -> str:
+    """Say what to do now; the first thing first."""
+    steps = [
+        "The replicas end the grants; this terminal may be closed. If none runs: keyturn serve",
+        "See how far it is, until nothing is waiting: keyturn incident status",
+        "Write evidence, and links for your customers: keyturn incident report --out evidence",
+    ]
+    rotation = _rotation_of_data_keys()
+    if rotation is not None:
+        steps.append(f"Rotate the data keys: {rotation}")
+    steps.append('Change what got out (secrets, keys): the how-to page "Survive a bad day"')
+    if scope.is_whole:
+        steps.append("When the leak is closed, allow the use of tokens: keyturn incident unseal")
+    lines = [f"{number}. {step}" for number, step in enumerate(steps, start=1)]
+    if progress.is_done and not progress.revoked and not progress.admin:
+        lines.insert(0, "There was no grant to end.")
+    return "\n".join(lines)
+
+
+def _rotation_of_data_keys() -> str | None:
+    """Return the command that rotates data keys; None where this release has none."""
+    name = next((name for name in sorted(keys.commands) if "data" in name), None)
+    return None if name is None else f"keyturn keys {name}"
 
 
 def _words(kept: ServiceSeal) -> str:
@@ -128,11 +374,18 @@ def _told(kept: ServiceSeal | None) -> dict[str, Any]:
     }
 
 
-def _carried_out(work: Callable[..., Coroutine[Any, Any, Outcome]], *arguments: str) -> Outcome:
+def _carried_out(work: Callable[..., Coroutine[Any, Any, Outcome]], *arguments: Any) -> Outcome:
     log_to_stderr()
     try:
-        return asyncio.run(work(read_settings(), *arguments))
+        return asyncio.run(_at_the_desk(work, read_settings(), *arguments))
     except (SettingsRefused, CannotStart) as error:
         return failure("cannot_start", str(error))
     except StoreUnavailable:
         return failure("cannot_start", "The database does not answer any more: run this again")
+
+
+async def _at_the_desk(
+    work: Callable[..., Coroutine[Any, Any, Outcome]], settings: Settings, *arguments: Any
+) -> Outcome:
+    async with incident_desk(settings) as desk:
+        return await work(desk, *arguments)

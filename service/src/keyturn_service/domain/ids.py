@@ -15,6 +15,7 @@ SpoolId = NewType("SpoolId", str)
 ReplicaId = NewType("ReplicaId", str)
 RevocationId = NewType("RevocationId", str)
 SigningKeyId = NewType("SigningKeyId", str)
+IncidentId = NewType("IncidentId", str)
 CustomerId = NewType("CustomerId", str)
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZabcdefghijkmnpqrstvwxyz"

@@ -51,6 +51,9 @@ from keyturn_service.ports.connections import (
 from keyturn_service.ports.connections import (
     Uses as Uses,
 )
+from keyturn_service.ports.incidents import (
+    Incidents as Incidents,
+)
 from keyturn_service.ports.machine import (
     Clock as Clock,
 )

@@ -124,6 +124,12 @@ class ConnectSessions(Protocol):
         """
         ...
 
+    async def awaiting(
+        self, workspace_id: WorkspaceId | None, app_id: AppId | None
+    ) -> Sequence[ConnectSession]:
+        """Return the sessions that wait for their confirmation, of a workspace, an app or all."""
+        ...
+
     async def overdue(self, now: datetime, *, limit: int) -> Sequence[ConnectSession]:
         """Return sessions whose time is over and whose end is not kept yet."""
         ...

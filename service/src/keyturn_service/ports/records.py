@@ -96,10 +96,13 @@ class AuditChains(Protocol):
         """Return the names of all writers, in whatever order."""
         ...
 
-    def records(self, writer: str) -> AsyncIterator[AuditRecord | None]:
+    def records(
+        self, writer: str, *, since: datetime | None = None
+    ) -> AsyncIterator[AuditRecord | None]:
         """Give what stands in one chain in ascending order of sequences, page after page.
 
-        None stands for a row that is no record. What is written meanwhile may or may not come.
+        From its first record that is not older than `since`, and then without a gap. None
+        stands for a row that is no record. What is written meanwhile may or may not come.
         """
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, NoReturn
 
 from keyturn_core.salesforce.hosts import Environment, HostRefused, Origin, read_my_domain
@@ -66,10 +67,12 @@ class BeginConnectSession:
         delivery: Delivery,
         connection_id: ConnectionId | None,
         origin: str,
+        life: timedelta = LINK_LIFE,
     ) -> tuple[ConnectSession, str]:
         """Return the session and its link; the link can be had only now.
 
         `origin` is the face of this service that the call came by: the link stays on it.
+        `life` is how long the link can be used.
 
         Raises:
             NotFound: there is no such app or connection in the workspace.
@@ -103,7 +106,7 @@ class BeginConnectSession:
             link_hash=self.hashes("connect_link", secret),
             status=SessionStatus.OPEN,
             created_at=now,
-            expires_at=now + LINK_LIFE,
+            expires_at=now + life,
             authorization=None,
             org_id=None,
             org_name=None,

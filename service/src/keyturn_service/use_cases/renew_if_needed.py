@@ -43,10 +43,10 @@ class RenewIfNeeded:
         """
         if ending or connection.state is ConnectionState.REVOKED:
             raise ConnectionCannotServe("connection_revoked")
-        if connection.state is ConnectionState.PENDING or tokens is None:
-            raise ConnectionCannotServe("connection_pending")
         if connection.state is ConnectionState.REAUTHORIZATION_REQUIRED:
             raise ConnectionCannotServe("reauthorization_required", reason=connection.problem)
+        if connection.state is ConnectionState.PENDING or tokens is None:
+            raise ConnectionCannotServe("connection_pending")
         now = self.clock.now()
         if rejected_generation == tokens.generation:
             if tokens.expires_at is not None:

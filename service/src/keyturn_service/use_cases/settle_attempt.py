@@ -84,7 +84,7 @@ class SettleAttempt:
         except TokenRequestRefused as refused:
             return await self._refused(attempt, connection, refused, spooled.received_at)
         except NotProcessed:
-            wait = _seconds(retry_after, spooled.received_at)
+            wait = seconds_to_wait(retry_after, spooled.received_at)
             await self._end(
                 attempt,
                 AttemptOutcome.NOT_PROCESSED,
@@ -358,7 +358,7 @@ def _names_org(response: TokenResponse, connection: Connection) -> bool:
         return True  # an identity URL out of shape names no other org
 
 
-def _seconds(retry_after: str | None, received_at: datetime) -> int:
+def seconds_to_wait(retry_after: str | None, received_at: datetime) -> int:
     """Read `Retry-After` in seconds, an hour at most; nonsense counts as soon.
 
     Spec: RFC 9110 section 10.2.3: seconds, or a date.

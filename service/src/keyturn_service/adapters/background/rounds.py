@@ -16,6 +16,7 @@ from keyturn_service.use_cases.clean_up import CleanUp
 from keyturn_service.use_cases.deliver_spool import DeliverSpool
 from keyturn_service.use_cases.guard_connections import GuardConnections
 from keyturn_service.use_cases.replay_journal import ReplayJournal
+from keyturn_service.use_cases.revoke_all import RevokeAll
 from keyturn_service.use_cases.revoke_grant import RevokeGrant
 from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
 
@@ -48,7 +49,7 @@ class Alarm:
 
 
 class Rounds:
-    """Revocations, delivery, clean-up, idle guardian and the spool's keys, each at its own pace."""
+    """Revocations, incidents, delivery, clean-up, guardian and spool keys, each at its pace."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Rounds:
         alarm: Alarm,
         revocations: Revocations,
         revoke_grant: RevokeGrant,
+        revoke_all: RevokeAll,
         deliver_spool: DeliverSpool,
         replay_journal: ReplayJournal,
         clean_up: CleanUp,
@@ -66,6 +68,7 @@ class Rounds:
         self._alarm = alarm
         self._revocations = revocations
         self._revoke_grant = revoke_grant
+        self._revoke_all = revoke_all
         self._deliver_spool = deliver_spool
         self._replay_journal = replay_journal
         self._clean_up = clean_up
@@ -78,6 +81,7 @@ class Rounds:
         """Go the rounds while the block runs."""
         rounds = [
             asyncio.create_task(_repeat("revoke", self.revoke_due, self._next_revoking)),
+            asyncio.create_task(_repeat("revoke_all", self._revoke_all, _pause(_REVOKE_EVERY))),
             asyncio.create_task(_repeat("deliver", self._deliver_spool, _pause(_DELIVER_EVERY))),
             asyncio.create_task(_repeat("replay", self._replay_journal, _pause(_DELIVER_EVERY))),
             asyncio.create_task(_repeat("clean_up", self._clean_up, _pause(_CLEAN_EVERY))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import func, select, type_coerce
@@ -36,7 +37,9 @@ class SqlAuditChains:
         async with self.database.read() as reading:
             return (await reading.scalars(select(audit_events.c.writer).distinct())).all()
 
-    async def records(self, writer: str) -> AsyncIterator[AuditRecord | None]:
+    async def records(
+        self, writer: str, *, since: datetime | None = None
+    ) -> AsyncIterator[AuditRecord | None]:
         """Give what stands in one chain; None stands for a row that is no record."""
         columns = audit_events.c
         asked = (
@@ -46,6 +49,11 @@ class SqlAuditChains:
             .limit(PAGE)
         )
         page = asked
+        if since is not None:
+            first = select(func.min(columns.sequence)).where(
+                columns.writer == writer, columns.at >= since
+            )
+            page = asked.where(columns.sequence >= first.scalar_subquery())
         while True:
             async with self.database.read() as reading:
                 rows = (await reading.execute(page)).all()

@@ -25,7 +25,7 @@ from keyturn_service.adapters.sql.rows import (
 )
 from keyturn_service.adapters.sql.tables import connect_sessions, connections, token_sets
 from keyturn_service.adapters.sql.token_sets import opened_tokens, sealed_tokens
-from keyturn_service.domain.connect_session import ConnectSession
+from keyturn_service.domain.connect_session import ConnectSession, SessionStatus
 from keyturn_service.domain.connection import (
     ConnectedUser,
     Connection,
@@ -172,6 +172,22 @@ class SqlConnectSessions:
                 .values(state=ConnectionState.REVOKED, problem=session.problem)
             )
         return await self._opened(session.workspace_id, session.id, row.pending_grant)
+
+    async def awaiting(
+        self, workspace_id: WorkspaceId | None, app_id: AppId | None
+    ) -> Sequence[ConnectSession]:
+        """Return the sessions that wait for their confirmation."""
+        columns = connect_sessions.c
+        asked = select(connect_sessions).where(
+            columns.status == SessionStatus.AWAITING_CONFIRMATION, columns.ends_at.is_not(None)
+        )
+        if workspace_id is not None:
+            asked = asked.where(columns.workspace_id == workspace_id)
+        if app_id is not None:
+            asked = asked.where(columns.app_id == app_id)
+        async with self.database.read() as connection:
+            rows = (await connection.execute(asked.order_by(columns.id))).all()
+        return [session_of(row) for row in rows]
 
     async def overdue(self, now: datetime, *, limit: int) -> Sequence[ConnectSession]:
         """Return sessions whose time is over and whose end is not kept yet."""

@@ -10,6 +10,7 @@ from keyturn_service.adapters.sql.connections import SqlConnections
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.hot_reads import KeyReads, SqlServingReads
 from keyturn_service.adapters.sql.idempotency import SqlIdempotencyKeys
+from keyturn_service.adapters.sql.incidents import SqlIncidents
 from keyturn_service.adapters.sql.leases import SqlRefreshLeases
 from keyturn_service.adapters.sql.revocations import SqlRevocations
 from keyturn_service.adapters.sql.seals import SqlSeals
@@ -43,6 +44,7 @@ class Stores:
     serving: SqlServingReads
     revocations: SqlRevocations
     seals: SqlSeals
+    incidents: SqlIncidents
     proxy_sessions: SqlProxySessions
     idempotency_keys: SqlIdempotencyKeys
     spool_keys: SqlSpoolKeys
@@ -65,6 +67,7 @@ def stores_over(database: Database, vault: Vault, *, owner: SpoolId, clock: Cloc
         serving=SqlServingReads(database, vault),
         revocations=SqlRevocations(database, vault),
         seals=SqlSeals(database),
+        incidents=SqlIncidents(database),
         proxy_sessions=SqlProxySessions(database),
         idempotency_keys=SqlIdempotencyKeys(database, vault),
         spool_keys=SqlSpoolKeys(database),

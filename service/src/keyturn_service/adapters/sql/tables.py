@@ -241,6 +241,38 @@ service_seals: Final = Table(
     Column("on", Boolean, unique=True),  # true or NULL: one is on, or none
 )
 
+incidents: Final = Table(
+    "incidents",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("workspace_id", Id),  # None: of all workspaces
+    Column("app_id", Id),  # None: of all apps
+    Column("reason", Text, nullable=False),
+    Column("opened_at", Moment, nullable=False),
+)
+
+incident_grants: Final = Table(
+    "incident_grants",
+    metadata,
+    Column("incident_id", Id, ForeignKey("incidents.id"), primary_key=True),
+    Column("connection_id", Id, primary_key=True),
+    Column("workspace_id", Id, nullable=False),
+    Column("login_url", Text, nullable=False),
+    Column("was", String(32), nullable=False),  # the connection's, as the next two, before
+    Column("problem", String(64)),
+    Column("authorized_at", Moment, nullable=False),
+    Column("due_at", Moment),  # None once it is done
+    Column("claims", Integer, nullable=False),  # since the last of which the end is known
+    Column("attempts", Integer, nullable=False),
+    Column("tried_with", String(64)),
+    Column("outcome", String(16)),
+    Column("because", String(32)),
+    Column("access_token_ended", Boolean, nullable=False),
+    Column("ended_at", Moment),
+    Index(None, "due_at"),
+    Index(None, "connection_id"),
+)
+
 proxy_sessions: Final = Table(
     "proxy_sessions",
     metadata,

@@ -1,0 +1,323 @@
+"""Incidents, and the grants that they end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    case,
+    false,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    tuple_,
+    update,
+)
+
+from keyturn_core.salesforce.hosts import Origin
+from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.tables import (
+    connections,
+    incident_grants,
+    incidents,
+    token_sets,
+)
+from keyturn_service.adapters.sql.types import Moment
+from keyturn_service.domain.connection import ConnectionState, Renewal
+from keyturn_service.domain.ids import AppId, ConnectionId, IncidentId, WorkspaceId
+from keyturn_service.domain.incident import (
+    PROBLEM,
+    Because,
+    GrantToEnd,
+    Incident,
+    IncidentGrant,
+    IncidentOutcome,
+    Progress,
+    Scope,
+    Verdict,
+)
+
+_GRANTED = (
+    ConnectionState.ACTIVE,
+    ConnectionState.UNCERTAIN,
+    ConnectionState.REAUTHORIZATION_REQUIRED,
+)
+_grant = incident_grants.c
+
+
+@dataclass(frozen=True, slots=True)
+class SqlIncidents:
+    """`ports.Incidents`."""
+
+    database: Database
+
+    async def open(self, incident: Incident) -> int:
+        """Keep the incident, list every grant of its scope and stop their use: all or nothing."""
+        listed = (
+            _of_scope(incident.scope)
+            .add_columns(
+                literal(incident.id),
+                literal(incident.opened_at, Moment),
+                literal(0),
+                literal(0),
+                false(),
+            )
+            .with_for_update(of=connections)
+        )
+        names = ["connection_id", "workspace_id", "login_url", "was", "problem", "authorized_at"]
+        names += ["incident_id", "due_at", "claims", "attempts", "access_token_ended"]
+        theirs = select(_grant.connection_id).where(_grant.incident_id == incident.id)
+        async with self.database.write() as writing:
+            await writing.execute(
+                insert(incidents).values(
+                    id=incident.id,
+                    workspace_id=incident.scope.workspace_id,
+                    app_id=incident.scope.app_id,
+                    reason=incident.reason,
+                    opened_at=incident.opened_at,
+                )
+            )
+            await writing.execute(insert(incident_grants).from_select(names, listed))
+            stopped = await writing.execute(
+                update(connections)
+                .where(connections.c.id.in_(theirs))
+                .values(state=ConnectionState.REAUTHORIZATION_REQUIRED, problem=PROBLEM)
+            )
+        return stopped.rowcount
+
+    async def count(self, scope: Scope) -> int:
+        """Return how many `open` would list."""
+        counted = select(func.count()).select_from(_of_scope(scope).subquery())
+        async with self.database.read() as reading:
+            return int((await reading.execute(counted)).scalar_one())
+
+    async def under_way(self, scope: Scope) -> Incident | None:
+        """Return the latest incident of exactly that scope that still has grants to end."""
+        left = select(1).where(_grant.incident_id == incidents.c.id, _grant.due_at.is_not(None))
+        asked = _newest.where(
+            incidents.c.workspace_id.is_not_distinct_from(scope.workspace_id),
+            incidents.c.app_id.is_not_distinct_from(scope.app_id),
+            left.exists(),
+        )
+        async with self.database.read() as reading:
+            row = (await reading.execute(asked.limit(1))).first()
+        return None if row is None else _incident_of(row)
+
+    async def newest_first(self) -> Sequence[Incident]:
+        """Return all incidents."""
+        async with self.database.read() as reading:
+            return [_incident_of(row) for row in (await reading.execute(_newest)).all()]
+
+    async def progress(self, incident_id: IncidentId) -> Progress:
+        """Return how far an incident is."""
+        due = _grant.due_at.is_not(None)
+        asked = select(
+            _counted(due & (_grant.attempts == 0)).label("waiting"),
+            _counted(due & (_grant.attempts > 0)).label("failed"),
+            _counted(_grant.outcome == IncidentOutcome.REVOKED).label("revoked"),
+            _counted(_grant.outcome == IncidentOutcome.ADMIN).label("admin"),
+            func.max(_grant.ended_at).label("last_ended_at"),
+        ).where(_grant.incident_id == incident_id)
+        async with self.database.read() as reading:
+            row = (await reading.execute(asked)).one()
+        return Progress(
+            waiting=row.waiting,
+            failed=row.failed,
+            revoked=row.revoked,
+            admin=row.admin,
+            last_ended_at=row.last_ended_at,
+        )
+
+    async def grants(
+        self, incident_id: IncidentId, *, after: ConnectionId | None, limit: int
+    ) -> Sequence[IncidentGrant]:
+        """Return grants of an incident in order of their connections' ids."""
+        asked = (
+            select(incident_grants)
+            .where(_grant.incident_id == incident_id, _grant.connection_id > (after or ""))
+            .order_by(_grant.connection_id)
+            .limit(limit)
+        )
+        async with self.database.read() as reading:
+            return [_listed(row) for row in (await reading.execute(asked)).all()]
+
+    async def claim_due(
+        self, now: datetime, *, until: datetime, limit: int
+    ) -> Sequence[GrantToEnd]:
+        """Return grants that are to be ended now, and put them off for everybody else."""
+        asked = (
+            select(_grant.incident_id, _grant.connection_id)
+            .where(_grant.due_at <= now)
+            .order_by(_grant.due_at)
+            .limit(limit)
+        )
+        async with self.database.read() as reading:
+            if (await reading.execute(asked.limit(1))).first() is None:
+                return []  # nothing is due: nothing is written
+        theirs = tuple_(_grant.incident_id, _grant.connection_id)
+        claimed = (
+            update(incident_grants)
+            .where(theirs.in_(asked.with_for_update(skip_locked=True)))
+            .values(due_at=until, claims=_grant.claims + 1)
+            .returning(incident_grants)
+        )
+        async with self.database.write() as writing:
+            return [_claimed(row) for row in (await writing.execute(claimed)).all()]
+
+    async def leave(self, grant: GrantToEnd, *, due_at: datetime) -> None:
+        """Give a claim back of which nothing was presented."""
+        await self._change(grant, due_at=due_at, claims=_grant.claims - 1)
+
+    async def postpone(
+        self, grant: GrantToEnd, *, due_at: datetime, tried_with: str, presented: bool
+    ) -> None:
+        """Keep that a try failed by `tried_with`, and when the next one is due."""
+        claims = _grant.claims if presented else _grant.claims - 1
+        await self._change(
+            grant,
+            due_at=due_at,
+            claims=claims,
+            attempts=grant.attempts + 1,
+            tried_with=tried_with,
+        )
+
+    async def put_off_host(self, login_url: Origin, *, until: datetime) -> None:
+        """Leave a login host alone until then: none of its grants is due before."""
+        async with self.database.write() as writing:
+            await writing.execute(
+                update(incident_grants)
+                .where(_grant.login_url == login_url, _grant.due_at < until)
+                .values(due_at=until)
+            )
+
+    async def ended(
+        self, grant: GrantToEnd, verdict: Verdict, *, generation: int | None, at: datetime
+    ) -> None:
+        """Keep what became of a grant, and forget the tokens of that generation."""
+        done = (
+            update(incident_grants)
+            .where(*_is(grant))
+            .values(
+                due_at=None,
+                claims=0,
+                tried_with=None,
+                outcome=verdict.outcome,
+                because=verdict.because,
+                access_token_ended=verdict.access_token_ended,
+                ended_at=at,
+            )
+        )
+        stopped = (
+            update(connections)
+            .where(
+                connections.c.id == grant.connection_id,
+                connections.c.generation == generation,
+                connections.c.state != ConnectionState.REVOKED,
+            )
+            .values(state=ConnectionState.REAUTHORIZATION_REQUIRED, problem=PROBLEM)
+            .returning(connections.c.renewal)
+        )
+        theirs = token_sets.c.connection_id == grant.connection_id
+        async with self.database.write() as writing:
+            await writing.execute(done)
+            if generation is None:
+                return
+            renewal = (await writing.execute(stopped)).scalar()
+            if renewal == Renewal.JWT_BEARER:
+                emptied = {"expires_at": None, "refresh_token": None}
+                await writing.execute(update(token_sets).where(theirs).values(**emptied))
+            elif renewal is not None:
+                await writing.execute(token_sets.delete().where(theirs))
+
+    async def _change(self, grant: GrantToEnd, **values: Any) -> None:
+        async with self.database.write() as writing:
+            await writing.execute(update(incident_grants).where(*_is(grant)).values(**values))
+
+
+_newest = select(incidents).order_by(incidents.c.opened_at.desc(), incidents.c.id.desc())
+
+
+def _of_scope(scope: Scope) -> Select[Any]:
+    """Return what is to be listed of connections that have something to revoke."""
+    tokens = select(1).where(token_sets.c.connection_id == connections.c.id)
+    at_work = select(1).where(_grant.connection_id == connections.c.id, _grant.due_at.is_not(None))
+    asked = select(
+        connections.c.id,
+        connections.c.workspace_id,
+        connections.c.login_url,
+        connections.c.state,
+        connections.c.problem,
+        connections.c.authorized_at,
+    ).where(
+        connections.c.state.in_(_GRANTED),
+        connections.c.ending.is_(False),
+        tokens.exists(),
+        ~at_work.exists(),
+    )
+    if scope.workspace_id is not None:
+        asked = asked.where(connections.c.workspace_id == scope.workspace_id)
+    if scope.app_id is not None:
+        asked = asked.where(connections.c.app_id == scope.app_id)
+    return asked
+
+
+def _counted(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count(case((condition, 1), else_=null()))
+
+
+def _is(grant: GrantToEnd) -> tuple[ColumnElement[bool], ...]:
+    """Match a grant that is not done."""
+    return (
+        _grant.incident_id == grant.incident_id,
+        _grant.connection_id == grant.connection_id,
+        _grant.due_at.is_not(None),
+    )
+
+
+def _incident_of(row: Any) -> Incident:
+    return Incident(
+        id=IncidentId(row.id),
+        scope=Scope(
+            workspace_id=None if row.workspace_id is None else WorkspaceId(row.workspace_id),
+            app_id=None if row.app_id is None else AppId(row.app_id),
+        ),
+        reason=row.reason,
+        opened_at=row.opened_at,
+    )
+
+
+def _claimed(row: Any) -> GrantToEnd:
+    return GrantToEnd(
+        incident_id=IncidentId(row.incident_id),
+        connection_id=ConnectionId(row.connection_id),
+        workspace_id=WorkspaceId(row.workspace_id),
+        login_url=Origin(row.login_url),
+        was=ConnectionState(row.was),
+        problem=row.problem,
+        authorized_at=row.authorized_at,
+        attempts=row.attempts,
+        again=row.claims > 1,
+    )
+
+
+def _listed(row: Any) -> IncidentGrant:
+    return IncidentGrant(
+        connection_id=ConnectionId(row.connection_id),
+        workspace_id=WorkspaceId(row.workspace_id),
+        was=ConnectionState(row.was),
+        problem=row.problem,
+        due_at=row.due_at,
+        attempts=row.attempts,
+        tried_with=row.tried_with,
+        outcome=None if row.outcome is None else IncidentOutcome(row.outcome),
+        because=None if row.because is None else Because(row.because),
+        access_token_ended=row.access_token_ended,
+        ended_at=row.ended_at,
+    )

@@ -1,0 +1,267 @@
+"""`ports.Incidents`: every grant of a scope is listed, and claimed by one replica at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from service.tests.support.databases import Base
+from service.tests.support.values import (
+    ACCESS,
+    APP,
+    CONNECTION,
+    HOUR,
+    LOGIN_URL,
+    OTHER_WORKSPACE,
+    START,
+    WORKSPACE,
+    api_key,
+    hash_of,
+    revocation,
+)
+from sqlalchemy.exc import IntegrityError
+
+from keyturn_core.secrets import AccessToken
+from keyturn_service.domain.connection import ConnectionState
+from keyturn_service.domain.ids import AppId, ConnectionId, CustomerId, IncidentId
+from keyturn_service.domain.incident import (
+    Because,
+    GrantToEnd,
+    Incident,
+    IncidentOutcome,
+    Progress,
+    Scope,
+    Verdict,
+)
+from keyturn_service.ports import StoreUnavailable
+
+UNTIL = START + timedelta(seconds=30)
+INCIDENT = Incident(id=IncidentId("inc_one"), scope=Scope(), reason="a leak", opened_at=START)
+REVOKED = Verdict(
+    outcome=IncidentOutcome.REVOKED, because=Because.REFRESH_TOKEN, access_token_ended=True
+)
+ADMIN = Verdict(
+    outcome=IncidentOutcome.ADMIN, because=Because.TOKEN_UNKNOWN, access_token_ended=False
+)
+
+
+async def connect(base: Base, count: int) -> list[str]:
+    """Connect so many customers; return the connections' ids, in order."""
+    names = [f"con_{number:02}" for number in range(count)]
+    for number, name in enumerate(names):
+        await base.with_connection(
+            id=ConnectionId(name), customer_id=CustomerId(f"customer-{number}")
+        )
+    return names
+
+
+async def claim(base: Base, *, limit: int = 9) -> Sequence[GrantToEnd]:
+    """Claim what is due at the start."""
+    return await base.stores.incidents.claim_due(START, until=UNTIL, limit=limit)
+
+
+async def test_what_is_listed_serves_no_more_from_that_moment(base: Base) -> None:
+    """Also what was read before; and it says of each how it was."""
+    await base.with_connection()
+    await base.stores.api_keys.add(api_key())
+    before = await base.stores.serving.read(CONNECTION, key_hash=hash_of("key"))
+    assert before.tokens is not None
+
+    assert await base.stores.incidents.open(INCIDENT) == 1
+
+    after = await base.stores.serving.read(CONNECTION, key_hash=hash_of("key"))
+    assert after.connection is not None
+    assert after.connection.state is ConnectionState.REAUTHORIZATION_REQUIRED
+    assert after.connection.problem == "revoked_in_incident"
+    assert before.basis is None or before.basis != after.basis
+    [grant] = await base.stores.incidents.grants(INCIDENT.id, after=None, limit=9)
+    assert (grant.was, grant.problem, grant.outcome) == (ConnectionState.ACTIVE, None, None)
+    assert (grant.due_at, grant.attempts) == (START, 0)
+
+
+async def test_what_has_nothing_to_revoke_is_not_listed(base: Base) -> None:
+    """No tokens, being ended already, ended, waiting for its confirmation, or listed before."""
+    names = await connect(base, 5)
+    await base.execute("DELETE FROM token_sets WHERE connection_id = 'con_00'")
+    job = revocation(connection_id=ConnectionId("con_01"))
+    await base.stores.revocations.add(job, [AccessToken(ACCESS)])
+    await base.execute("UPDATE connections SET state = 'revoked' WHERE id = 'con_02'")
+    await base.execute("UPDATE connections SET state = 'pending' WHERE id = 'con_03'")
+    assert await base.stores.incidents.count(Scope()) == 1
+
+    assert await base.stores.incidents.open(INCIDENT) == 1
+    other = replace(INCIDENT, id=IncidentId("inc_two"))
+    assert await base.stores.incidents.open(other) == 0
+
+    [grant] = await base.stores.incidents.grants(INCIDENT.id, after=None, limit=9)
+    assert grant.connection_id == names[4]
+
+
+@pytest.mark.parametrize(
+    ("scope", "listed"),
+    [
+        (Scope(), 1),
+        (Scope(workspace_id=WORKSPACE), 1),
+        (Scope(workspace_id=WORKSPACE, app_id=APP), 1),
+        (Scope(workspace_id=OTHER_WORKSPACE), 0),
+        (Scope(workspace_id=WORKSPACE, app_id=AppId("app_two")), 0),
+    ],
+)
+async def test_an_incident_lists_what_is_of_its_scope(
+    base: Base, scope: Scope, listed: int
+) -> None:
+    """And is found by that scope alone, while it has grants to end."""
+    await base.with_connection()
+    incident = replace(INCIDENT, scope=scope)
+
+    assert await base.stores.incidents.open(incident) == listed
+
+    assert list(await base.stores.incidents.newest_first()) == [incident]
+    found = await base.stores.incidents.under_way(scope)
+    assert found == (incident if listed else None)
+    assert await base.stores.incidents.under_way(Scope(app_id=AppId("app_none"))) is None
+
+
+async def test_an_incident_and_its_list_are_kept_together(base: Base) -> None:
+    """Where the connections cannot be stopped, there is no incident either."""
+    await base.with_connection()
+    await base.refuse("UPDATE", "connections")
+    with pytest.raises(IntegrityError):
+        await base.stores.incidents.open(INCIDENT)
+    await base.allow("connections")
+
+    assert list(await base.stores.incidents.newest_first()) == []
+    assert await base.stores.incidents.open(INCIDENT) == 1
+
+
+async def test_replicas_that_claim_at_once_get_different_grants(base: Base) -> None:
+    """Each grant goes to one of them, and none is left."""
+    names = await connect(base, 12)
+    await base.stores.incidents.open(INCIDENT)
+    claimed: list[str] = []
+
+    async with base.replica("spool_two") as other:
+        while True:
+            taken = await asyncio.gather(
+                *(
+                    stores.incidents.claim_due(START, until=UNTIL, limit=2)
+                    for stores in (base.stores, other, base.stores, other)
+                )
+            )
+            claimed += [one.connection_id for some in taken for one in some]
+            if not any(taken):
+                break
+
+    assert sorted(claimed) == names
+
+
+async def test_a_grant_whose_claimer_died_is_claimed_again_and_says_so(base: Base) -> None:
+    """Not before its time; one that was given back, or not processed, does not say so."""
+    await base.with_connection()
+    incidents = base.stores.incidents
+    await incidents.open(INCIDENT)
+    [first] = await claim(base)
+    assert (first.again, first.login_url, first.was) == (False, LOGIN_URL, ConnectionState.ACTIVE)
+    assert list(await claim(base)) == []
+
+    [second] = await incidents.claim_due(UNTIL, until=UNTIL + HOUR, limit=9)
+    assert second == replace(first, again=True)
+
+    await incidents.leave(second, due_at=START)
+    await incidents.leave(first, due_at=START)
+    [third] = await claim(base)
+    assert third == first
+    await incidents.postpone(third, due_at=START, tried_with="http_503", presented=False)
+    [fourth] = await claim(base)
+    assert fourth == replace(first, attempts=1)
+    await incidents.postpone(fourth, due_at=START, tried_with="no_answer", presented=True)
+    assert await claim(base) == [replace(first, attempts=2, again=True)]
+
+
+async def test_a_host_that_is_left_alone_has_nothing_due(base: Base) -> None:
+    """None of its grants, claimed or not; other hosts go on, and so does what is later anyway."""
+    await connect(base, 3)
+    await base.execute("UPDATE connections SET login_url = 'https://x' WHERE id = 'con_02'")
+    incidents = base.stores.incidents
+    await incidents.open(INCIDENT)
+    await base.execute(
+        "UPDATE incident_grants SET due_at = due_at + 7200000000 WHERE connection_id = 'con_01'"
+    )
+
+    await incidents.put_off_host(LOGIN_URL, until=START + HOUR)
+
+    assert [one.connection_id for one in await claim(base)] == ["con_02"]
+    later = await incidents.claim_due(START + HOUR, until=START + 3 * HOUR, limit=9)
+    assert sorted(one.connection_id for one in later) == ["con_00", "con_02"]
+
+
+async def test_what_ended_is_counted_and_its_tokens_are_gone(base: Base) -> None:
+    """It is due no more; nothing that comes late changes it."""
+    names = await connect(base, 3)
+    incidents = base.stores.incidents
+    await incidents.open(INCIDENT)
+    one, two, three = sorted(await claim(base), key=lambda grant: grant.connection_id)
+
+    await incidents.ended(one, REVOKED, generation=1, at=START)
+    await incidents.ended(two, ADMIN, generation=None, at=START + HOUR)
+    await incidents.postpone(three, due_at=START, tried_with="no_answer", presented=True)
+    await incidents.ended(one, ADMIN, generation=1, at=START + HOUR)
+    await incidents.postpone(one, due_at=START, tried_with="late", presented=True)
+
+    assert await incidents.progress(INCIDENT.id) == Progress(
+        waiting=0, failed=1, revoked=1, admin=1, last_ended_at=START + HOUR
+    )
+    assert await base.stores.tokens.load(ConnectionId(names[0])) is None
+    assert await base.stores.tokens.load(ConnectionId(names[1])) is not None
+    listed = await incidents.grants(INCIDENT.id, after=None, limit=2)
+    assert [(grant.outcome, grant.because) for grant in listed] == [
+        (IncidentOutcome.REVOKED, Because.REFRESH_TOKEN),
+        (IncidentOutcome.ADMIN, Because.TOKEN_UNKNOWN),
+    ]
+    rest = await incidents.grants(INCIDENT.id, after=ConnectionId(names[1]), limit=2)
+    assert [grant.tried_with for grant in rest] == ["no_answer"]
+
+
+@pytest.mark.parametrize("changed", ["generation = 2", "state = 'revoked'"])
+async def test_a_connection_that_went_on_meanwhile_is_left_alone(base: Base, changed: str) -> None:
+    """Another generation is in force, or somebody ended it."""
+    await base.with_connection()
+    incidents = base.stores.incidents
+    await incidents.open(INCIDENT)
+    [grant] = await claim(base)
+    await base.execute(f"UPDATE connections SET problem = NULL, {changed}")  # noqa: S608 - ours
+
+    await incidents.ended(grant, REVOKED, generation=1, at=START)
+
+    kept = await base.stores.connections.get(WORKSPACE, CONNECTION)
+    assert kept is not None
+    assert kept.problem is None
+    assert await base.rows("SELECT count(*) FROM token_sets") == [(1,)]
+
+
+async def test_what_assertions_renew_keeps_its_place_without_a_token(base: Base) -> None:
+    """It can be verified again once somebody has seen to the key."""
+    await base.with_connection()
+    await base.execute("UPDATE connections SET renewal = 'jwt_bearer'")
+    incidents = base.stores.incidents
+    await incidents.open(INCIDENT)
+    [grant] = await claim(base)
+
+    await incidents.ended(grant, ADMIN, generation=1, at=START)
+
+    loaded = await base.stores.tokens.load(CONNECTION)
+    assert loaded is not None
+    assert (loaded[1].expires_at, loaded[1].refresh_token) == (None, None)
+
+
+async def test_a_silent_database_is_told_apart_from_nothing_to_do(base: Base) -> None:
+    """Nobody is told that all is ended because nobody could look."""
+    await base.break_it()
+
+    with pytest.raises(StoreUnavailable):
+        await claim(base)
+    with pytest.raises(StoreUnavailable):
+        await base.stores.incidents.progress(INCIDENT.id)

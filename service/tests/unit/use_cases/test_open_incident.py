@@ -1,0 +1,214 @@
+"""`use_cases.open_incident`: use stops first, and every grant of the scope is listed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from service.tests.support.fakes import CountedRandomness
+from service.tests.support.replicas import Replica, World
+from service.tests.support.values import (
+    APP,
+    OTHER_WORKSPACE,
+    START,
+    WORKSPACE,
+    app,
+)
+
+from keyturn_service.domain.connection import ConnectionState
+from keyturn_service.domain.errors import ConnectRefused, NotFound
+from keyturn_service.domain.ids import AppId, IncidentId, WorkspaceId
+from keyturn_service.domain.incident import Incident, Scope
+from keyturn_service.ports import AuditUnavailable, ServiceSeal
+from keyturn_service.use_cases.open_incident import OpenIncident, latest
+from keyturn_service.use_cases.seal_service import SealService
+
+ACTOR = "operator"
+REASON = "a stolen laptop"
+WHOLE = Scope()
+OTHER_APP = AppId("app_two")
+
+
+def opening(replica: Replica) -> OpenIncident:
+    """Return the use case."""
+    world, stores = replica.world, replica.stores
+    return OpenIncident(
+        incidents=stores.incidents,
+        workspaces=stores.workspaces,
+        apps=stores.apps,
+        sessions=stores.connect_sessions,
+        seal=SealService(seals=stores.seals, audit=world.audit, clock=world.clock),
+        end_grant=replica.end_grant,
+        audit=world.audit,
+        clock=world.clock,
+        randomness=CountedRandomness("incident"),
+    )
+
+
+@pytest.fixture
+def open_incident(bare: Replica) -> OpenIncident:
+    """Return the use case, over a connection where a test asks for `replica`."""
+    return opening(bare)
+
+
+async def waiting(replica: Replica) -> Any:
+    """Begin to connect, up to where the vendor has to confirm."""
+    session, secret = await replica.connect.asked()
+    asked = await replica.connect.pressed(secret)
+    await replica.connect.returned(asked["state"])
+    return session
+
+
+async def test_one_of_the_whole_service_seals_it_and_lists_all(
+    replica: Replica, world: World, open_incident: OpenIncident
+) -> None:
+    """Who, when and why are on record; nothing of a listed connection serves from then on."""
+    opened = await open_incident(ACTOR, reason=REASON, scope=WHOLE)
+
+    assert (opened.new, opened.listed) == (True, 1)
+    seal = ServiceSeal(sealed_at=START, reason=REASON)
+    assert await replica.stores.seals.current() == seal
+    assert list(await replica.stores.incidents.newest_first()) == [opened.incident]
+    kept = await world.connection()
+    assert (kept.state, kept.problem) == (
+        ConnectionState.REAUTHORIZATION_REQUIRED,
+        "revoked_in_incident",
+    )
+    assert world.audit.types == ["service.sealed", "incident.opened", "incident.grants_listed"]
+    assert {event.actor for event in world.audit.events} == {ACTOR}
+    assert world.audit.events[1].detail == {"incident_id": opened.incident.id, "reason": REASON}
+    assert world.audit.events[2].detail == {"incident_id": opened.incident.id, "grants": 1}
+
+
+async def test_one_under_way_goes_on(
+    replica: Replica, world: World, open_incident: OpenIncident
+) -> None:
+    """A second run starts nothing; one that follows the end of the first does."""
+    first = await open_incident(ACTOR, reason=REASON, scope=WHOLE)
+    again = await open_incident(ACTOR, reason="another", scope=WHOLE)
+    assert (again.incident, again.new) == (first.incident, False)
+    assert world.audit.types.count("incident.opened") == 1
+
+    now = world.clock.now()
+    for grant in await replica.stores.incidents.claim_due(now, until=now, limit=9):
+        await world.base.execute(
+            "UPDATE incident_grants SET due_at = NULL WHERE connection_id = :id",
+            id=grant.connection_id,
+        )
+    world.clock.advance(seconds=1)
+    third = await open_incident(ACTOR, reason=REASON, scope=WHOLE)
+    assert third.new
+    assert third.incident.id != first.incident.id
+
+
+@pytest.mark.parametrize(
+    ("scope", "listed"),
+    [
+        (Scope(workspace_id=WORKSPACE), 1),
+        (Scope(workspace_id=WORKSPACE, app_id=APP), 1),
+        (Scope(workspace_id=OTHER_WORKSPACE), 0),
+        (Scope(workspace_id=WORKSPACE, app_id=OTHER_APP), 0),
+    ],
+)
+async def test_one_of_a_part_leaves_the_rest_alone(
+    replica: Replica, world: World, open_incident: OpenIncident, scope: Scope, listed: int
+) -> None:
+    """The service is not sealed, and what is of another workspace or app goes on."""
+    assert await open_incident.count(scope) == listed
+    opened = await open_incident(ACTOR, reason=REASON, scope=scope)
+
+    assert opened.listed == listed
+    assert await replica.stores.seals.current() is None
+    stopped = (await world.connection()).state is ConnectionState.REAUTHORIZATION_REQUIRED
+    assert stopped is bool(listed)
+    [event] = world.audit.of("incident.opened")
+    assert (event.workspace_id, event.detail.get("app_id")) == (scope.workspace_id, scope.app_id)
+
+
+async def test_what_waits_for_its_confirmation_is_ended_as_well(
+    bare: Replica, world: World, open_incident: OpenIncident
+) -> None:
+    """Nobody can confirm it any more, and Salesforce is told."""
+    session = await waiting(bare)
+
+    await open_incident(ACTOR, reason=REASON, scope=WHOLE)
+
+    token = world.org.token_response()
+    assert await world.jobs() == [("unconfirmed", [token["refresh_token"], token["access_token"]])]
+    with pytest.raises(ConnectRefused):
+        await bare.connect.confirm(
+            WORKSPACE, session.id, "key_one", confirmation_code="any", org_id=None
+        )
+
+
+@pytest.mark.parametrize("changed", ["status = 'completed'", "pending_grant = X'0102'"])
+async def test_what_was_confirmed_in_that_moment_or_does_not_open_is_left(
+    bare: Replica, world: World, changed: str
+) -> None:
+    """The first is listed like all others, the second can be put in force by nobody."""
+    await waiting(bare)
+    made = opening(bare)
+
+    class Late:
+        """Sessions that change between being found and being dropped."""
+
+        async def awaiting(self, *scope: Any) -> Any:
+            found = await bare.stores.connect_sessions.awaiting(*scope)
+            change = f"{changed}, version = version + 1"
+            await world.base.execute(f"UPDATE connect_sessions SET {change}")  # noqa: S608 - ours
+            if "pending_grant" in changed:
+                return [replace(one, version=one.version + 1) for one in found]
+            return found
+
+        async def drop_pending(self, session: Any) -> Any:
+            return await bare.stores.connect_sessions.drop_pending(session)
+
+    opened = await replace(made, sessions=Late())(ACTOR, reason=REASON, scope=WHOLE)
+
+    assert opened.new
+    assert await world.jobs() == []
+
+
+async def test_without_a_record_use_stops_and_nothing_is_ended(
+    replica: Replica, world: World, open_incident: OpenIncident
+) -> None:
+    """The seal is on; the list has to wait for the audit."""
+    world.audit.down = True
+    with pytest.raises(AuditUnavailable):
+        await open_incident(ACTOR, reason=REASON, scope=WHOLE)
+
+    assert await replica.stores.seals.current() is not None
+    assert list(await replica.stores.incidents.newest_first()) == []
+    assert (await world.connection()).state is ConnectionState.ACTIVE
+
+
+async def test_a_scope_is_one_that_is_there(bare: Replica, open_incident: OpenIncident) -> None:
+    """An app is found in whichever workspace it is; what is not there is named."""
+    assert await open_incident.scope(None, None) == WHOLE
+    assert await open_incident.scope(WORKSPACE, None) == Scope(workspace_id=WORKSPACE)
+    found = Scope(workspace_id=WORKSPACE, app_id=APP)
+    assert await open_incident.scope(None, APP) == found
+    assert await open_incident.scope(WORKSPACE, APP) == found
+    for asked, what in (
+        ((WorkspaceId("ws_none"), None), "workspace"),
+        ((None, AppId("app_none")), "app"),
+        ((OTHER_WORKSPACE, APP), "app"),
+    ):
+        with pytest.raises(NotFound) as refusal:
+            await open_incident.scope(*asked)
+        assert refusal.value.what == what
+    await bare.stores.apps.add(app(id=OTHER_APP, workspace_id=OTHER_WORKSPACE))
+    assert (await open_incident.scope(None, OTHER_APP)).workspace_id == OTHER_WORKSPACE
+
+
+def test_the_latest_is_meant_where_none_is_named() -> None:
+    """By its id otherwise; there may be none."""
+    one, two = (
+        Incident(id=IncidentId(name), scope=WHOLE, reason=REASON, opened_at=START)
+        for name in ("inc_two", "inc_one")
+    )
+    assert latest([one, two], None) is one
+    assert latest([one, two], IncidentId("inc_one")) is two
+    assert latest([one, two], IncidentId("inc_none")) is None
+    assert latest([], None) is None
