@@ -92,7 +92,7 @@ architecture: ## the tree itself
 
 .PHONY: fault-long
 COUNT ?= 10000
-fault-long: setup ## eight replicas with a thousand readers each; COUNT crash schedules into build/crash-schedules.json
+fault-long: setup ## eight replicas with a thousand readers each; 10,000 grants revoked; COUNT crash schedules into build/crash-schedules.json
 	@$(PY) -m pytest -q --no-header tests/long
 	@$(PY) -m tests.fault.schedules --count $(COUNT)
 
