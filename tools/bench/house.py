@@ -56,24 +56,35 @@ def running_service(
     postgres: Server, folder: Path, *, count: int, org_port: int
 ) -> Iterator[Bench]:
     """Seed `count` connections to the org at `org_port` and serve them by `keyturn serve`."""
-    url = postgres.create_database()
-    port = _free_port()
     org_url = Origin(f"http://127.0.0.1:{org_port}")
-    settings = Settings(
+    settings = settings_of(postgres, folder)
+    ids, api_key = asyncio.run(seed(settings, count=count, org_url=org_url))
+    with serving(settings, org_url):
+        yield Bench(port=settings.port, api_key=api_key, connection_ids=tuple(ids))
+
+
+def settings_of(postgres: Server, folder: Path) -> Settings:
+    """Return the settings of a replica with an empty database."""
+    port = _free_port()
+    return Settings(
         public_urls=(Origin(f"http://127.0.0.1:{port}"),),
         data_dir=folder,
-        database_url=url,
+        database_url=postgres.create_database(),
         port=port,
         spool_accepts_loss=True,
     )
-    ids, api_key = asyncio.run(_seed(settings, count=count, org_url=org_url))
+
+
+@contextlib.contextmanager
+def serving(settings: Settings, org_url: Origin) -> Iterator[None]:
+    """Serve by `keyturn serve` while the block runs."""
     world = {"clock_url": org_url, "loopback": [org_url], "login_hosts": {}}
     with running(
         *(str(BIN / "keyturn"), "serve", "--json", "--dev-world-on-stdin"),
         told=json.dumps(world),
         environment=environment_of_child(settings),
     ):
-        yield Bench(port=port, api_key=api_key, connection_ids=tuple(ids))
+        yield
 
 
 async def seed_bare(database_url: str, bench: Bench) -> None:
@@ -100,7 +111,8 @@ async def seed_bare(database_url: str, bench: Bench) -> None:
     await database.close()
 
 
-async def _seed(settings: Settings, *, count: int, org_url: Origin) -> tuple[list[str], str]:
+async def seed(settings: Settings, *, count: int, org_url: Origin) -> tuple[list[str], str]:
+    """Keep `count` connections; return their ids, and an API key for them."""
     await make_key_file(settings)
     kept: list[Parts] = []
 

@@ -36,6 +36,7 @@ from keyturn_service.adapters.system import (
     SystemWaiting,
 )
 from keyturn_service.bootstrap_install import joined_install
+from keyturn_service.bootstrap_keys import joined_keys
 from keyturn_service.domain.app import Workspace
 from keyturn_service.domain.ids import ID_BYTES, WorkspaceId, new_id
 from keyturn_service.ports import (
@@ -90,10 +91,12 @@ from keyturn_service.use_cases.settle_attempt import SettleAttempt
 from keyturn_service.use_cases.token_for_proxy import TokenForProxy
 from keyturn_service.use_cases.verify_connection import VerifyConnection
 from keyturn_service.use_cases.verify_grant import VerifyGrant
+from keyturn_service.vault.data_key_rotation import DataKeyRotation
 from keyturn_service.vault.envelope import Envelopes
 from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
 from keyturn_service.vault.hashes import keyed_hashes
 from keyturn_service.vault.refusals import Refusals
+from keyturn_service.vault.resealing import Reseal
 from keyturn_service.vault.root_keys import RootKeys
 from keyturn_service.vault.vault import Vault
 from keyturn_service.web.app import create_app
@@ -127,6 +130,7 @@ class House:
     wiring: Wiring
     vault: Vault
     root_keys: RootKeys
+    data_keys: DataKeyRotation
     randomness: SystemRandomness
     clock: Clock
     stores: Stores
@@ -254,10 +258,13 @@ async def _opened(
             relay=relay,
         )
     )
+    keys = joined_keys(
+        key_file=key_source, database=database, vault=vault, stores=stores, audit=audit, clock=clock
+    )
     alarm = Alarm()
     see_install = await joined_install(settings, egress, clock, to_close)
     wiring, rounds, deliver, replay = _wired(
-        settings, parts, hashes, clock, alarm, see_install=see_install
+        settings, parts, hashes, clock, alarm, see_install=see_install, reseal=keys.reseal
     )
     if background:
         # Before an answer can lie there under this run's key.
@@ -267,15 +274,12 @@ async def _opened(
         await to_close.enter_async_context(rounds.running())
         await to_close.enter_async_context(_task(stores.uses.keep_on()))
         to_close.push_async_callback(stores.uses.keep)
-    spools = stores.spool_keys
-    root_keys = RootKeys(
-        key_file=key_source, data_keys=data_keys, spools=spools, audit=audit, clock=clock
-    )
     house = House(
         app=create_app(wiring, pages=ui_routes(wiring)),
         wiring=wiring,
         vault=vault,
-        root_keys=root_keys,
+        root_keys=keys.root_keys,
+        data_keys=keys.data_keys,
         randomness=_RANDOMNESS,
         clock=clock,
         stores=stores,
@@ -316,6 +320,7 @@ def _wired(
     alarm: Alarm,
     *,
     see_install: SeeInstall,
+    reseal: Reseal,
 ) -> tuple[Wiring, Rounds, DeliverSpool, ReplayJournal]:
     """Join ports to use cases, from those that need nobody to those that need the most."""
     stores, spool, audit = parts.stores, parts.spool, parts.audit
@@ -583,6 +588,7 @@ def _wired(
             clock=clock,
         ),
         say_spool_keys=SaySpoolKeys(spool=spool, keys=stores.spool_keys, clock=clock),
+        reseal=reseal,
         clean_up=CleanUp(
             sessions=stores.connect_sessions,
             idempotency=stores.idempotency_keys,

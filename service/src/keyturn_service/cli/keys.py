@@ -16,6 +16,7 @@ from keyturn_service.domain.api_key import Right
 from keyturn_service.domain.ids import WorkspaceId
 from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 from keyturn_service.settings import Settings, SettingsRefused, read_settings
+from keyturn_service.vault.data_key_rotation import DataKeyStanding
 from keyturn_service.vault.root_keys import StillNeeded
 
 _ACTOR = "operator"
@@ -152,10 +153,11 @@ async def _rewrap(house: House) -> Outcome:
 @keys.command()
 @json_option
 def status() -> Outcome:
-    r"""Show each key-encryption key with what needs it.
+    r"""Show each key-encryption key with what needs it, and how far re-sealing is.
 
     Counted are the data keys of the database and what every replica's spool said that it needs,
-    also the spools of replicas that do not run.
+    also the spools of replicas that do not run. Of data keys: how many are in use, how many are
+    retired, and how many rows the replicas looked through to seal anew what these had sealed.
 
     \b
     Example:
@@ -166,6 +168,7 @@ def status() -> Outcome:
 
 async def _status(house: House) -> Outcome:
     standing = await house.root_keys.standing()
+    data_keys = await house.data_keys.standing()
     listed = [
         {
             "id": need.key.id,
@@ -188,10 +191,12 @@ async def _status(house: House) -> Outcome:
         for key_id, count in standing.unknown_keys.items()
     ]
     lines += [f"spool {spool_id} never said what it needs" for spool_id in standing.silent_spools]
+    lines += _data_key_lines(data_keys)
     result = {
         "keys": listed,
         "missing": dict(standing.unknown_keys),
         "silent_spools": list(standing.silent_spools),
+        "data_keys": _data_keys_said(data_keys),
     }
     return Outcome(result=result, text="\n".join(lines))
 
@@ -224,6 +229,117 @@ async def _destroy(house: House, key_id: str, *, backups_are_gone: bool) -> Outc
         return failure("key_still_needed", str(error))
     text = f"{key_id} is destroyed here; destroy the copies of the key file that have it"
     return Outcome(result={"destroyed": key_id}, text=text)
+
+
+@keys.command("rotate-data")
+@click.option("--workspace", metavar="NAME", help="Only this one's; all workspaces if left out.")
+@json_option
+def rotate_data(*, workspace: str | None) -> Outcome:
+    r"""Give each workspace a new data key, and retire the old ones.
+
+    Running replicas seal under the new key within a second, and seal anew what rests under the
+    old ones; `keyturn keys status` shows how far they are.
+
+    \b
+    Examples:
+      keyturn keys rotate-data
+      keyturn keys rotate-data --workspace "Acme (live)"
+    """
+    return _with_house(lambda house: _rotate_data(house, workspace))
+
+
+async def _rotate_data(house: House, workspace: str | None) -> Outcome:
+    workspace_id = None
+    if workspace is not None:
+        named = {kept.name: kept.id for kept in await house.wiring.workspaces.all()}
+        workspace_id = named.get(workspace)
+        if workspace_id is None:
+            names = ", ".join(sorted(named))
+            return failure("not_found", f"no workspace is named {workspace}; there are: {names}")
+    done = await house.data_keys.rotate(workspace_id)
+    text = (
+        f"{len(done.made)} workspaces have a new data key, {done.retired} are retired; running"
+        " replicas seal anew what these had sealed: see `keyturn keys status`"
+    )
+    return Outcome(result={"made": dict(done.made), "retired": done.retired}, text=text)
+
+
+@keys.command("destroy-data")
+@click.argument("key_ids", metavar="[ID]...", nargs=-1)
+@json_option
+def destroy_data(*, key_ids: tuple[str, ...]) -> Outcome:
+    r"""Destroy the retired data keys that nothing is sealed under any more, for good.
+
+    All of them, or those named. A key that something needs stays, and is said.
+
+    \b
+    Examples:
+      keyturn keys destroy-data
+      keyturn keys destroy-data dk_4Xq0Xb1
+    """
+    return _with_house(lambda house: _destroy_data(house, key_ids))
+
+
+async def _destroy_data(house: House, key_ids: tuple[str, ...]) -> Outcome:
+    try:
+        done = await house.data_keys.destroy(key_ids)
+    except StillNeeded as error:
+        return failure("key_still_needed", str(error))
+    if done.needed and (key_ids or not done.gone):
+        because = "; ".join(_needed(key_id, count) for key_id, count in done.needed.items())
+        return failure("key_still_needed", f"{len(done.gone)} are destroyed; {because}")
+    text = f"{len(done.gone)} data keys are destroyed, {len(done.needed)} are still needed"
+    return Outcome(result={"destroyed": list(done.gone), "needed": list(done.needed)}, text=text)
+
+
+def _needed(key_id: str, count: int | None) -> str:
+    if count is None:
+        return f"{key_id} is needed until the replicas have sealed anew what it sealed"
+    return (
+        f"{key_id} is needed for {count} values; the replicas seal them anew, unless they do not"
+        " open: the audit says which in `vault.seal_refused`"
+    )
+
+
+def _data_key_lines(standing: DataKeyStanding) -> list[str]:
+    unneeded = sum(key.unneeded_since is not None for key in standing.retired)
+    retired = len(standing.retired)
+    lines = [f"data keys: {standing.in_use} in use, {retired} retired, {unneeded} of them unneeded"]
+    going = standing.resealing
+    if going is not None:
+        how = "goes on" if going.ended_at is None else f"ended {going.ended_at:%Y-%m-%d %H:%M}"
+        lines.append(
+            f"re-sealing {going.number} {how}: {going.looked} of {going.total} rows looked"
+            f" through, {going.resealed} sealed anew, {going.refused} values did not open"
+        )
+    return lines
+
+
+def _data_keys_said(standing: DataKeyStanding) -> dict[str, object]:
+    going = standing.resealing
+    return {
+        "in_use": standing.in_use,
+        "retired": [
+            {
+                "id": key.id,
+                "workspace_id": key.workspace_id,
+                "retired_at": _written(key.retired_at),
+                "unneeded_since": _written(key.unneeded_since),
+            }
+            for key in standing.retired
+        ],
+        "resealing": None
+        if going is None
+        else {
+            "number": going.number,
+            "begun_at": _written(going.begun_at),
+            "ended_at": _written(going.ended_at),
+            "rows": going.total,
+            "looked_through": going.looked,
+            "resealed": going.resealed,
+            "refused": going.refused,
+        },
+    }
 
 
 @keys.command("forget-spool")

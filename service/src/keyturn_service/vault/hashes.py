@@ -14,6 +14,7 @@ from keyturn_core.secrets import Secret
 from keyturn_service.ports import Clock, Randomness
 from keyturn_service.vault.data_keys import (
     KEY_BYTES,
+    NOBODY,
     DataKeyId,
     DataKeys,
     WrappedDataKey,
@@ -22,8 +23,7 @@ from keyturn_service.vault.data_keys import (
 from keyturn_service.vault.key_source import KeySource
 
 _ROOT: Final = DataKeyId("dk_hashes")
-_NOBODY: Final = ""  # the root of the hashes belongs to no workspace
-_BOUND: Final = associated_data(_ROOT, _NOBODY)
+_BOUND: Final = associated_data(_ROOT, NOBODY)
 
 
 class KeyedHashes:
@@ -58,7 +58,7 @@ async def keyed_hashes(
         kept = await data_keys.add(
             WrappedDataKey(
                 id=_ROOT,
-                workspace_id=_NOBODY,
+                workspace_id=NOBODY,
                 key_id=key_id,
                 wrapped=await key_source.wrap(fresh, associated_data=_BOUND),
                 created_at=clock.now(),

@@ -10,14 +10,12 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from keyturn_service.domain.ids import ID_BYTES, new_id
 from keyturn_service.ports import Clock, Randomness
 from keyturn_service.vault.data_keys import (
-    KEY_BYTES,
     DataKeyId,
     DataKeys,
     WrappedDataKey,
-    associated_data,
+    made_data_key,
 )
 from keyturn_service.vault.errors import CannotOpen, KeyMissing
 from keyturn_service.vault.key_source import KeySource
@@ -29,7 +27,9 @@ _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _ID: Final = re.compile(rb"[!-~]+")  # a database takes no zero byte into a name
 SEALS_PER_KEY: Final = 2**24  # of one process; 256 of them stay inside 2^32 random nonces
+BYTES_PER_KEY: Final = 2**36  # of one process; 256 of them stay inside 2^40 blocks
 KEY_LIFE: Final = timedelta(days=90)
+LOOK_EVERY: Final = 1.0  # seconds after which a rotation by others is seen
 
 
 @dataclass(slots=True)
@@ -37,7 +37,9 @@ class _SealingKey:
     id: DataKeyId
     cipher: AESGCM
     made_at: datetime
+    looked_at: float
     seals: int = 0
+    sealed_bytes: int = 0
 
 
 class Vault:
@@ -46,6 +48,9 @@ class Vault:
     A sealed value is version (1 byte), length of the data key's id (1), that id, nonce (12),
     ciphertext and tag. Opened data keys stay in this process's memory. What does not open is
     recorded in the audit before anybody hears of it.
+
+    A data key seals until it is worn (by time, number of seals, or bytes) or retired: the newest
+    one is looked up again every second in which something is sealed.
     """
 
     def __init__(
@@ -57,8 +62,10 @@ class Vault:
         refusals: Refusals,
         *,
         seals_per_key: int = SEALS_PER_KEY,
+        bytes_per_key: int = BYTES_PER_KEY,
     ) -> None:
         self._seals_per_key = seals_per_key
+        self._bytes_per_key = bytes_per_key
         self._key_source = key_source
         self._data_keys = data_keys
         self._randomness = randomness
@@ -76,19 +83,20 @@ class Vault:
             KeyMissing: the key source lacks the key that wraps it.
             KeySourceUnavailable: no data key is open and the key source does not answer.
             AuditUnavailable: it was refused, and that could not be recorded.
+            StoreUnavailable: the database, where data keys are looked up, does not answer.
         """
-        key = self._sealing.get(place.workspace_id)
-        if key is None or not self._fresh(key):
-            try:
-                key = await self._next_key(place.workspace_id)
-            except (CannotOpen, KeyMissing) as refused:
-                await self._refusals.note(place, refused)
-                raise
-        key.seals += 1
-        nonce = self._randomness.token_bytes(_NONCE_BYTES)
-        sealed = key.cipher.encrypt(nonce, value, place.associated_data())
-        name = key.id.encode()
-        return bytes((_VERSION, len(name))) + name + nonce + sealed
+        key = self._ready_key(place.workspace_id) or await self._taken_key(place)
+        return self._sealed(key, value, place.associated_data())
+
+    async def seal_anew(self, sealed: bytes, place: Place) -> bytes:
+        """Open a value, and seal it for its place under the newest data key of the workspace.
+
+        Raises as `open` and `seal` do.
+        """
+        bound = place.associated_data()
+        value = await self._opened(sealed, place, bound)
+        key = self._ready_key(place.workspace_id) or await self._taken_key(place)
+        return self._sealed(key, value, bound)
 
     async def open(self, sealed: bytes, place: Place) -> bytes:
         """Return the value that was sealed for this place.
@@ -99,15 +107,7 @@ class Vault:
             KeySourceUnavailable: the key source does not answer.
             AuditUnavailable: it was refused, and that could not be recorded.
         """
-        try:
-            key_id, box = _parts(sealed)
-            cipher = self._ciphers.get(key_id)
-            if cipher is None:
-                cipher = await self._unwrapped(key_id)
-            return _opened(cipher, box, place)
-        except (CannotOpen, KeyMissing) as refused:
-            await self._refusals.note(place, refused)
-            raise
+        return await self._opened(sealed, place, place.associated_data())
 
     def open_now(self, sealed: bytes, place: Place) -> bytes | None:
         """Open as `open` does, where the data key is in memory already.
@@ -117,51 +117,84 @@ class Vault:
         try:
             key_id, box = _parts(sealed)
             cipher = self._ciphers.get(key_id)
-            return None if cipher is None else _opened(cipher, box, place)
+            return None if cipher is None else _decrypted(cipher, box, place.associated_data())
         except CannotOpen:
             return None
 
+    async def _opened(self, sealed: bytes, place: Place, bound: bytes) -> bytes:
+        try:
+            key_id, box = _parts(sealed)
+            cipher = self._ciphers.get(key_id)
+            if cipher is None:
+                cipher = await self._unwrapped(key_id)
+            return _decrypted(cipher, box, bound)
+        except (CannotOpen, KeyMissing) as refused:
+            await self._refusals.note(place, refused)
+            raise
+
+    def _sealed(self, key: _SealingKey, value: bytes, bound: bytes) -> bytes:
+        key.seals += 1
+        key.sealed_bytes += len(value)
+        nonce = self._randomness.token_bytes(_NONCE_BYTES)
+        return head_of(key.id) + nonce + key.cipher.encrypt(nonce, value, bound)
+
+    def _ready_key(self, workspace_id: str) -> _SealingKey | None:
+        """Return the key that seals for a workspace, if it was looked up a moment ago."""
+        key = self._sealing.get(workspace_id)
+        if key is None or not self._fresh(key) or self._is_stale(key):
+            return None
+        return key
+
+    async def _taken_key(self, place: Place) -> _SealingKey:
+        try:
+            return await self._next_key(place.workspace_id)
+        except (CannotOpen, KeyMissing) as refused:
+            await self._refusals.note(place, refused)
+            raise
+
     def _fresh(self, key: _SealingKey) -> bool:
-        return key.seals < self._seals_per_key and self._clock.now() - key.made_at < KEY_LIFE
+        return (
+            key.seals < self._seals_per_key
+            and key.sealed_bytes < self._bytes_per_key
+            and self._clock.now() - key.made_at < KEY_LIFE
+        )
+
+    def _is_stale(self, key: _SealingKey) -> bool:
+        return self._clock.monotonic() - key.looked_at >= LOOK_EVERY
 
     async def _next_key(self, workspace_id: str) -> _SealingKey:
         """Take the workspace's newest data key, or make one where that is worn or none is."""
+        looked_at = self._clock.monotonic()
         latest = await self._data_keys.latest(workspace_id)
         key = None if latest is None else await self._sealing_key(latest)
         if key is None or not self._fresh(key):
             key = await self._make_key(workspace_id)
+        key.looked_at = looked_at
         self._sealing[workspace_id] = key
         return key
 
     async def _sealing_key(self, kept: WrappedDataKey) -> _SealingKey:
         key = self._met.get(kept.id)
         if key is None:
-            cipher = await self._cipher(kept)
-            key = _SealingKey(id=kept.id, cipher=cipher, made_at=kept.created_at)
-            key = self._met.setdefault(kept.id, key)
+            key = self._met.setdefault(kept.id, self._met_now(kept, await self._cipher(kept)))
         return key
 
     async def _make_key(self, workspace_id: str) -> _SealingKey:
-        data_key_id = DataKeyId(new_id("dk", self._randomness.token_bytes(ID_BYTES)))
-        secret = self._randomness.token_bytes(KEY_BYTES)
-        key_id = self._key_source.active_key_id
-        wrapped = await self._key_source.wrap(
-            secret, associated_data=associated_data(data_key_id, workspace_id)
+        made, secret = await made_data_key(
+            workspace_id, self._key_source, self._randomness, self._clock
         )
-        now = self._clock.now()
-        await self._data_keys.add(
-            WrappedDataKey(
-                id=data_key_id,
-                workspace_id=workspace_id,
-                key_id=key_id,
-                wrapped=wrapped,
-                created_at=now,
-            )
-        )
-        cipher = AESGCM(secret)
-        self._ciphers[data_key_id] = cipher
-        key = self._met[data_key_id] = _SealingKey(id=data_key_id, cipher=cipher, made_at=now)
+        await self._data_keys.add(made)
+        cipher = self._ciphers[made.id] = AESGCM(secret)
+        key = self._met[made.id] = self._met_now(made, cipher)
         return key
+
+    def _met_now(self, kept: WrappedDataKey, cipher: AESGCM) -> _SealingKey:
+        return _SealingKey(
+            id=kept.id,
+            cipher=cipher,
+            made_at=kept.created_at,
+            looked_at=self._clock.monotonic(),
+        )
 
     async def _unwrapped(self, key_id: DataKeyId) -> AESGCM:
         wrapped = await self._data_keys.get(key_id)
@@ -179,6 +212,21 @@ class Vault:
         return cipher
 
 
+def data_key_of(sealed: bytes) -> DataKeyId:
+    """Return the id of the data key that a sealed value names.
+
+    Raises:
+        CannotOpen: it is none.
+    """
+    return _parts(sealed)[0]
+
+
+def head_of(data_key_id: DataKeyId) -> bytes:
+    """Return how every value begins that was sealed under a data key."""
+    name = data_key_id.encode()
+    return bytes((_VERSION, len(name))) + name
+
+
 def _parts(sealed: bytes) -> tuple[DataKeyId, bytes]:
     """Return the data key's id, and nonce with ciphertext.
 
@@ -194,8 +242,8 @@ def _parts(sealed: bytes) -> tuple[DataKeyId, bytes]:
     return DataKeyId(name.decode()), sealed[head:]
 
 
-def _opened(cipher: AESGCM, box: bytes, place: Place) -> bytes:
+def _decrypted(cipher: AESGCM, box: bytes, bound: bytes) -> bytes:
     try:
-        return cipher.decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], place.associated_data())
+        return cipher.decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], bound)
     except InvalidTag:
         raise CannotOpen("not sealed for this place, or changed") from None

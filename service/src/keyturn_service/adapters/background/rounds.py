@@ -19,12 +19,14 @@ from keyturn_service.use_cases.replay_journal import ReplayJournal
 from keyturn_service.use_cases.revoke_all import RevokeAll
 from keyturn_service.use_cases.revoke_grant import RevokeGrant
 from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
+from keyturn_service.vault.resealing import Reseal
 
 _REVOKE_EVERY: Final = 1.0  # seconds
 _DELIVER_EVERY: Final = 2.0
 _CLEAN_EVERY: Final = 5.0
 _GUARD_EVERY: Final = 2.0
 _SAY_EVERY: Final = 30.0
+_RESEAL_EVERY: Final = 2.0
 _CLAIM: Final = timedelta(minutes=2)  # longer than one revocation's calls can take
 _AT_ONCE: Final = 16
 _log = structlog.get_logger()
@@ -49,7 +51,7 @@ class Alarm:
 
 
 class Rounds:
-    """Revocations, incidents, delivery, clean-up, guardian and spool keys, each at its pace."""
+    """Revocations, incidents, delivery, clean-up, guardian, keys, re-sealing, each at its pace."""
 
     def __init__(
         self,
@@ -63,6 +65,7 @@ class Rounds:
         clean_up: CleanUp,
         guard: GuardConnections,
         say_spool_keys: SaySpoolKeys,
+        reseal: Reseal,
         clock: Clock,
     ) -> None:
         self._alarm = alarm
@@ -74,6 +77,7 @@ class Rounds:
         self._clean_up = clean_up
         self._guard = guard
         self._say_spool_keys = say_spool_keys
+        self._reseal = reseal
         self._clock = clock
 
     @contextlib.asynccontextmanager
@@ -87,6 +91,7 @@ class Rounds:
             asyncio.create_task(_repeat("clean_up", self._clean_up, _pause(_CLEAN_EVERY))),
             asyncio.create_task(_repeat("guard", self._guard, _pause(_GUARD_EVERY))),
             asyncio.create_task(_repeat("spool_keys", self._say_spool_keys, _pause(_SAY_EVERY))),
+            asyncio.create_task(_repeat("reseal", self._reseal, _pause(_RESEAL_EVERY))),
         ]
         try:
             yield

@@ -17,6 +17,7 @@ from keyturn_core.salesforce.scopes import Scope
 from keyturn_core.secrets import AccessToken, CodeVerifier, RefreshToken
 from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.key_holds import hold_keys
 from keyturn_service.adapters.sql.rows import (
     connection_values,
     session_of,
@@ -79,6 +80,7 @@ class SqlConnectSessions:
             place = places.verifier(session.workspace_id, session.id)
             extra["verifier"] = await self.vault.seal(verifier.reveal().encode(), place)
         async with self.database.write() as connection:
+            await hold_keys(connection, *extra.values())
             return await _replace(connection, session, **extra)
 
     async def take_verifier(self, session_id: ConnectSessionId) -> CodeVerifier | None:
@@ -101,6 +103,7 @@ class SqlConnectSessions:
         place = places.pending_grant(session.workspace_id, session.id)
         sealed = await self.vault.seal(json.dumps(_grant_document(grant)).encode(), place)
         async with self.database.write() as connection:
+            await hold_keys(connection, sealed)
             if not await _replace(connection, session, pending_grant=sealed):
                 return False
             if new_connection is not None:
@@ -119,6 +122,7 @@ class SqlConnectSessions:
         """
         sealed = await sealed_tokens(self.vault, connection, tokens)
         async with self.database.write() as writing:
+            await hold_keys(writing, sealed["access_token"], sealed["refresh_token"])
             if not await _replace(writing, session, pending_grant=None):
                 raise StaleWrite(session.id)
             changed = await writing.execute(

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.key_holds import hold_keys
 from keyturn_service.adapters.sql.tables import idempotency_keys
 from keyturn_service.domain.ids import WorkspaceId
 from keyturn_service.ports import KeptAnswer
@@ -55,6 +56,7 @@ class SqlIdempotencyKeys:
         """Keep the answer."""
         sealed = await self.vault.seal(body, places.kept_answer(workspace_id, key))
         async with self.database.write() as writing:
+            await hold_keys(writing, sealed)
             await writing.execute(
                 update(idempotency_keys)
                 .where(_is(workspace_id, key))

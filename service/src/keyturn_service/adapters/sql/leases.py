@@ -27,7 +27,7 @@ class SqlRefreshLeases:
     async def acquire(self, connection_id: ConnectionId, *, ttl: timedelta) -> Lease | None:
         """Take the lease, or return None where somebody holds it."""
         asked_at = self.clock.monotonic()
-        now = self._now()
+        now = clock_of(self.database)
         dialect = sqlite if self.database.is_sqlite else postgresql
         ends_at = now + round(ttl.total_seconds() * 1_000_000)
         taking = dialect.insert(refresh_leases).values(
@@ -71,11 +71,12 @@ class SqlRefreshLeases:
                 .values(ends_at=_FREE)
             )
 
-    def _now(self) -> ColumnElement[int]:
-        """Return the database's own clock, in microseconds."""
-        text = (
-            "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
-            if self.database.is_sqlite
-            else "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
-        )
-        return literal_column(text, BigInteger)
+
+def clock_of(database: Database) -> ColumnElement[int]:
+    """Return the database's own clock, in microseconds."""
+    text = (
+        "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+        if database.is_sqlite
+        else "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
+    )
+    return literal_column(text, BigInteger)

@@ -13,6 +13,7 @@ from keyturn_core.salesforce.hosts import Origin
 from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.key_holds import hold_keys
 from keyturn_service.adapters.sql.tables import connections, revocations, token_sets
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.ids import ConnectionId, RevocationId, WorkspaceId
@@ -38,6 +39,7 @@ class SqlRevocations:
         place = places.revocation_tokens(revocation.workspace_id, revocation.id)
         sealed = await self.vault.seal(json.dumps(named).encode(), place)
         async with self.database.write() as writing:
+            await hold_keys(writing, sealed)
             await writing.execute(
                 insert(revocations).values(
                     id=revocation.id,

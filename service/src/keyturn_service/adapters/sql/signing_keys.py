@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from keyturn_core.secrets import PrivateKey
 from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.key_holds import hold_keys
 from keyturn_service.adapters.sql.tables import apps, signing_keys
 from keyturn_service.domain.ids import AppId, SigningKeyId, WorkspaceId
 from keyturn_service.domain.signing_key import SigningKey, SigningKeyState
@@ -38,6 +39,7 @@ class SqlSigningKeys:
         sealed = await self.vault.seal(private_key.reveal().encode(), place)
         try:
             async with self.database.write() as writing:
+                await hold_keys(writing, sealed)
                 await writing.execute(
                     insert(signing_keys).values(**_values(key), private_key=sealed)
                 )

@@ -38,7 +38,35 @@ data_keys: Final = Table(
     Column("key_id", String(128), nullable=False),
     Column("wrapped", Sealed, nullable=False),
     Column("created_at", Moment, nullable=False),
+    Column("retired_at", Moment),
+    Column("unneeded_since", Moment),
     Index(None, "workspace_id", "created_at"),
+    Index(
+        "ix_data_keys_retired",
+        "id",
+        postgresql_where=text("retired_at IS NOT NULL"),
+        sqlite_where=text("retired_at IS NOT NULL"),
+    ),
+)
+
+resealings: Final = Table(
+    "resealings",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("goes_on", Boolean, unique=True),  # true or NULL: one goes on, or none
+    Column("key_ids", Document, nullable=False),
+    Column("owner", Id),
+    Column("ends_at", BigInteger, nullable=False),  # microseconds of the database's own clock
+    Column("step", Integer, nullable=False),
+    Column("table_name", String(64)),  # None once all were looked through
+    Column("last_row", Document),  # the key of the last row that was looked at; None at first
+    Column("total", BigInteger, nullable=False),
+    Column("looked", BigInteger, nullable=False),
+    Column("resealed", BigInteger, nullable=False),
+    Column("refused", BigInteger, nullable=False),
+    Column("needed", Document, nullable=False),
+    Column("begun_at", Moment, nullable=False),
+    Column("ended_at", Moment),
 )
 
 workspaces: Final = Table(

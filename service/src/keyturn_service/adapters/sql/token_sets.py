@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.key_holds import hold_keys
 from keyturn_service.adapters.sql.rows import (
     attempt_of,
     attempt_values,
@@ -180,6 +181,7 @@ class SqlTokenStore:
             connections.c.state != ConnectionState.REVOKED,
         )
         async with self.database.write() as writing:
+            await hold_keys(writing, sealed["access_token"], sealed["refresh_token"])
             # One at a time for each app: its row is what they wait for.
             await writing.execute(
                 select(apps.c.id).where(apps.c.id == connection.app_id).with_for_update()
@@ -347,6 +349,7 @@ async def _put_in_force(
     names: Sequence[str],
 ) -> bool:
     """Keep these columns of the connection and its token set, where `held` holds."""
+    await hold_keys(writing, sealed["access_token"], sealed["refresh_token"])
     if not await _hold_fence(writing, held):
         return False
     values = connection_values(connection)

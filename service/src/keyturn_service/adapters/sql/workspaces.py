@@ -14,6 +14,7 @@ from keyturn_core.secrets import ConsumerSecret
 from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.hot_reads import KeyReads
+from keyturn_service.adapters.sql.key_holds import hold_keys
 from keyturn_service.adapters.sql.rows import (
     api_key_of,
     api_key_values,
@@ -33,21 +34,21 @@ from keyturn_service.domain.api_key import ApiKey
 from keyturn_service.domain.app import App, Workspace
 from keyturn_service.domain.ids import ApiKeyId, AppId, WorkspaceId
 from keyturn_service.ports import ProxySession
-from keyturn_service.vault.data_keys import DataKeyId, WrappedDataKey
+from keyturn_service.vault.data_keys import NOBODY, DataKeyId, WrappedDataKey
 from keyturn_service.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
 class SqlDataKeys:
-    """`vault.data_keys.DataKeys` and `vault.root_keys.RewrappableDataKeys`."""
+    """`vault.data_keys.DataKeys`, `…root_keys.RewrappableDataKeys`, `…RetirableDataKeys`."""
 
     database: Database
 
     async def latest(self, workspace_id: str) -> WrappedDataKey | None:
-        """Return the newest data key of a workspace."""
+        """Return the newest data key of a workspace that is not retired."""
         asked = (
             select(data_keys)
-            .where(data_keys.c.workspace_id == workspace_id)
+            .where(data_keys.c.workspace_id == workspace_id, data_keys.c.retired_at.is_(None))
             .order_by(data_keys.c.created_at.desc(), data_keys.c.id)
             .limit(1)
         )
@@ -104,6 +105,41 @@ class SqlDataKeys:
         async with self.database.read() as connection:
             rows = (await connection.execute(asked)).all()
         return {row[0]: row[1] for row in rows}
+
+    async def in_use(self) -> Mapping[str, int]:
+        """Return how many data keys that are not retired each workspace has."""
+        asked = (
+            select(data_keys.c.workspace_id, func.count())
+            .where(data_keys.c.workspace_id != NOBODY, data_keys.c.retired_at.is_(None))
+            .group_by(data_keys.c.workspace_id)
+            .order_by(data_keys.c.workspace_id)
+        )
+        async with self.database.read() as connection:
+            rows = (await connection.execute(asked)).all()
+        return {row[0]: row[1] for row in rows}
+
+    async def retire_others(self, key: WrappedDataKey, *, at: datetime) -> int:
+        """Retire every other data key of its workspace; return how many were not yet."""
+        async with self.database.write() as connection:
+            retired = await connection.execute(
+                update(data_keys)
+                .where(
+                    data_keys.c.workspace_id == key.workspace_id,
+                    data_keys.c.id != key.id,
+                    data_keys.c.retired_at.is_(None),
+                )
+                .values(retired_at=at)
+            )
+        return retired.rowcount
+
+    async def retired(self) -> Sequence[WrappedDataKey]:
+        """Return the retired data keys, in order of their ids."""
+        asked = (
+            select(data_keys).where(data_keys.c.retired_at.is_not(None)).order_by(data_keys.c.id)
+        )
+        async with self.database.read() as connection:
+            rows = (await connection.execute(asked)).mappings().all()
+        return [WrappedDataKey(**row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +211,7 @@ class SqlApps:
         place = places.consumer_secret(app.workspace_id, app.id)
         sealed = await self.vault.seal(consumer_secret.reveal().encode(), place)
         async with self.database.write() as connection:
+            await hold_keys(connection, sealed)
             await connection.execute(
                 update(apps)
                 .where(apps.c.id == app.id)

@@ -1,0 +1,58 @@
+"""The part of the bootstrap that joins what looks after keys: the commands, and the round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.sealed_rows import SqlSealedRows
+from keyturn_service.adapters.sql.stores import Stores
+from keyturn_service.adapters.sql.workspaces import SqlDataKeys
+from keyturn_service.adapters.system import SystemRandomness, SystemWaiting
+from keyturn_service.ports import AuditLog, Clock
+from keyturn_service.vault.data_key_rotation import DataKeyRotation
+from keyturn_service.vault.resealing import Reseal
+from keyturn_service.vault.root_keys import RootKeyFile, RootKeys
+from keyturn_service.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """What looks after key-encryption keys and data keys."""
+
+    root_keys: RootKeys
+    data_keys: DataKeyRotation
+    reseal: Reseal
+
+
+def joined_keys(
+    *,
+    key_file: RootKeyFile,
+    database: Database,
+    vault: Vault,
+    stores: Stores,
+    audit: AuditLog,
+    clock: Clock,
+) -> Keys:
+    """Join it; who takes leases here takes the pass that seals anew."""
+    data_keys, rows = SqlDataKeys(database), SqlSealedRows(database, stores.leases.owner)
+    waiting = SystemWaiting()
+    return Keys(
+        root_keys=RootKeys(
+            key_file=key_file,
+            data_keys=data_keys,
+            spools=stores.spool_keys,
+            audit=audit,
+            clock=clock,
+        ),
+        data_keys=DataKeyRotation(
+            key_source=key_file,
+            data_keys=data_keys,
+            rows=rows,
+            audit=audit,
+            clock=clock,
+            randomness=SystemRandomness(),
+            waiting=waiting,
+        ),
+        reseal=Reseal(vault=vault, rows=rows, audit=audit, clock=clock, waiting=waiting),
+    )
