@@ -10,9 +10,9 @@ from typing import Final, Protocol
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.ports import AuditLog, Clock, Waiting
 from keyturn_service.vault.data_keys import DataKeyId
-from keyturn_service.vault.errors import CannotOpen, KeyMissing
+from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
 from keyturn_service.vault.place import Place
-from keyturn_service.vault.vault import LOOK_EVERY, Vault
+from keyturn_service.vault.vault import LOOK_EVERY, Vault, data_key_of
 
 SETTLES: Final = 3 * LOOK_EVERY  # seconds until every replica seals under the new key
 CLAIM: Final = timedelta(seconds=10)  # much longer than a batch takes
@@ -192,12 +192,18 @@ class Reseal:
             kept = list(row.kept)
             for value in row.due:
                 try:
-                    kept[value.column] = await self.vault.seal_anew(value.sealed, value.place)
+                    kept[value.column] = await self._anew(value, resealing.key_ids)
                 except (CannotOpen, KeyMissing):
                     refused.append(value.data_key_id)
             if tuple(kept) != row.kept:
                 fresh.append((row, tuple(kept)))
         return await self.rows.put(resealing, batch, fresh, refused=refused, ttl=CLAIM)
+
+    async def _anew(self, value: DueValue, retired: Collection[DataKeyId]) -> bytes:
+        anew = await self.vault.seal_anew(value.sealed, value.place)
+        if data_key_of(anew) in retired:  # while the key source is away, a vault goes on so
+            raise KeySourceUnavailable("the new data key does not open yet")
+        return anew
 
     async def _note(self, resealing: Resealing) -> None:
         await self.audit.record(

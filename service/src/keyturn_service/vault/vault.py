@@ -17,7 +17,7 @@ from keyturn_service.vault.data_keys import (
     WrappedDataKey,
     made_data_key,
 )
-from keyturn_service.vault.errors import CannotOpen, KeyMissing
+from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
 from keyturn_service.vault.key_source import KeySource
 from keyturn_service.vault.place import Place
 from keyturn_service.vault.refusals import Refusals
@@ -148,6 +148,12 @@ class Vault:
     async def _taken_key(self, place: Place) -> _SealingKey:
         try:
             return await self._next_key(place.workspace_id)
+        except KeySourceUnavailable:
+            key = self._sealing.get(place.workspace_id)
+            if key is None or not self._fresh(key):
+                raise
+            key.looked_at = self._clock.monotonic()  # until it answers, the one that is open
+            return key
         except (CannotOpen, KeyMissing) as refused:
             await self._refusals.note(place, refused)
             raise

@@ -20,9 +20,17 @@ from service.tests.unit.vault.vault_house import (
 )
 
 from keyturn_service.domain.ids import new_id
+from keyturn_service.vault.data_keys import made_data_key
 from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
 from keyturn_service.vault.place import Place
-from keyturn_service.vault.vault import KEY_LIFE, SEALS_PER_KEY, Vault
+from keyturn_service.vault.vault import (
+    BYTES_PER_KEY,
+    KEY_LIFE,
+    SEALS_PER_KEY,
+    Vault,
+    data_key_of,
+    head_of,
+)
 
 HERE = Place(
     workspace_id="ws_a", table="token_sets", row="con_1", column="refresh_token", generation=3
@@ -417,3 +425,87 @@ async def test_another_replica_takes_over_each_workspace_s_own_key(house):
 
     assert key_of(await other.seal(b"ours", HERE)) == key_of(ours)
     assert key_of(await other.seal(b"theirs", there)) == key_of(theirs)
+
+
+class TestDataKeyRotation:
+    """Data keys are retired by others, and what they sealed is sealed anew."""
+
+    async def test_a_rotation_by_others_is_seen_within_a_second(self, house):
+        """Looked for once a second, and only where something is sealed."""
+        vault = house.vault()
+        first = await vault.seal(b"value", HERE)
+        made, _ = await made_data_key("ws_a", old_source(), CountedRandomness("x"), house.clock)
+        await house.data_keys.add(made)
+        await house.data_keys.retire_others(made, at=house.clock.now())
+        asked = len(house.data_keys.reads)
+
+        house.clock.advance(seconds=0.9)
+        still = await vault.seal(b"value", HERE)
+        house.clock.advance(seconds=0.1)
+        renewed = [await vault.seal(b"value", HERE) for _ in range(2)]
+
+        assert key_of(first) == key_of(still) != made.id
+        assert [key_of(value) for value in renewed] == [made.id] * 2
+        assert len(house.data_keys.reads) == asked + 1
+        assert await vault.open(first, HERE) == b"value"
+
+    async def test_where_all_are_retired_a_new_one_is_made(self, house):
+        """Whatever the one that retired them did, or did not come to."""
+        vault = house.vault()
+        first = await vault.seal(b"value", HERE)
+        kept = house.newest("ws_a")
+        house.data_keys.kept[kept.id] = replace(kept, retired_at=house.clock.now())
+        house.clock.advance(seconds=1)
+
+        assert key_of(await vault.seal(b"value", HERE)) != key_of(first)
+
+    async def test_while_the_key_source_is_away_the_open_key_goes_on(self, house):
+        """It is asked again a second later; a worn key does not go on."""
+        vault = house.vault(source := old_source(), seals_per_key=3)
+        first = await vault.seal(b"value", HERE)
+        made, _ = await made_data_key("ws_a", old_source(), CountedRandomness("x"), house.clock)
+        await house.data_keys.add(replace(made, created_at=made.created_at + timedelta(hours=1)))
+        source.away = True
+        house.clock.advance(seconds=1)
+
+        still = [await vault.seal(b"value", HERE) for _ in range(2)]
+        with pytest.raises(KeySourceUnavailable):
+            await vault.seal(b"value", HERE)
+        source.away = False
+
+        assert {key_of(value) for value in still} == {key_of(first)}
+        assert key_of(await vault.seal(b"value", HERE)) == made.id
+
+    async def test_after_so_many_bytes(self, house):
+        """However few values they were."""
+        assert signature(Vault).parameters["bytes_per_key"].default == BYTES_PER_KEY == 2**36
+        vault = house.vault(bytes_per_key=10)
+
+        sealed = [await vault.seal(b"12345", HERE) for _ in range(5)]
+
+        keys = [key_of(value) for value in sealed]
+        assert [keys.count(key) for key in dict.fromkeys(keys)] == [2, 2, 1]
+
+    async def test_a_value_is_sealed_anew_for_its_place(self, house):
+        """Under the newest key, with a nonce of its own."""
+        sealed = await house.vault().seal(b"value", HERE)
+        house.clock.advance(days=90)
+        vault = house.vault(seed="two")
+
+        anew = await vault.seal_anew(sealed, HERE)
+        again = await vault.seal_anew(anew, HERE)
+
+        assert key_of(anew) == key_of(again) == house.newest("ws_a").id != key_of(sealed)
+        assert anew != again
+        assert await vault.open(again, HERE) == b"value"
+        with pytest.raises(CannotOpen):
+            await vault.seal_anew(sealed, ELSEWHERE[0])
+
+    async def test_a_sealed_value_names_its_key_at_its_beginning(self, house):
+        """So that it is found by what it begins with."""
+        sealed = await house.vault().seal(b"value", HERE)
+
+        assert data_key_of(sealed) == house.newest("ws_a").id
+        assert sealed.startswith(head_of(data_key_of(sealed)))
+        with pytest.raises(CannotOpen, match=NO_SEAL):
+            data_key_of(sealed[:8])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final
 
 from service.tests.support.fakes import CountedRandomness, FakeClock, RecordingAudit
@@ -12,7 +14,7 @@ from keyturn_service.adapters.key_sources.file import KeyFile
 from keyturn_service.vault.data_keys import DataKeyId, WrappedDataKey
 from keyturn_service.vault.errors import KeySourceUnavailable
 from keyturn_service.vault.refusals import Refusals
-from keyturn_service.vault.vault import SEALS_PER_KEY, Vault
+from keyturn_service.vault.vault import BYTES_PER_KEY, SEALS_PER_KEY, Vault
 
 OLD_KEY: Final = bytes(range(32))
 NEW_KEY: Final = bytes(range(32, 64))
@@ -26,9 +28,9 @@ class MemoryDataKeys:
         self.reads: list[str] = []
 
     async def latest(self, workspace_id: str) -> WrappedDataKey | None:
-        """Return the newest data key of a workspace."""
+        """Return the newest data key of a workspace that is not retired."""
         self.reads.append(workspace_id)
-        own = (key for key in self.kept.values() if key.workspace_id == workspace_id)
+        own = (key for key in self._living() if key.workspace_id == workspace_id)
         return max(own, key=lambda key: key.created_at, default=None)
 
     async def get(self, data_key_id: DataKeyId) -> WrappedDataKey | None:
@@ -39,6 +41,25 @@ class MemoryDataKeys:
     async def add(self, key: WrappedDataKey) -> WrappedDataKey:
         """Keep a new data key and return it; where its id is kept already, return the kept one."""
         return self.kept.setdefault(key.id, key)
+
+    async def in_use(self) -> Mapping[str, int]:
+        """Return how many data keys that are not retired each workspace has."""
+        return Counter(key.workspace_id for key in self._living() if key.workspace_id)
+
+    async def retire_others(self, key: WrappedDataKey, *, at: datetime) -> int:
+        """Retire every other data key of its workspace; return how many were not yet."""
+        own = [one for one in self._living() if one.workspace_id == key.workspace_id]
+        others = [one for one in own if one.id != key.id]
+        self.kept.update({one.id: replace(one, retired_at=at) for one in others})
+        return len(others)
+
+    async def retired(self) -> list[WrappedDataKey]:
+        """Return the retired data keys, in order of their ids."""
+        own = (key for key in self.kept.values() if key.retired_at is not None)
+        return sorted(own, key=lambda key: key.id)
+
+    def _living(self) -> list[WrappedDataKey]:
+        return [key for key in self.kept.values() if key.retired_at is None]
 
 
 class WatchedKeySource:
@@ -101,6 +122,7 @@ class House:
         *,
         seed: str = "one",
         seals_per_key: int = SEALS_PER_KEY,
+        bytes_per_key: int = BYTES_PER_KEY,
     ) -> Vault:
         """Return the vault of one process; `seed` keeps its chance from another's."""
         return Vault(
@@ -110,6 +132,7 @@ class House:
             self.clock,
             Refusals(self.audit, self.clock),
             seals_per_key=seals_per_key,
+            bytes_per_key=bytes_per_key,
         )
 
     def newest(self, workspace_id: str) -> WrappedDataKey:
