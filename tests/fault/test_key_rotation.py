@@ -1,4 +1,4 @@
-"""Key-encryption keys are rotated under running replicas, by the command, on both databases."""
+"""Keys of both layers are rotated under running replicas, by the command, on both databases."""
 
 from __future__ import annotations
 
@@ -8,23 +8,32 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx2
 import pytest
+from sqlalchemy import insert, select
 from tests.fault.crash_world import CrashWorld, crash_world, second_replica
 from tests.support.postgres import Server, running_postgres
 from tools.world import BIN
 
+from keyturn_service.adapters.sql import places
+from keyturn_service.adapters.sql.database import Database, read_database_url
+from keyturn_service.adapters.sql.tables import connections, resealings, token_sets
 from keyturn_service.bootstrap import open_house
 from keyturn_service.settings import read_settings
+from keyturn_service.vault.data_key_rotation import DataKeyRotation
 from keyturn_service.vault.place import Place
+from keyturn_service.vault.resealing import SETTLES, Reseal
 from keyturn_service.vault.root_keys import RootKeys, StillNeeded
 
 _T = TypeVar("_T")
 DATA_KEYS = 600  # more than a batch: a run can be killed between two
+SETS = 4_000  # more than a few batches: a replica can be killed between two
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +90,76 @@ def _needs(world: CrashWorld) -> dict[str, int]:
     return {need.key.id: need.data_keys for need in standing.keys}
 
 
+async def _many_token_sets(world: CrashWorld, connection: str) -> None:
+    """Keep copies of a connection, each with sealed tokens of its own."""
+    settings = read_settings(**world.settings, dev_world=world.dev_world)
+    others = [column.name for column in connections.columns if column.name != "id"]
+    async with open_house(settings, background=False) as house:
+        database = Database(read_database_url(settings.database))
+        try:
+            async with database.write() as writing:
+                found = await writing.execute(
+                    select(connections).where(connections.c.id == connection)
+                )
+                kept = dict(found.mappings().one())
+            copies, sets = [], []
+            for number in range(SETS):
+                copies.append({name: kept[name] for name in others} | {"id": f"con_{number:05}"})
+                copies[-1]["due_at"] = None
+                where = (kept["workspace_id"], f"con_{number:05}", 1)
+                sets.append(
+                    {
+                        "connection_id": f"con_{number:05}",
+                        "generation": 1,
+                        "access_token": await house.vault.seal(b"a", places.access_token(*where)),
+                        "refresh_token": await house.vault.seal(b"r", places.refresh_token(*where)),
+                        "received_at": kept["authorized_at"],
+                        "expires_at": None,
+                    }
+                )
+            async with database.write() as writing:
+                await writing.execute(insert(connections), copies)
+                await writing.execute(insert(token_sets), sets)
+        finally:
+            await database.close()
+
+
+def _data_keys(world: CrashWorld, work: Callable[[DataKeyRotation], Awaitable[_T]]) -> _T:
+    """Do something about the data keys as a command does."""
+
+    async def working() -> _T:
+        settings = read_settings(**world.settings, dev_world=world.dev_world)
+        async with open_house(settings, background=False) as house:
+            return await work(house.data_keys)
+
+    return asyncio.run(working())
+
+
+def _pass(world: CrashWorld, until: Callable[[Any], bool]) -> Any:
+    """Wait until the pass that seals anew is so far; return it, and who goes it."""
+
+    async def looking() -> Any:
+        database = Database(read_database_url(read_settings(**world.settings).database))
+        try:
+            give_up = time.monotonic() + 60
+            while True:
+                async with database.read() as reading:
+                    asked = select(resealings).order_by(resealings.c.number.desc())
+                    row = (await reading.execute(asked)).first()
+                if row is not None and until(row):
+                    return row
+                assert time.monotonic() < give_up, row
+                await asyncio.sleep(0.05)
+        finally:
+            await database.close()
+
+    return asyncio.run(looking())
+
+
+def _spool_of(replica: CrashWorld) -> str:
+    return (Path(replica.settings["data_dir"]) / "spool" / "id").read_text().strip()
+
+
 def _refusal(world: CrashWorld, key_id: str, *, backups_are_gone: bool = True) -> str:
     with pytest.raises(StillNeeded) as refused:
         _beside(
@@ -109,13 +188,16 @@ async def _open_all(world: CrashWorld, sealed: list[tuple[Place, bytes]]) -> Non
 
 @contextmanager
 def _readers(replicas: list[CrashWorld], connection: str) -> Iterator[list[int]]:
-    """Read the token at every replica, again and again; collect what was answered."""
+    """Read the token at every replica, again and again; collect what was answered, 0 by none."""
     answers: list[int] = []
     over = threading.Event()
 
     def read(replica: CrashWorld) -> None:
         while not over.is_set():
-            answers.append(replica.token(connection).status_code)
+            try:
+                answers.append(replica.token(connection).status_code)
+            except httpx2.TransportError:
+                answers.append(0)
             over.wait(0.02)
 
     threads = [threading.Thread(target=read, args=(replica,)) for replica in replicas]
@@ -129,12 +211,10 @@ def _readers(replicas: list[CrashWorld], connection: str) -> Iterator[list[int]]
             thread.join()
 
 
-def test_a_rotation_under_load_costs_no_read(world: CrashWorld) -> None:
-    """Rotated, re-wrapped, killed half-way and run twice at once; and a replica starts anew."""
-    world.start()
-    connection = world.connect("Northwind")
+@contextmanager
+def _all_replicas(world: CrashWorld) -> Iterator[list[CrashWorld]]:
+    """Start three more on PostgreSQL; SQLite has one."""
     replicas = [world]
-    sealed = asyncio.run(_seal_for_many_workspaces(world))
     with ExitStack() as ending:
         for number in range(3 if world.settings["database_url"] else 0):
             folder = world.folder / f"replica-{number}"
@@ -145,6 +225,15 @@ def test_a_rotation_under_load_costs_no_read(world: CrashWorld) -> None:
             ending.callback(replica.kill)
             replica.start()
             replicas.append(replica)
+        yield replicas
+
+
+def test_a_rotation_under_load_costs_no_read(world: CrashWorld) -> None:
+    """Rotated, re-wrapped, killed half-way and run twice at once; and a replica starts anew."""
+    world.start()
+    connection = world.connect("Northwind")
+    sealed = asyncio.run(_seal_for_many_workspaces(world))
+    with _all_replicas(world) as replicas:
         [first] = _needs(world)
         with _readers(replicas, connection) as answers:
             second = _keys(world, "rotate")["active"]
@@ -205,3 +294,87 @@ def test_a_key_that_a_stopped_replicas_spool_needs_is_not_destroyed(world: Crash
     assert first not in (Path(world.settings["data_dir"]) / "keyturn.key").read_text()
     world.start()
     assert world.token(connection).status_code == 200
+
+
+def test_a_rotation_of_data_keys_under_load_costs_no_read(world: CrashWorld) -> None:
+    """The replica that seals anew is killed half-way; the others go on, and no read fails.
+
+    A refresh in the middle keeps what it brought. At last the old key is destroyed.
+    """
+    world.start()
+    connection = world.connect("Northwind")
+    asyncio.run(_many_token_sets(world, connection))
+    with _all_replicas(world) as replicas, ExitStack() as reading:
+        answers = {
+            _spool_of(one): reading.enter_context(_readers([one], connection)) for one in replicas
+        }
+        [made] = _data_keys(world, lambda rotation: rotation.rotate()).made.values()
+        half = _pass(world, lambda row: row.resealed > 0)
+        [busy] = [one for one in replicas if _spool_of(one) == half.owner]
+        busy.kill()
+
+        assert half.resealed < SETS
+        assert _pass(world, lambda _: True).ended_at is None
+        if busy is world and len(replicas) == 1:
+            busy.start()
+        [other, *_] = [one for one in replicas if one is not busy] or [busy]
+        assert other.token(connection, rejected_generation=1).json()["generation"] == 2
+        done = _pass(world, lambda row: row.ended_at is not None)
+        gone = _keys(world, "destroy-data")["destroyed"]
+        reading.close()
+
+        assert (done.number, done.refused) == (half.number, 0)
+        assert done.resealed >= SETS
+        assert len(gone) == 1
+        assert set(answers.pop(half.owner)) == {200, 0}
+        assert {status for one in answers.values() for status in one} <= {200}
+        busy.start()
+        connected = world.connect("Larkfield")
+        for one in (connection, connected):
+            assert {replica.token(one).status_code for replica in replicas} == {200}
+        assert _keys(world, "status")["data_keys"]["retired"] == []
+        assert made not in gone
+
+
+def _reseal(world: CrashWorld) -> None:
+    """Seal everything anew as a replica does in the background."""
+
+    async def working() -> None:
+        settings = read_settings(**world.settings, dev_world=world.dev_world)
+        async with open_house(settings, background=False) as house:
+            keys = house.data_keys
+            reseal = Reseal(
+                vault=house.vault,
+                rows=keys.rows,
+                audit=keys.audit,
+                clock=house.clock,
+                waiting=keys.waiting,
+            )
+            await reseal()
+            await keys.waiting.sleep(SETTLES)
+            await reseal()
+
+    asyncio.run(working())
+
+
+def test_an_answer_on_a_stopped_replicas_spool_opens_after_its_data_keys_are_gone(
+    world: CrashWorld,
+) -> None:
+    """Spools have keys of their own: it is delivered, and sealed under the new key."""
+    world.start(kill_at="tokens.replace:before")
+    connection = world.connect("Northwind")
+    world.arm.touch()
+    world.advance("PT3H")
+    with pytest.raises(httpx2.TransportError):
+        world.token(connection)
+    assert world.wait_until_dead() == -signal.SIGKILL
+    world.arm.unlink()
+    since = world.next_entry()
+
+    _data_keys(world, lambda rotation: rotation.rotate())
+    _reseal(world)
+    assert len(_data_keys(world, lambda rotation: rotation.destroy()).gone) == 1
+
+    world.start()
+    assert world.token(connection).json()["generation"] == 2
+    assert world.refreshes(since) == []
