@@ -108,6 +108,19 @@ async def test_a_lease_given_back_is_free(base: Base) -> None:
         assert await other.leases.acquire(CONNECTION, ttl=LONG) is not None
 
 
+@pytest.mark.parametrize("side", ["lose_before_commit", "lose_after_commit"])
+async def test_a_lease_is_given_back_though_the_database_was_cut_off(base: Base, side: str) -> None:
+    """Once: nobody waits for a minute because one connection broke at the wrong moment."""
+    lease = await base.stores.leases.acquire(CONNECTION, ttl=LONG)
+    assert lease is not None
+    setattr(base.database, side, 1)
+
+    await base.stores.leases.release(lease)
+
+    async with base.replica("spool_two") as other:
+        assert await other.leases.acquire(CONNECTION, ttl=LONG) is not None
+
+
 async def test_a_lease_that_is_not_ours_any_more_is_left_alone(base: Base) -> None:
     """A late release does not free the next holder's lease."""
     late = await base.stores.leases.acquire(CONNECTION, ttl=OVER)

@@ -100,6 +100,7 @@ class WatchedStore:
         self._store = store
         self._journal = journal
         self.fails: dict[str, list[Exception]] = {}
+        self.loses: dict[str, list[Exception]] = {}  # done, and not told
 
     def __getattr__(self, name: str) -> Any:
         """Return the store's own method, watched."""
@@ -111,6 +112,8 @@ class WatchedStore:
             result = await method(*arguments, **named)
             if name in {"begin_attempt", "replace", "end_attempt"}:
                 self._journal.append(f"store.{name}")
+            if self.loses.get(name):
+                raise self.loses[name].pop(0)
             return result
 
         return watched

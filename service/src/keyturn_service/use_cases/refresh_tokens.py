@@ -9,6 +9,7 @@ is in `resolve_uncertain`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from math import ceil
@@ -36,6 +37,7 @@ from keyturn_service.ports import (
     SealRefused,
     Spool,
     StaleWrite,
+    StoreUnavailable,
     TokenEndpoint,
     TokenStore,
     Waiting,
@@ -76,6 +78,8 @@ class RefreshTokens:
     _running: dict[ConnectionId, asyncio.Task[tuple[Connection, TokenSet]]] = field(
         default_factory=dict, init=False
     )
+    # Attempts whose request did not leave this process, whatever the database has of them.
+    _unsent: dict[ConnectionId, set[AttemptId]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         longest = self.endpoint.connect_seconds + self.endpoint.answer_seconds
@@ -132,7 +136,8 @@ class RefreshTokens:
         try:
             attempt_or_tokens = await self._under_lease(lease, refused)
         finally:
-            await self.leases.release(lease)
+            with contextlib.suppress(StoreUnavailable):  # it ends by itself then
+                await self.leases.release(lease)
         if isinstance(attempt_or_tokens, Attempt):
             return await self.settle.wait_for_other(attempt_or_tokens)
         return attempt_or_tokens
@@ -149,7 +154,7 @@ class RefreshTokens:
             await self._halves_differ(connection, tokens)
         await self._respect_hold_off(connection)
         again = False
-        earlier = await self.store.open_attempt(lease.connection_id)
+        earlier = await self._sent_before(lease.connection_id)
         if earlier is not None:
             if earlier.outcome is AttemptOutcome.STORED:
                 earlier = await self._put_back(earlier)
@@ -161,6 +166,14 @@ class RefreshTokens:
                 return found
             again = True
         return await self.present(lease, connection, tokens, again=again)
+
+    async def _sent_before(self, connection_id: ConnectionId) -> Attempt | None:
+        """Return the latest attempt that may have used the token up; end those that never left."""
+        while True:
+            attempt = await self.store.open_attempt(connection_id)
+            if attempt is None or attempt.id not in self._unsent.get(connection_id, ()):
+                return attempt
+            await self._not_presented(attempt)
 
     async def _put_back(self, attempt: Attempt) -> Attempt:
         """Return an attempt whose answer was in force before an older row took its place.
@@ -238,6 +251,11 @@ class RefreshTokens:
             await self.store.begin_attempt(attempt)
         except StaleWrite:
             raise ConnectionCannotServe("org_unavailable", retry_after=1) from None
+        except StoreUnavailable:  # the intent may be durable all the same
+            self._unsent.setdefault(connection.id, set()).add(attempt.id)
+            with contextlib.suppress(StoreUnavailable):
+                await self._not_presented(attempt)
+            raise
         body = refresh_request(client, tokens.refresh_token)
         status, received, complete, retry_after = None, b"", False, None
         try:
@@ -245,6 +263,7 @@ class RefreshTokens:
                 connection.login_url, body, deadline=self._latest_start(lease)
             )
         except (NotProcessed, DeadlinePassed):
+            self._unsent.setdefault(connection.id, set()).add(attempt.id)
             await self._not_presented(attempt)
             raise ConnectionCannotServe(
                 "org_unavailable", retry_after=ceil(_SOON.total_seconds())
@@ -269,6 +288,7 @@ class RefreshTokens:
             await self.spool.put(spooled)
         except OSError as error:  # a full disk must not cost a token that is in our hands
             _log.error("spool_failed", attempt_id=attempt.id, error=type(error).__name__)
+        self._unsent.pop(connection.id, None)
         try:
             return await self.settle(attempt, connection, tokens, spooled, retry_after=retry_after)
         finally:

@@ -384,6 +384,67 @@ async def test_no_token_is_presented_without_an_intent(replica: Replica, world: 
     assert world.org.presented == []
 
 
+@pytest.mark.parametrize("away", [False, True])
+async def test_intents_that_are_durable_unbeknown_to_us_cost_no_connection(
+    replica: Replica, world: World, *, away: bool
+) -> None:
+    """Nothing left after them, time and again: that is not the token's second chance."""
+    for _ in range(3):
+        replica.store.loses["begin_attempt"] = [StoreUnavailable("cut off")]
+        if away:
+            replica.store.fails["end_attempt"] = [StoreUnavailable("gone")]
+        with pytest.raises(StoreUnavailable):
+            await replica.refresh(CONNECTION, refused=1)
+        world.clock.advance(seconds=61)
+    replica.store.loses.clear()
+
+    _, new = await replica.refresh(CONNECTION, refused=1)
+
+    assert new.generation == 2
+    assert len(world.org.presented) == 1
+    assert "token.decided_to_present_again" not in world.audit.types
+    *before, last = await world.outcomes()
+    assert set(before) == {AttemptOutcome.NOT_PRESENTED}
+    assert last is AttemptOutcome.STORED
+
+
+async def test_what_never_left_costs_nothing_where_the_database_is_away_then(
+    replica: Replica, world: World
+) -> None:
+    """No connection to the org, and none to the database: the process knows what it did."""
+    world.org.next.append(NotProcessed("no connection"))
+    replica.store.fails["end_attempt"] = [StoreUnavailable("gone")]
+    with pytest.raises(StoreUnavailable):
+        await replica.refresh(CONNECTION, refused=1)
+
+    _, new = await replica.refresh(CONNECTION, refused=1)
+
+    assert new.generation == 2
+    assert "token.decided_to_present_again" not in world.audit.types
+
+
+async def test_what_was_stored_is_served_though_the_lease_could_not_be_given_back(
+    replica: Replica, world: World
+) -> None:
+    """The lease ends by itself."""
+
+    class Kept:
+        """Leases that nobody can give back."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(replica.stores.leases, name)
+
+        async def release(self, lease: object) -> None:
+            raise StoreUnavailable(str(lease))
+
+    replica.refresh.leases = Kept()  # type: ignore[assignment]
+
+    _, new = await replica.refresh(CONNECTION, refused=1)
+
+    assert new.generation == 2
+    assert len(world.org.presented) == 1
+
+
 async def test_an_attempt_that_lost_its_lease_presents_nothing(
     replica: Replica, world: World
 ) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.tables import refresh_leases
 from keyturn_service.domain.ids import ConnectionId, SpoolId
-from keyturn_service.ports import Clock, Lease
+from keyturn_service.ports import Clock, Lease, StoreUnavailable
 
 _FREE = 0
 
@@ -60,7 +60,17 @@ class SqlRefreshLeases:
         return ended.rowcount
 
     async def release(self, lease: Lease) -> None:
-        """Give the lease back; nothing happens where it is not ours any more."""
+        """Give the lease back; nothing happens where it is not ours any more.
+
+        Tried twice: where the connection to the database was cut, the next one is another, and
+        nobody waits for the lease's end.
+        """
+        try:
+            await self._release(lease)
+        except StoreUnavailable:
+            await self._release(lease)
+
+    async def _release(self, lease: Lease) -> None:
         async with self.database.write() as connection:
             await connection.execute(
                 update(refresh_leases)
