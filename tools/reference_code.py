@@ -23,7 +23,9 @@ from keyturn_service.settings import Settings
 _RECORDERS: Final = (
     *sorted(Path("service/src/keyturn_service/use_cases").glob("*.py")),
     Path("service/src/keyturn_service/adapters/sql/audit.py"),
+    Path("service/src/keyturn_service/vault/data_key_rotation.py"),
     Path("service/src/keyturn_service/vault/refusals.py"),
+    Path("service/src/keyturn_service/vault/resealing.py"),
     Path("service/src/keyturn_service/vault/root_keys.py"),
     Path("service/src/keyturn_service/domain/audit.py"),
 )

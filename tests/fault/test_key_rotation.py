@@ -141,7 +141,7 @@ def _pass(world: CrashWorld, until: Callable[[Any], bool]) -> Any:
     async def looking() -> Any:
         database = Database(read_database_url(read_settings(**world.settings).database))
         try:
-            give_up = time.monotonic() + 60
+            give_up, pause = time.monotonic() + 60, threading.Event()
             while True:
                 async with database.read() as reading:
                     asked = select(resealings).order_by(resealings.c.number.desc())
@@ -149,7 +149,7 @@ def _pass(world: CrashWorld, until: Callable[[Any], bool]) -> Any:
                 if row is not None and until(row):
                     return row
                 assert time.monotonic() < give_up, row
-                await asyncio.sleep(0.05)
+                pause.wait(0.05)
         finally:
             await database.close()
 

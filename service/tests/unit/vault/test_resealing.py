@@ -63,7 +63,7 @@ class Room:
         await reseal()
         self.clock.advance(seconds=SETTLES)
 
-    def keys(self) -> set[str]:
+    def under(self) -> set[str]:
         """Return the data keys under which something rests."""
         rows = (row for table in self.rows.tables.values() for row in table.values())
         return {data_key_of(value) for row in rows for value in row if value}
@@ -106,13 +106,13 @@ async def test_everything_is_sealed_anew(room):
     old = await room.rotate()
     reseal = room.replica()
     await room.settled(reseal)
-    assert room.keys() == {old}
+    assert room.under() == {old}
 
     await reseal()
     await room.settled(reseal)
     await reseal()
 
-    assert room.keys() == {room.house.newest("ws_a").id} != {old}
+    assert room.under() == {room.house.newest("ws_a").id} != {old}
     assert await room.opens()
     assert room.house.data_keys.kept[old].unneeded_since == room.rows.passes[1].ended_at
     [done] = room.rows.passes.values()
@@ -158,7 +158,7 @@ async def test_killed_half_way_it_goes_on_where_it_stopped(room):
     with pytest.raises(ConnectionError):
         await reseal()
     assert room.rows.passes[1].resealed == 4
-    assert len(room.keys()) == 2
+    assert len(room.under()) == 2
     assert await room.opens()
 
     other = room.replica("two")
@@ -168,7 +168,7 @@ async def test_killed_half_way_it_goes_on_where_it_stopped(room):
     await other()
 
     assert room.rows.passes[1].resealed == 10
-    assert len(room.keys()) == 1
+    assert len(room.under()) == 1
     assert await room.opens()
     room.rows.meanwhile = lambda: None
     await reseal()
@@ -289,7 +289,7 @@ async def test_while_the_key_source_is_away_it_stands_still(room, seals):
     await reseal()
 
     assert room.rows.passes[1].resealed == 10
-    assert room.house.newest("ws_a").id in room.keys()
+    assert room.house.newest("ws_a").id in room.under()
 
 
 async def test_others_have_their_turn_while_it_seals(room):
