@@ -37,6 +37,7 @@ from keyturn_service.adapters.system import (
 )
 from keyturn_service.bootstrap_install import joined_install
 from keyturn_service.bootstrap_keys import joined_keys
+from keyturn_service.bootstrap_rounds import joined_rounds
 from keyturn_service.domain.app import Workspace
 from keyturn_service.domain.ids import ID_BYTES, WorkspaceId, new_id
 from keyturn_service.ports import (
@@ -56,7 +57,6 @@ from keyturn_service.use_cases.begin_authorization import BeginAuthorization
 from keyturn_service.use_cases.begin_connect_session import BeginConnectSession
 from keyturn_service.use_cases.change_app import ChangeApp
 from keyturn_service.use_cases.change_signing_key import ChangeSigningKey
-from keyturn_service.use_cases.clean_up import CleanUp
 from keyturn_service.use_cases.complete_authorization import CompleteAuthorization
 from keyturn_service.use_cases.confirm_connection import ConfirmConnection
 from keyturn_service.use_cases.connect_by_assertion import ConnectByAssertion
@@ -68,7 +68,6 @@ from keyturn_service.use_cases.end_grant import EndGrant
 from keyturn_service.use_cases.find_connect_session import FindConnectSession
 from keyturn_service.use_cases.find_proxy_session import FindProxySession
 from keyturn_service.use_cases.get_access_token import GetAccessToken
-from keyturn_service.use_cases.guard_connections import GuardConnections
 from keyturn_service.use_cases.make_signing_key import MakeSigningKey
 from keyturn_service.use_cases.open_link import OpenLink
 from keyturn_service.use_cases.open_proxy_session import OpenProxySession
@@ -81,8 +80,6 @@ from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
 from keyturn_service.use_cases.replay_journal import ReplayJournal
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
-from keyturn_service.use_cases.revoke_all import RevokeAll
-from keyturn_service.use_cases.revoke_grant import RevokeGrant
 from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
 from keyturn_service.use_cases.seal_service import SealService
 from keyturn_service.use_cases.see_install import SeeInstall
@@ -564,41 +561,17 @@ def _wired(
         clock=clock,
         public_urls=settings.public_urls,
     )
-    rounds = Rounds(
+    rounds = joined_rounds(
         alarm=alarm,
-        revocations=stores.revocations,
-        revoke_grant=RevokeGrant(
-            revocations=stores.revocations, endpoint=parts.endpoint, audit=audit, clock=clock
-        ),
-        revoke_all=RevokeAll(
-            incidents=stores.incidents,
-            store=stores.tokens,
-            leases=stores.leases,
-            endpoint=parts.endpoint,
-            audit=audit,
-            clock=clock,
-        ),
+        stores=stores,
+        endpoint=parts.endpoint,
+        spool=spool,
+        audit=audit,
+        clock=clock,
+        refresh=refresh,
+        end_grant=end_grant,
         deliver_spool=deliver_spool,
         replay_journal=replay,
-        guard=GuardConnections(
-            connections=stores.connections,
-            seals=stores.seals,
-            refresh=refresh,
-            audit=audit,
-            clock=clock,
-        ),
-        say_spool_keys=SaySpoolKeys(spool=spool, keys=stores.spool_keys, clock=clock),
         reseal=reseal,
-        clean_up=CleanUp(
-            sessions=stores.connect_sessions,
-            idempotency=stores.idempotency_keys,
-            proxy_sessions=stores.proxy_sessions,
-            signing_keys=stores.signing_keys,
-            spool=spool,
-            end_grant=end_grant,
-            audit=audit,
-            clock=clock,
-        ),
-        clock=clock,
     )
     return wiring, rounds, deliver_spool, replay
