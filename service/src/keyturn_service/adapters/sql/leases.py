@@ -27,7 +27,7 @@ class SqlRefreshLeases:
     async def acquire(self, connection_id: ConnectionId, *, ttl: timedelta) -> Lease | None:
         """Take the lease, or return None where somebody holds it."""
         asked_at = self.clock.monotonic()
-        now = clock_of(self.database)
+        now = self._now()
         dialect = sqlite if self.database.is_sqlite else postgresql
         ends_at = now + round(ttl.total_seconds() * 1_000_000)
         taking = dialect.insert(refresh_leases).values(
@@ -80,6 +80,9 @@ class SqlRefreshLeases:
                 )
                 .values(ends_at=_FREE)
             )
+
+    def _now(self) -> ColumnElement[int]:
+        return clock_of(self.database)
 
 
 def clock_of(database: Database) -> ColumnElement[int]:
