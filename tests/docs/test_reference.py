@@ -134,6 +134,26 @@ def _is_said(address: str, text: str) -> bool:
     return re.search(rf"[` ]{re.escape(address)}`", text) is not None
 
 
+def test_every_command_that_a_text_names_is_there() -> None:
+    """In pages, errors and help: `keyturn`, a group of commands, and one of its own."""
+    known = {" ".join(words) for words, _ in commands()}
+    groups = {words[1] for words, _ in commands() if len(words) == 3}
+    named = re.compile(rf"\bkeyturn (?:{'|'.join(sorted(groups))}) [a-z][a-z-]*")
+    files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    for source in (*SOURCES, "builder/src"):
+        files += (ROOT / source).rglob("*.py")
+
+    unknown = {
+        f"{path.relative_to(ROOT)}: {words}"
+        for path in files
+        if "adr" not in path.parts
+        for words in named.findall(path.read_text(encoding="utf-8"))
+        if words not in known
+    }
+
+    assert unknown == set()
+
+
 @pytest.mark.parametrize("words", [words for words, _ in commands()], ids=" ".join)
 def test_help_is_what_the_program_prints(
     words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,6 @@ from keyturn_service.bootstrap import CannotStart
 from keyturn_service.bootstrap_audit import make_checkpoint
 from keyturn_service.bootstrap_incident import IncidentDesk, incident_desk
 from keyturn_service.cli.evidence import Evidence, EvidenceIsThere
-from keyturn_service.cli.keys import keys
 from keyturn_service.cli.logs import log_to_stderr
 from keyturn_service.domain.errors import NotFound
 from keyturn_service.domain.ids import AppId, IncidentId, WorkspaceId
@@ -343,23 +342,15 @@ def _next_steps(scope: Scope, progress: Progress) -> str:
         "The replicas end the grants; this terminal may be closed. If none runs: keyturn serve",
         "See how far it is, until nothing is waiting: keyturn incident status",
         "Write evidence, and links for your customers: keyturn incident report --out evidence",
+        "Bring everything under new data keys: keyturn keys rotate-data",
+        'Change what got out (secrets, keys): the how-to page "Survive a bad day"',
     ]
-    rotation = _rotation_of_data_keys()
-    if rotation is not None:
-        steps.append(f"Rotate the data keys: {rotation}")
-    steps.append('Change what got out (secrets, keys): the how-to page "Survive a bad day"')
     if scope.is_whole:
         steps.append("When the leak is closed, allow the use of tokens: keyturn incident unseal")
     lines = [f"{number}. {step}" for number, step in enumerate(steps, start=1)]
     if progress.is_done and not progress.revoked and not progress.admin:
         lines.insert(0, "There was no grant to end.")
     return "\n".join(lines)
-
-
-def _rotation_of_data_keys() -> str | None:
-    """Return the command that rotates data keys; None where this release has none."""
-    name = next((name for name in sorted(keys.commands) if "data" in name), None)
-    return None if name is None else f"keyturn keys {name}"
 
 
 def _words(kept: ServiceSeal) -> str:
