@@ -203,7 +203,9 @@ DRIVEN_ELSEWHERE: Final[Mapping[str, str]] = {
     "reauthorization_required": "test_documented_errors.py::test_a_refused_refresh",
     "refresh_token_lost": "test_jwt_journey.py::test_an_assertion_takes_over",
     "return_url_refused": "test_refusals.py::test_return_urls_of_other_origins_are_refused",
+    "revoked_in_incident": "test_operations.py::test_an_incident_of_one_app_ends_its_grants",
     "scopes_missing": "test_refused_by_us.py::test_a_grant_without_a_way_to_stay",
+    "sealed": "test_operations.py::test_the_seal_stops_every_replica",
     "session_expired": "test_documented_errors.py::test_errors_without_a_callback",
     "signing_key_missing": "test_jwt_refusals.py::test_a_signing_key_that_was_forgotten",
     "state_mismatch": "test_refusals.py::test_a_wrong_state_is_refused",
@@ -214,5 +216,4 @@ DRIVEN_ELSEWHERE: Final[Mapping[str, str]] = {
 # Codes that nothing at connect or refresh can bring about, each with why.
 CANNOT_OCCUR: Final[Mapping[str, str]] = {
     "audit_unavailable": "the database is gone: tests/fault/test_custody.py",
-    "sealed": "nothing seals in this version",
 }
