@@ -237,3 +237,17 @@ def test_a_version_without_coverage_is_not_promoted(
     version = made.result["SubscriberPackageVersionId"]
     argv = ("package", "version", "promote", "--package", version, "--no-prompt")
     assert "Code coverage has not been run" in sf.run(*argv, cwd=other.folder).problem[1]
+
+
+def test_a_version_with_too_little_coverage_is_not_promoted(
+    sim: Orgsim, sf: Sf, project: Project, released: dict[str, Any], tmp_path: Path
+) -> None:
+    """Three quarters is the least."""
+    del released
+    other = project.copied(tmp_path / "little", **NEXT)
+    sim.patch("/switches", {"coverage_percent": 74})
+    made = create_version(sf, other)
+    sim.patch("/switches", {"coverage_percent": 100})
+    version = made.result["SubscriberPackageVersionId"]
+    argv = ("package", "version", "promote", "--package", version, "--no-prompt")
+    assert "74%" in sf.run(*argv, cwd=other.folder).problem[1]

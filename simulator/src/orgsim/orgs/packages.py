@@ -64,6 +64,7 @@ class Version:
     created_by: str
     released: bool = False
     deprecated: bool = False
+    coverage_percent: int | None = None
 
     @property
     def number(self) -> str:

@@ -101,6 +101,7 @@ class Switches:
     global_settings_need_oauth_settings: bool = True
     status_checks_until_done: int = 1
     promotion_needs_coverage: bool = True
+    coverage_percent: int = 100
 
 
 def switches_from(pairs: Iterable[tuple[str, str]], base: Switches) -> Switches:

@@ -23,6 +23,7 @@ from orgsim.surfaces.tooling_api import errors
 from orgsim.world import World
 
 _NUMBER = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)\.(NEXT|[0-9]+)", re.ASCII)
+_LEAST_COVERAGE = 75  # percent; Second-Generation Managed Packaging Developer Guide
 _FLAG = "enablePackageEcaOauthFromDevOrg"
 
 
@@ -185,6 +186,8 @@ def build(
         raise NotBuilt(f"The ancestor {ancestor} can't be found.")
     numbers = numbers_of(world, package, upload.text("versionNumber"))
     skips = asked.get("SkipValidation") is True
+    runs = asked.get("CalculateCodeCoverage") is True and not skips
+    measured = world.switches.coverage_percent if runs else None
     hub_id = world.hub.org_id
     return Version(
         version_id=world.new_id(hub_id, "05i"),
@@ -199,7 +202,8 @@ def build(
         files=_files(upload.archive),
         key_hash=key_hash(_given(asked, "InstallKey")),
         skipped_validation=skips,
-        passed_coverage=asked.get("CalculateCodeCoverage") is True and not skips,
+        passed_coverage=measured is not None and measured >= _LEAST_COVERAGE,
+        coverage_percent=measured,
         post_install_url=upload.text("postInstallUrl"),
         release_notes_url=upload.text("releaseNotesUrl"),
         language=_given(asked, "Language"),

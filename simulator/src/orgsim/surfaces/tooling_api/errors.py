@@ -90,6 +90,11 @@ NO_COVERAGE = (
 SKIPPED = "A package version that was created with validation skipped can't be promoted."
 
 
+def low_coverage(percent: int) -> str:
+    """Say that too little was covered; the real wording stands in no source."""
+    return f"Code coverage of this package version is {percent}%. It must be at least 75%."
+
+
 def released_before(number: str) -> str:
     """Say that a number is released already."""
     return f"A released package version already exists with the package number {number}."

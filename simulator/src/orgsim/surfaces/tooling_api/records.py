@@ -128,7 +128,10 @@ def _check_promotable(world: World, version: Version) -> None:
     if version.skipped_validation:
         raise errors.not_promotable(errors.SKIPPED)
     if not version.passed_coverage and world.switches.promotion_needs_coverage:
-        raise errors.not_promotable(errors.NO_COVERAGE)
+        percent = version.coverage_percent
+        raise errors.not_promotable(
+            errors.NO_COVERAGE if percent is None else errors.low_coverage(percent)
+        )
     for other in world.packages.versions_of(version.package_id):
         if other.released and other.numbers[:3] == version.numbers[:3]:
             number = ".".join(map(str, version.numbers[:3]))
