@@ -31,6 +31,7 @@ from keyturn_service.settings import read_settings
 RETURN_URL: Final = "http://127.0.0.1:9/settings"
 _SCOPES: Final = frozenset({Scope("api"), Scope("refresh_token"), Scope("id"), Scope("openid")})
 _PATIENCE: Final = 30.0
+_WORKERS: Final = 8  # at most, that run tests beside one another
 
 
 @dataclass(kw_only=True)
@@ -335,8 +336,14 @@ def _hosts(world: CrashWorld) -> dict[Environment, str]:
 
 
 def _free_port(*, besides: int | None = None) -> int:
-    """Return a free port that no outgoing connection is lent: the replica comes back to it."""
-    for port in range(15_000 + os.getpid() % 4_000, 20_000):
+    """Return a free port that no outgoing connection is lent: the replica comes back to it.
+
+    Each worker of a run has ports of its own: one that is free because its replica was just
+    killed is nobody else's.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
+    first = 15_000 + os.getppid() % 500 * _WORKERS
+    for port in range(first + worker, 20_000, _WORKERS):
         if port == besides:
             continue
         with socket.socket() as listener, contextlib.suppress(OSError):
