@@ -55,11 +55,16 @@ class Server:
 
     def execute(self, statement: str) -> None:
         """Carry a statement out, from a program with or without an event loop."""
+        self.value(statement)
+
+    def value(self, statement: str, database: str | None = None) -> Any:
+        """Return the first value that a statement gives, of a database's URL or our own."""
         failed: list[Exception] = []
+        found: list[Any] = []
 
         def work() -> None:
             try:
-                asyncio.run(_execute(self.url, statement))
+                found.append(asyncio.run(_value(database or self.url, statement)))
             except (OSError, asyncpg.PostgresError) as error:
                 failed.append(error)
 
@@ -68,6 +73,7 @@ class Server:
         thread.join()
         if failed:
             raise failed[0]
+        return found[0]
 
 
 @contextlib.contextmanager
@@ -80,27 +86,54 @@ def running_postgres(*, fsync: bool = False) -> Iterator[Server]:
     if given:
         yield Server(url=given)
         return
+    with own_postgres(fsync=fsync) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def own_postgres(*, fsync: bool = False) -> Iterator[Server]:
+    """Give a PostgreSQL server of our own, whatever the environment says."""
     with tempfile.TemporaryDirectory(prefix="keyturn-postgres-") as made:
         folder = Path(made)
         binaries = _binaries(folder)
         _initialize(binaries, folder)
-        port = _free_port()
-        process = _start(binaries, folder, port, fsync=fsync)
-        try:
-            server = Server(
-                url=f"postgresql://{_SUPERUSER}@127.0.0.1:{port}/postgres",
-                pid=process.pid,
-                folder=folder / "data",
-            )
-            _wait_for(server, process)
+        with _serving(binaries, folder, fsync=fsync) as server:
             yield server
-        finally:
-            process.send_signal(signal.SIGINT)  # ends sessions, then stops
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+
+
+@contextlib.contextmanager
+def standby_of(primary: Server) -> Iterator[Server]:
+    """Give a hot standby that streams from a server of our own."""
+    with tempfile.TemporaryDirectory(prefix="keyturn-standby-") as made:
+        folder = Path(made)
+        binaries = _binaries(folder)
+        _make_data(folder)
+        copying = [str(binaries / "pg_basebackup"), f"--dbname={primary.url}", "--no-sync"]
+        copying += [f"--pgdata={folder / 'data'}", "--write-recovery-conf", "--checkpoint=fast"]
+        _run(copying, folder)
+        with _serving(binaries, folder, fsync=False) as server:
+            yield server
+
+
+@contextlib.contextmanager
+def _serving(binaries: Path, folder: Path, *, fsync: bool) -> Iterator[Server]:
+    port = _free_port()
+    process = _start(binaries, folder, port, fsync=fsync)
+    try:
+        server = Server(
+            url=f"postgresql://{_SUPERUSER}@127.0.0.1:{port}/postgres",
+            pid=process.pid,
+            folder=folder / "data",
+        )
+        _wait_for(server, process)
+        yield server
+    finally:
+        process.send_signal(signal.SIGINT)  # ends sessions, then stops
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _binaries(folder: Path) -> Path:
@@ -116,12 +149,7 @@ def _binaries(folder: Path) -> Path:
 
 
 def _initialize(binaries: Path, folder: Path) -> None:
-    folder.chmod(0o755)
-    data = folder / "data"
-    data.mkdir(mode=0o700)
-    if os.geteuid() == 0:
-        owner = pwd.getpwnam(_UNPRIVILEGED)
-        os.chown(data, owner.pw_uid, owner.pw_gid)
+    data = _make_data(folder)
     _run(
         [
             str(binaries / "initdb"),
@@ -135,6 +163,16 @@ def _initialize(binaries: Path, folder: Path) -> None:
         ],
         folder,
     )
+
+
+def _make_data(folder: Path) -> Path:
+    folder.chmod(0o755)
+    data = folder / "data"
+    data.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam(_UNPRIVILEGED)
+        os.chown(data, owner.pw_uid, owner.pw_gid)
+    return data
 
 
 def _start(binaries: Path, folder: Path, port: int, *, fsync: bool) -> subprocess.Popen[bytes]:
@@ -176,10 +214,10 @@ def _wait_for(server: Server, process: subprocess.Popen[bytes]) -> None:
             return
 
 
-async def _execute(url: str, statement: str) -> None:
+async def _value(url: str, statement: str) -> Any:
     connection = await asyncpg.connect(url, timeout=5)
     try:
-        await connection.execute(statement)
+        return await connection.fetchval(statement)
     finally:
         await connection.close()
 

@@ -26,6 +26,7 @@ from keyturn_service.adapters.key_sources.private_key_file import (
 from keyturn_service.adapters.spool.directory import DirectorySpool, SpoolRefused
 from keyturn_service.adapters.sql.audit import SqlAuditLog
 from keyturn_service.adapters.sql.database import Database, DatabaseRefused, read_database_url
+from keyturn_service.adapters.sql.epochs import SqlEpochs
 from keyturn_service.adapters.sql.schema import SchemaTooNew, migrate
 from keyturn_service.adapters.sql.stores import Stores, stores_over
 from keyturn_service.adapters.sql.workspaces import SqlDataKeys
@@ -38,12 +39,14 @@ from keyturn_service.adapters.system import (
 from keyturn_service.bootstrap_install import joined_install
 from keyturn_service.bootstrap_keys import joined_keys
 from keyturn_service.bootstrap_rounds import joined_rounds
+from keyturn_service.bootstrap_watch import joined_watch
 from keyturn_service.domain.app import Workspace
 from keyturn_service.domain.ids import ID_BYTES, WorkspaceId, new_id
 from keyturn_service.ports import (
     AuditLog,
     AuditUnavailable,
     Clock,
+    Epochs,
     KeyedHash,
     OrgDirectory,
     OrgRelay,
@@ -62,7 +65,6 @@ from keyturn_service.use_cases.confirm_connection import ConfirmConnection
 from keyturn_service.use_cases.connect_by_assertion import ConnectByAssertion
 from keyturn_service.use_cases.create_api_key import CreateApiKey
 from keyturn_service.use_cases.delete_api_key import DeleteApiKey
-from keyturn_service.use_cases.deliver_spool import DeliverSpool
 from keyturn_service.use_cases.disconnect import Disconnect
 from keyturn_service.use_cases.end_grant import EndGrant
 from keyturn_service.use_cases.find_connect_session import FindConnectSession
@@ -78,7 +80,6 @@ from keyturn_service.use_cases.refresh_tokens import RefreshTokens
 from keyturn_service.use_cases.register_app import RegisterApp
 from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
-from keyturn_service.use_cases.replay_journal import ReplayJournal
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
 from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
 from keyturn_service.use_cases.seal_service import SealService
@@ -88,6 +89,7 @@ from keyturn_service.use_cases.settle_attempt import SettleAttempt
 from keyturn_service.use_cases.token_for_proxy import TokenForProxy
 from keyturn_service.use_cases.verify_connection import VerifyConnection
 from keyturn_service.use_cases.verify_grant import VerifyGrant
+from keyturn_service.use_cases.watch_database import WatchDatabase
 from keyturn_service.vault.data_key_rotation import DataKeyRotation
 from keyturn_service.vault.envelope import Envelopes
 from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
@@ -260,14 +262,21 @@ async def _opened(
     )
     alarm = Alarm()
     see_install = await joined_install(settings, egress, clock, to_close)
-    wiring, rounds, deliver, replay = _wired(
-        settings, parts, hashes, clock, alarm, see_install=see_install, reseal=keys.reseal
+    epochs = SqlEpochs(database, audit, stores.serving)
+    wiring, rounds, watch = _wired(
+        settings,
+        parts,
+        hashes,
+        clock,
+        alarm,
+        see_install=see_install,
+        reseal=keys.reseal,
+        epochs=epochs,
     )
     if background:
         # Before an answer can lie there under this run's key.
         await SaySpoolKeys(spool=spool, keys=stores.spool_keys, clock=clock)()
-        await deliver.recover()
-        await replay.recover()
+        await watch()
         await to_close.enter_async_context(rounds.running())
         await to_close.enter_async_context(_task(stores.uses.keep_on()))
         to_close.push_async_callback(stores.uses.keep)
@@ -318,7 +327,8 @@ def _wired(
     *,
     see_install: SeeInstall,
     reseal: Reseal,
-) -> tuple[Wiring, Rounds, DeliverSpool, ReplayJournal]:
+    epochs: Epochs,
+) -> tuple[Wiring, Rounds, WatchDatabase]:
     """Join ports to use cases, from those that need nobody to those that need the most."""
     stores, spool, audit = parts.stores, parts.spool, parts.audit
     dev = settings.dev_world
@@ -374,27 +384,7 @@ def _wired(
         by_assertion=by_assertion,
     )
     renew_if_needed = RenewIfNeeded(store=stores.tokens, refresh=refresh, clock=clock)
-    deliver_spool = DeliverSpool(
-        store=stores.tokens,
-        connections=stores.connections,
-        sessions=stores.connect_sessions,
-        leases=stores.leases,
-        settle=settle,
-        resolve=resolve,
-        end_grant=end_grant,
-        spool=spool,
-        audit=audit,
-        clock=clock,
-    )
-    replay = ReplayJournal(
-        store=stores.tokens,
-        leases=stores.leases,
-        deliver=deliver_spool,
-        spool=spool,
-        audit=audit,
-        hashes=hashes,
-        clock=clock,
-    )
+    watch = joined_watch(settings, stores, epochs, refresh, end_grant)
     find_connect_session = FindConnectSession(sessions=stores.connect_sessions, clock=clock)
     open_link = OpenLink(
         sessions=stores.connect_sessions,
@@ -570,8 +560,7 @@ def _wired(
         clock=clock,
         refresh=refresh,
         end_grant=end_grant,
-        deliver_spool=deliver_spool,
-        replay_journal=replay,
+        watch_database=watch,
         reseal=reseal,
     )
-    return wiring, rounds, deliver_spool, replay
+    return wiring, rounds, watch

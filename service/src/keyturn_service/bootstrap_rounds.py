@@ -6,14 +6,13 @@ from keyturn_service.adapters.background.rounds import Alarm, Rounds
 from keyturn_service.adapters.sql.stores import Stores
 from keyturn_service.ports import AuditLog, Clock, Spool, TokenEndpoint
 from keyturn_service.use_cases.clean_up import CleanUp
-from keyturn_service.use_cases.deliver_spool import DeliverSpool
 from keyturn_service.use_cases.end_grant import EndGrant
 from keyturn_service.use_cases.guard_connections import GuardConnections
 from keyturn_service.use_cases.refresh_tokens import RefreshTokens
-from keyturn_service.use_cases.replay_journal import ReplayJournal
 from keyturn_service.use_cases.revoke_all import RevokeAll
 from keyturn_service.use_cases.revoke_grant import RevokeGrant
 from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
+from keyturn_service.use_cases.watch_database import WatchDatabase
 from keyturn_service.vault.resealing import Reseal
 
 
@@ -27,8 +26,7 @@ def joined_rounds(
     clock: Clock,
     refresh: RefreshTokens,
     end_grant: EndGrant,
-    deliver_spool: DeliverSpool,
-    replay_journal: ReplayJournal,
+    watch_database: WatchDatabase,
     reseal: Reseal,
 ) -> Rounds:
     """Join all rounds; the alarm wakes the one that ends grants."""
@@ -46,8 +44,9 @@ def joined_rounds(
             audit=audit,
             clock=clock,
         ),
-        deliver_spool=deliver_spool,
-        replay_journal=replay_journal,
+        deliver_spool=watch_database.deliver,
+        replay_journal=watch_database.replay,
+        watch_database=watch_database,
         guard=GuardConnections(
             connections=stores.connections,
             seals=stores.seals,

@@ -51,6 +51,15 @@ from keyturn_service.ports.connections import (
 from keyturn_service.ports.connections import (
     Uses as Uses,
 )
+from keyturn_service.ports.epochs import (
+    Awaited as Awaited,
+)
+from keyturn_service.ports.epochs import (
+    Epochs as Epochs,
+)
+from keyturn_service.ports.epochs import (
+    Standing as Standing,
+)
 from keyturn_service.ports.incidents import (
     Incidents as Incidents,
 )

@@ -42,6 +42,7 @@ from keyturn_service.ports import (
     TokenStore,
     Waiting,
 )
+from keyturn_service.use_cases.presenting import Presenting
 from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
 from keyturn_service.use_cases.settle_attempt import SettleAttempt
@@ -50,6 +51,7 @@ LEASE_TTL: Final = timedelta(seconds=60)
 SAVE_TIME: Final = timedelta(seconds=15)  # of a lease; kept for spool and store after the call
 _SOON: Final = timedelta(seconds=1)
 _PATIENCE: Final = 25.0  # seconds a caller waits; the client's own time-out is 30
+_JOURNALS: Final = 8.0  # seconds a caller waits for what a database forgot that was exchanged
 _POLL: Final = 0.05  # seconds between looks while another replica holds the lease
 _log = structlog.get_logger()
 
@@ -75,6 +77,7 @@ class RefreshTokens:
     settle: SettleAttempt
     resolve: ResolveUncertain
     by_assertion: RenewByAssertion
+    presenting: Presenting = field(default_factory=Presenting)
     _running: dict[ConnectionId, asyncio.Task[tuple[Connection, TokenSet]]] = field(
         default_factory=dict, init=False
     )
@@ -122,12 +125,16 @@ class RefreshTokens:
     async def _renew(
         self, connection_id: ConnectionId, refused: int
     ) -> tuple[Connection, TokenSet]:
-        give_up = self.clock.monotonic() + LEASE_TTL.total_seconds()
+        began = self.clock.monotonic()
+        give_up = began + LEASE_TTL.total_seconds()
         while True:
             connection, tokens = await self._load(connection_id)
             if tokens.generation > refused:
                 return connection, tokens
-            lease = await self.leases.acquire(connection_id, ttl=LEASE_TTL)
+            may = self.presenting.is_open or connection.renewal is not Renewal.REFRESH_TOKEN
+            if not may and self.clock.monotonic() > began + _JOURNALS:
+                raise StoreUnavailable("another database")
+            lease = await self.leases.acquire(connection_id, ttl=LEASE_TTL) if may else None
             if lease is not None:
                 break
             if self.clock.monotonic() > give_up:
@@ -232,7 +239,14 @@ class RefreshTokens:
 
         Raises:
             ConnectionCannotServe: the attempt brought no token set.
+            StoreUnavailable: the database was exchanged, and what it forgot is not there yet.
         """
+        with self.presenting.of(connection.id, tokens.generation):
+            return await self._present(lease, connection, tokens, again=again)
+
+    async def _present(
+        self, lease: Lease, connection: Connection, tokens: TokenSet, *, again: bool
+    ) -> tuple[Connection, TokenSet] | Attempt:
         client = await self.apps.client(connection.app_id)
         if client is None or tokens.refresh_token is None:
             raise ConnectionCannotServe(

@@ -7,6 +7,7 @@ generation is used up then, whatever the database says.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -54,23 +55,41 @@ class ReplayJournal:
     clock: Clock
     at_once: int = 200  # attempts that the database is asked for
     _later: list[SpooledAnswer] = field(default_factory=list, init=False)
+    _blocked: bool = field(default=False, init=False)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether there is an answer that is neither in force nor waits for another one."""
+        return self._blocked
 
     async def recover(self) -> int:
         """Look through the journal, newest answers first; return how many were put in force.
 
-        Called once, before anything is served, after the spool was delivered.
+        Called before anything is served, and when the database is another one than before; after
+        the spool was delivered.
         """
+        async with self._turn:
+            await self._look_through()
+        return await self()
+
+    async def _look_through(self) -> None:
+        self._later.clear()
         for attempt_id in await self._forgotten():
             answer = await self.spool.get(attempt_id)
             if answer is not None:
                 self._later.append(answer)
         if self._later:
             _log.warning("database_is_older_than_the_journal", answers=len(self._later))
-        return await self()
 
     async def __call__(self) -> int:
         """Put in force what has its turn; return how many answers that were."""
+        async with self._turn:
+            return await self._replay_all()
+
+    async def _replay_all(self) -> int:
         replayed = 0
+        self._blocked = False
         for answer in sorted(self._later, key=lambda one: one.generation):
             if await self._replay(answer):
                 self._later.remove(answer)
@@ -93,11 +112,13 @@ class ReplayJournal:
         """Tell whether there is nothing more to do for an answer."""
         lease = await self.leases.acquire(answer.connection_id, ttl=LEASE_TTL)
         if lease is None:
+            self._blocked = True
             return False
         try:
             return await self._under_lease(lease, answer)
         except (StaleWrite, SealRefused) as refused:
             _log.error("not_replayed", attempt_id=answer.attempt_id, error=type(refused).__name__)
+            self._blocked |= isinstance(refused, StaleWrite)
             return False
         finally:
             await self.leases.release(lease)

@@ -141,8 +141,9 @@ class SettleAttempt:
         if loaded is None:
             await self._supersede(attempt, connection, response, in_force=None)
             raise ConnectionCannotServe("connection_revoked")
-        if loaded[1].generation == attempt.generation:
-            # Fenced out, or being ended: the spool delivers it later, under a lease of its own.
+        if loaded[1].generation <= attempt.generation:
+            # Fenced out, being ended, or in a database that was exchanged for an older one: the
+            # spool delivers it later, under a lease of its own.
             raise ConnectionCannotServe("org_unavailable", retry_after=_SOON)
         if loaded[0].taken_over_at is not None and response.refresh_token is not None:
             # Assertions stand in for the very token that is found here: it is in force again.

@@ -19,6 +19,7 @@ from keyturn_service.use_cases.replay_journal import ReplayJournal
 from keyturn_service.use_cases.revoke_all import RevokeAll
 from keyturn_service.use_cases.revoke_grant import RevokeGrant
 from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
+from keyturn_service.use_cases.watch_database import WatchDatabase
 from keyturn_service.vault.resealing import Reseal
 
 _REVOKE_EVERY: Final = 1.0  # seconds
@@ -27,6 +28,7 @@ _CLEAN_EVERY: Final = 5.0
 _GUARD_EVERY: Final = 2.0
 _SAY_EVERY: Final = 30.0
 _RESEAL_EVERY: Final = 2.0
+_WATCH_EVERY: Final = 0.9  # at least once a second
 _CLAIM: Final = timedelta(minutes=2)  # longer than one revocation's calls can take
 _AT_ONCE: Final = 16
 _log = structlog.get_logger()
@@ -51,7 +53,7 @@ class Alarm:
 
 
 class Rounds:
-    """Revocations, incidents, delivery, clean-up, guardian, keys, re-sealing, each at its pace."""
+    """Revocations, incidents, spool, clean-up, guardian, keys, database: each at its own pace."""
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Rounds:
         guard: GuardConnections,
         say_spool_keys: SaySpoolKeys,
         reseal: Reseal,
+        watch_database: WatchDatabase,
         clock: Clock,
     ) -> None:
         self._alarm = alarm
@@ -78,6 +81,7 @@ class Rounds:
         self._guard = guard
         self._say_spool_keys = say_spool_keys
         self._reseal = reseal
+        self._watch_database = watch_database
         self._clock = clock
 
     @contextlib.asynccontextmanager
@@ -90,6 +94,7 @@ class Rounds:
             asyncio.create_task(_repeat("replay", self._replay_journal, _pause(_DELIVER_EVERY))),
             asyncio.create_task(_repeat("clean_up", self._clean_up, _pause(_CLEAN_EVERY))),
             asyncio.create_task(_repeat("guard", self._guard, _pause(_GUARD_EVERY))),
+            asyncio.create_task(_repeat("watch", self._watch_database, _pause(_WATCH_EVERY))),
             asyncio.create_task(_repeat("spool_keys", self._say_spool_keys, _pause(_SAY_EVERY))),
             asyncio.create_task(_repeat("reseal", self._reseal, _pause(_RESEAL_EVERY))),
         ]

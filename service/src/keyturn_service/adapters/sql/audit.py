@@ -8,10 +8,10 @@ import json
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
-from sqlalchemy import insert, select, tuple_
+from sqlalchemy import func, insert, select, tuple_
 
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.hot_reads import CONNECTION_SAID, KEY_SAID
@@ -60,6 +60,14 @@ _INSERT: Final = (
 _log = structlog.get_logger()
 
 
+class Mark(NamedTuple):
+    """A record that has to be there as long as the database is the same."""
+
+    writer: str
+    sequence: int
+    hash: bytes
+
+
 _Asked = tuple[AuditEvent, Basis | None, "asyncio.Future[bool]"]
 
 
@@ -72,6 +80,7 @@ class SqlAuditLog:
         self._clock = clock
         self._sequence = 0
         self._head = CHAIN_START
+        self._written: Mark | None = None  # what was last known to be durable
         self._sure = True  # whether sequence and head are what the database knows
         self._loop: asyncio.AbstractEventLoop | None = None  # asking for it is a system call
         self._waiting: list[_Asked] = []
@@ -95,6 +104,22 @@ class SqlAuditLog:
     async def close(self) -> None:
         """Close the chain; what is said to it afterwards would not fit."""
         await self.record(self._own(CHAIN_CLOSED, {"length": self._sequence + 1}))
+
+    @property
+    def mark(self) -> Mark | None:
+        """The latest record that is known to be durable."""
+        return self._written
+
+    async def rejoin(self) -> int:
+        """Go on where the chain ends in the database, which was exchanged; return what is lost."""
+        before = 0 if self._written is None else self._written.sequence
+        async with self._database.read() as reading:
+            asked = select(func.max(audit_events.c.sequence)).where(
+                audit_events.c.writer == self._writer
+            )
+            there = (await reading.execute(asked)).scalar() or 0
+        self._written, self._sure = None, False
+        return max(0, before - there)
 
     async def record(self, event: AuditEvent, *, urgent: bool = True) -> None:
         """Return once the event is durable.
@@ -164,6 +189,7 @@ class SqlAuditLog:
                 future.set_exception(AuditUnavailable())
             return
         self._sequence, self._head, self._sure = sequence, head, True
+        self._written = Mark(self._writer, sequence, head)
         for record, (_, basis, future) in zip(records, group, strict=True):
             if not future.done():
                 future.set_result(basis is not None and record.sequence not in outdated)

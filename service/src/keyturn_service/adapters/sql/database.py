@@ -33,6 +33,15 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys=ON",
     f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}",
 )
+_IDENTITY: Final = (
+    "SELECT system_identifier || '/' || CASE WHEN pg_is_in_recovery() THEN 'standby'"
+    " ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END FROM pg_control_system()"
+)
+"""The system identifier, and the timeline that is written now.
+
+`pg_control_checkpoint()` would name a promoted standby's only after its next checkpoint.
+"""
+_OID: Final = "SELECT oid FROM pg_database WHERE datname = current_database()"
 _DRIVERS: Final = {"postgresql": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
 
 
@@ -66,17 +75,36 @@ class Closing(Protocol):
         """Close it; a second time changes nothing."""
         ...
 
+    async def renew(self) -> None:
+        """Let go of the connection, so that the next use makes a new one."""
+        ...
+
+
+async def identity_of(connection: asyncpg.Connection) -> str:
+    """Return which database of which server, in which of its lives, a connection leads to.
+
+    Where this user may not ask the server, or a managed one does not say, only the database's
+    own number is told.
+    """
+    try:
+        server = await connection.fetchval(_IDENTITY)
+    except asyncpg.PostgresError:
+        server = "?"
+    return f"{server}/{await connection.fetchval(_OID)}"
+
 
 class Database:
     """A database: reads side by side, writes in transactions.
 
     On SQLite one connection of this process writes, one transaction after the other, each
-    synchronized to the disk before it ends.
+    synchronized to the disk before it ends. From the first connection on it stays with the
+    database that it found there: one that leads to another one is refused until `accept`.
     """
 
     def __init__(self, url: URL) -> None:
         self.url = url
         self.is_sqlite = url.get_backend_name() == "sqlite"
+        self._identity: str | None = None
         self._turn = asyncio.Lock()
         self._lines: list[Closing] = []
         self._threads: list[threading.Thread] = []  # one a connection of SQLite
@@ -91,6 +119,11 @@ class Database:
             self._reader = self._writer = create_async_engine(
                 url, pool_size=_POOL, max_overflow=0, pool_timeout=_BUSY_SECONDS, pool_pre_ping=True
             )
+
+            @event.listens_for(self._writer.sync_engine, "connect")
+            def see(connection: Any, record: Any) -> None:
+                del record
+                connection.run_async(self.see)
 
     @property
     def engine(self) -> AsyncEngine:
@@ -107,6 +140,37 @@ class Database:
     def closes(self, line: Closing) -> None:
         """Take a connection of its own kind along when this database is closed."""
         self._lines.append(line)
+
+    async def see(self, connection: asyncpg.Connection) -> None:
+        """See that a new connection of PostgreSQL leads where the earlier ones did.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
+        self._stay(await identity_of(connection))
+
+    def see_file(self) -> None:
+        """See that the file of SQLite is the one that was there before.
+
+        Raises:
+            StoreUnavailable: it is not.
+        """
+        if self.is_sqlite and self.url.database:
+            self._stay(file_identity(self.url.database))
+
+    def _stay(self, found: str) -> None:
+        if self._identity is None:
+            self._identity = found
+        elif found != self._identity:
+            raise StoreUnavailable("another database")
+
+    async def accept(self, identity: str) -> None:
+        """Go over to another database, with new connections only."""
+        self._identity = identity
+        for line in self._lines:
+            await line.renew()
+        await self._reader.dispose()
+        await self._writer.dispose()
 
     @contextlib.asynccontextmanager
     async def carrying(self) -> AsyncIterator[None]:
@@ -158,6 +222,7 @@ class Database:
             StoreUnavailable: the database does not answer.
         """
         with translated():
+            self.see_file()
             async with self._reader.connect() as connection:
                 yield connection
 
@@ -170,9 +235,16 @@ class Database:
                 durable then.
         """
         with translated():
+            self.see_file()
             turn = self._turn if self.is_sqlite else contextlib.nullcontext()
             async with turn, self._writer.begin() as connection:
                 yield connection
+
+
+def file_identity(path: str) -> str:
+    """Return which file lies at a path: a restored one is another one."""
+    found = Path(path).stat()
+    return f"{found.st_dev}/{found.st_ino}"
 
 
 @contextlib.contextmanager

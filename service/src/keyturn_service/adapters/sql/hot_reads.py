@@ -150,6 +150,13 @@ class SqlServingReads:
             basis=Basis(api_key=known.said, connection=found.said),
         )
 
+    def forget(self) -> Mapping[ConnectionId, int]:
+        """Forget all that is remembered; return which generation of each connection was seen."""
+        seen = {one.connection.id: one.generation for one in self._connections.values()}
+        self._connections.clear()
+        self._keys.clear()
+        return seen
+
     def _remember(self, serving: Serving, row: _Row) -> None:
         """Remember what could be served again as it is, and forget what could not."""
         key, connection, tokens = serving.api_key, serving.connection, serving.tokens

@@ -76,6 +76,11 @@ class PostgresLine:
                 self._connection = await asyncpg.connect(
                     self._database.dsn, timeout=_CONNECT_SECONDS, server_settings=_PLANNED_ONCE
                 )
+                try:
+                    await self._database.see(self._connection)
+                except BaseException:
+                    self._connection.terminate()
+                    raise
                 self._prepared = await self._connection.prepare(self._statement)
             try:
                 rows: Sequence[Sequence[Any]] = await self._prepared.fetch(
@@ -85,6 +90,11 @@ class PostgresLine:
                 self._connection.terminate()
                 raise
             return rows
+
+    async def renew(self) -> None:
+        """Let go of the connection; what is under way on it fails."""
+        if self._connection is not None:
+            self._connection.terminate()
 
     async def close(self) -> None:
         """Close the connection."""
@@ -99,6 +109,7 @@ class SqliteLine:
     def __init__(
         self, database: Database, statement: str, columns: Sequence[tuple[str, str]]
     ) -> None:
+        self._database = database
         self._path = database.url.database or ""
         database.closes(self)
         self._statement = statement
@@ -116,6 +127,7 @@ class SqliteLine:
             asked=f"(SELECT {self._names} FROM (VALUES {values})) AS asked"  # noqa: S608 - marks
         )
         with translated():
+            self._database.see_file()
             async with self._turn:
                 if self._connection is None:
                     self._connection = await aiosqlite.connect(
@@ -126,8 +138,12 @@ class SqliteLine:
             )
             return list(found)
 
+    async def renew(self) -> None:
+        """Let go of the connection; what is under way on it goes on."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
     async def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+        await self.renew()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Generic, TypeVar
@@ -63,3 +63,11 @@ class Remembered(Generic[_Key, _Value]):
     def forget(self, key: _Key) -> None:
         """Let a value go, if it is there."""
         self._values.pop(key, None)
+
+    def values(self) -> Iterable[_Value]:
+        """Return all values."""
+        return self._values.values()
+
+    def clear(self) -> None:
+        """Let all values go."""
+        self._values.clear()

@@ -244,6 +244,23 @@ spool_keys: Final = Table(
     Column("seen_at", Moment, nullable=False),
 )
 
+database_epochs: Final = Table(
+    "database_epochs",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),  # always 1
+    Column("epoch", Id, nullable=False),
+    Column("identity", Text, nullable=False),
+    Column("began_at", BigInteger, nullable=False),  # by the database's own clock
+)
+
+spool_replays: Final = Table(
+    "spool_replays",
+    metadata,
+    Column("spool_id", Id, primary_key=True),
+    Column("epoch", Id, nullable=False),
+    Column("replayed", Boolean, nullable=False),
+)
+
 revocations: Final = Table(
     "revocations",
     metadata,

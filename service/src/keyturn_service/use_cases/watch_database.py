@@ -1,0 +1,208 @@
+"""Notice that the database was exchanged, and bring back what the new one does not know.
+
+A standby that lagged was promoted, or a backup was put back under running replicas: refresh
+tokens in it may be used up, and nothing in it says so. What says so are the replicas' journals.
+Nothing is presented until those of all replicas were replayed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from keyturn_core.secrets import RefreshToken
+from keyturn_service.domain.attempt import Attempt, AttemptOutcome
+from keyturn_service.domain.audit import AuditEvent
+from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
+from keyturn_service.domain.ids import (
+    ID_BYTES,
+    AttemptId,
+    ConnectionId,
+    SpoolId,
+    new_id,
+)
+from keyturn_service.ports import (
+    AuditLog,
+    Clock,
+    Epochs,
+    KeyedHash,
+    Lease,
+    Randomness,
+    RefreshLeases,
+    SealRefused,
+    Spool,
+    StaleWrite,
+    Standing,
+    TokenStore,
+    Waiting,
+)
+from keyturn_service.use_cases.deliver_spool import DeliverSpool
+from keyturn_service.use_cases.presenting import Presenting
+from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
+from keyturn_service.use_cases.replay_journal import ReplayJournal
+
+GRACE: Final = 3.0  # seconds in which a replica that the database does not know notices, too
+_POLL: Final = 0.05
+_log = structlog.get_logger()
+
+
+@dataclass(kw_only=True)
+class WatchDatabase:
+    """Keep the gate shut from the moment the database is another one until all is known."""
+
+    epochs: Epochs
+    presenting: Presenting
+    deliver: DeliverSpool
+    replay: ReplayJournal
+    store: TokenStore
+    leases: RefreshLeases
+    spool: Spool
+    audit: AuditLog
+    hashes: KeyedHash
+    clock: Clock
+    randomness: Randomness
+    waiting: Waiting
+    grace: float = GRACE
+    patience: float = math.inf  # seconds for journals that may be gone
+    _epoch: str | None = field(default=None, init=False)
+    _done: bool = field(default=False, init=False)  # with this replica's own journal
+    _awaited: Sequence[SpoolId] = field(default=(), init=False)
+
+    async def __call__(self) -> None:
+        """Look, and do what is to be done; called before anything is served, and each second."""
+        standing = await self.epochs.look()
+        if not (self._done and standing.same and standing.epoch == self._epoch):
+            await self._take_up(standing)
+        if not self.presenting.is_open or self.presenting.seen:
+            await self._open()
+
+    async def _take_up(self, standing: Standing) -> None:
+        """Replay this replica's journal into a database that it has not seen before."""
+        self._done = False
+        self.presenting.close({})
+        exchanged, lost = self._epoch is not None, 0
+        if exchanged:
+            _log.error("database_was_exchanged", identity=standing.identity)
+            seen, lost = await self.epochs.accept(standing)
+            self.presenting.close(seen)
+            while self.presenting.under_way:  # their answers are in the journal then
+                await self.waiting.sleep(_POLL)
+        epoch = standing.epoch
+        if epoch is None or epoch == self._epoch or not standing.same:
+            expects = exchanged or epoch is not None
+            name = new_id("epoch", self.randomness.token_bytes(ID_BYTES))
+            epoch = await self.epochs.begin(name, standing, self.spool.id, expects=expects)
+        if exchanged:
+            await self.epochs.expect(epoch, self.spool.id)
+        await self.deliver.recover()
+        replayed = await self.replay.recover()
+        if exchanged:
+            await self._record(epoch, replayed, lost)
+        self._epoch, self._done = epoch, True
+
+    async def _open(self) -> None:
+        """Open the gate once nothing is missing; what is then still behind is nobody's."""
+        epoch = self._epoch or ""
+        if self.replay.is_blocked:
+            return
+        await self.epochs.replayed(epoch, self.spool.id)
+        awaited = await self.epochs.awaited(epoch)
+        if awaited.spools != self._awaited:
+            self._awaited = awaited.spools
+            _log.warning("journals_awaited", spool_ids=list(awaited.spools))
+        if awaited.age < (self.patience if awaited.spools else self.grace):
+            return
+        for connection_id in await self._behind():
+            await self._quarantine(connection_id)
+        self.presenting.is_open = True
+
+    async def _behind(self) -> Sequence[ConnectionId]:
+        """Return what is older than this replica has seen it, and forget about the others."""
+        seen = self.presenting.seen
+        behind = await self.epochs.behind(seen)
+        self.presenting.seen = {one: seen[one] for one in behind}
+        return behind
+
+    async def _quarantine(self, connection_id: ConnectionId) -> None:
+        """Keep a token from being presented that was used up, by an answer that nobody has."""
+        lease = await self.leases.acquire(connection_id, ttl=LEASE_TTL)
+        if lease is None:
+            return
+        try:
+            loaded = await self.store.load(connection_id)
+            if loaded is not None and _counts(*loaded):
+                await self._make_uncertain(lease, *loaded)
+            del self.presenting.seen[connection_id]
+        except (StaleWrite, SealRefused) as refused:
+            _log.error("not_quarantined", connection_id=connection_id, error=type(refused).__name__)
+        finally:
+            await self.leases.release(lease)
+
+    async def _make_uncertain(self, lease: Lease, connection: Connection, tokens: TokenSet) -> None:
+        now = self.clock.now()
+        attempt = Attempt(
+            id=AttemptId(new_id("att", self.randomness.token_bytes(ID_BYTES))),
+            workspace_id=connection.workspace_id,
+            connection_id=connection.id,
+            generation=tokens.generation,
+            fence=lease.fence,
+            token_hash=self.hashes("refresh_token", tokens.refresh_token or RefreshToken("")),
+            spool_id=self.spool.id,
+            started_at=now,
+            presented_again=True,
+            outcome=None,
+            spool_answered=True,
+            ended_at=None,
+        )
+        await self.audit.record(
+            AuditEvent(
+                type="token.unaccounted",
+                at=now,
+                workspace_id=connection.workspace_id,
+                actor="system",
+                connection_id=connection.id,
+                detail={
+                    "attempt_id": attempt.id,
+                    "generation": tokens.generation,
+                    "seen": self.presenting.seen[connection.id],
+                },
+            )
+        )
+        await self.store.begin_attempt(attempt)
+        await self.store.end_attempt(
+            attempt,
+            AttemptOutcome.UNKNOWN,
+            at=now,
+            spool_answered=True,
+            state=ConnectionState.UNCERTAIN,
+            problem="connection_uncertain",
+        )
+
+    async def _record(self, epoch: str, replayed: int, lost: int) -> None:
+        await self.audit.record(
+            AuditEvent(
+                type="database.exchanged",
+                at=self.clock.now(),
+                workspace_id=None,
+                actor="system",
+                detail={
+                    "epoch": epoch,
+                    "spool_id": self.spool.id,
+                    "replayed": replayed,
+                    "audit_records_lost": lost,
+                },
+            )
+        )
+
+
+def _counts(connection: Connection, tokens: TokenSet) -> bool:
+    """Tell whether a refresh token would be presented for it."""
+    return (
+        connection.state is ConnectionState.ACTIVE
+        and connection.renewal is Renewal.REFRESH_TOKEN
+        and tokens.refresh_token is not None
+    )

@@ -1,0 +1,331 @@
+"""`use_cases.watch_database`: nothing is presented until all journals are in another database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from service.tests.support.fakes import CountedRandomness, fake_hash
+from service.tests.support.older_rows import Copy
+from service.tests.support.replicas import Replica, World
+from service.tests.support.values import CONNECTION, SPOOL
+
+from keyturn_service.domain.connection import ConnectionState
+from keyturn_service.domain.errors import ConnectionCannotServe
+from keyturn_service.domain.ids import ConnectionId, SpoolId
+from keyturn_service.ports import Awaited, SealRefused, Standing, StoreUnavailable
+from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
+from keyturn_service.use_cases.watch_database import WatchDatabase
+
+OTHER = SpoolId("spool_other")
+
+
+@dataclass
+class FakeEpochs:
+    """A database of which a test says what it is."""
+
+    world: World
+    epoch: str | None = None
+    identity: str = "one"
+    begun_at: str = "one"
+    seen: dict[ConnectionId, int] = field(default_factory=dict)
+    spools: Sequence[SpoolId] = ()
+    age: float = 100.0
+    lost: int = 0
+    journal: list[str] = field(default_factory=list)
+
+    async def look(self) -> Standing:
+        """Return how it stands."""
+        same = self.identity == self.begun_at
+        return Standing(identity=self.identity, epoch=self.epoch, same=same)
+
+    async def accept(self, standing: Standing) -> tuple[Mapping[ConnectionId, int], int]:
+        """Go over to it."""
+        self.journal.append(f"accept {standing.identity}")
+        return self.seen, self.lost
+
+    async def begin(
+        self, epoch: str, standing: Standing, spool_id: SpoolId, *, expects: bool
+    ) -> str:
+        """Name a new epoch."""
+        assert spool_id == SPOOL
+        self.journal.append(f"begin, {expects=}")
+        self.epoch, self.begun_at = epoch, standing.identity
+        return epoch
+
+    async def expect(self, epoch: str, spool_id: SpoolId) -> None:
+        """Wait for a spool."""
+        assert (epoch, spool_id) == (self.epoch, SPOOL)
+        self.journal.append("expect")
+
+    async def replayed(self, epoch: str, spool_id: SpoolId) -> None:
+        """Do not wait for it."""
+        assert (epoch, spool_id) == (self.epoch, SPOOL)
+        self.journal.append("replayed")
+
+    async def awaited(self, epoch: str) -> Awaited:
+        """Return who is waited for."""
+        assert epoch == self.epoch
+        return Awaited(spools=self.spools, age=self.age)
+
+    async def behind(self, seen: Mapping[ConnectionId, int]) -> Sequence[ConnectionId]:
+        """Return what is behind."""
+        now = (await self.world.connection()).generation
+        return [one for one, generation in seen.items() if now < generation]
+
+
+@pytest.fixture
+def epochs(world: World) -> FakeEpochs:
+    """Return what the database is."""
+    return FakeEpochs(world)
+
+
+@pytest.fixture
+async def watch(replica: Replica, epochs: FakeEpochs) -> WatchDatabase:
+    """Return the watch of a replica that has started."""
+    watch = WatchDatabase(
+        epochs=epochs,
+        presenting=replica.refresh.presenting,
+        deliver=replica.deliver,
+        replay=replica.replay,
+        store=replica.store,  # type: ignore[arg-type] - it hands everything on
+        leases=replica.stores.leases,
+        spool=replica.spool,
+        audit=replica.world.audit,
+        hashes=fake_hash,
+        clock=replica.world.clock,
+        randomness=CountedRandomness("watch:"),
+        waiting=replica.waiting,
+    )
+    await watch()
+    return watch
+
+
+async def refresh(replica: Replica, refused: int) -> int:
+    """Have a generation refreshed; return the new one."""
+    _, tokens = await replica.refresh(CONNECTION, refused=refused)
+    return tokens.generation
+
+
+async def test_the_first_start_names_an_epoch(watch: WatchDatabase, epochs: FakeEpochs) -> None:
+    """Nobody is waited for, and the rounds after it find nothing to do."""
+    await watch()
+
+    assert epochs.journal == ["begin, expects=False", "replayed"]
+    assert watch.presenting.is_open
+
+
+async def test_another_database_is_taken_up(
+    watch: WatchDatabase, epochs: FakeEpochs, replica: Replica, world: World
+) -> None:
+    """What the journal has is in force before anything is presented again."""
+    backup = Copy(world)
+    await backup.take()
+    await refresh(replica, 1)
+    await backup.restore()
+    epochs.identity, epochs.lost, epochs.journal = "two", 3, []
+
+    await watch()
+
+    assert epochs.journal == ["accept two", "begin, expects=True", "expect", "replayed"]
+    assert (await world.tokens()).generation == 2
+    [exchanged] = world.audit.of("database.exchanged")
+    assert exchanged.detail | {"epoch": "any"} == {
+        "epoch": "any",
+        "spool_id": SPOOL,
+        "replayed": 1,
+        "audit_records_lost": 3,
+    }
+    assert await refresh(replica, 2) == 3
+    assert len(world.org.presented) == 2
+
+
+async def test_an_epoch_that_another_replica_named_is_joined(
+    watch: WatchDatabase, epochs: FakeEpochs
+) -> None:
+    """Whoever was first names it."""
+    epochs.epoch, epochs.journal = "epoch_of_another", []
+
+    await watch()
+
+    assert epochs.journal == ["accept one", "expect", "replayed"]
+
+
+async def test_a_restored_database_is_seen_at_a_start(
+    watch: WatchDatabase, epochs: FakeEpochs
+) -> None:
+    """It says where it was; the replica that starts has seen none before."""
+    epochs.identity, epochs.journal = "two", []
+
+    await replace(watch)()
+
+    assert epochs.journal == ["begin, expects=True", "replayed"]
+
+
+async def test_nothing_is_presented_while_a_journal_is_awaited(
+    watch: WatchDatabase, epochs: FakeEpochs, replica: Replica, world: World
+) -> None:
+    """Callers wait a little, and are told to ask again."""
+    epochs.identity, epochs.spools = "two", [OTHER]
+    await watch()
+    with pytest.raises(StoreUnavailable):
+        await refresh(replica, 1)
+    await watch()
+    assert world.org.presented == []
+
+    epochs.spools = []
+    await watch()
+
+    assert await refresh(replica, 1) == 2
+
+
+@pytest.mark.parametrize(
+    ("spools", "age", "opened"),
+    [([], 2.9, False), ([], 3.0, True), ([OTHER], 59.0, False), ([OTHER], 60.0, True)],
+)
+async def test_it_waits_for_those_that_it_may_not_know_of(
+    watch: WatchDatabase, epochs: FakeEpochs, spools: list[SpoolId], age: float, *, opened: bool
+) -> None:
+    """And not forever, where the loss of a spool was accepted."""
+    watch.patience = 60.0
+    epochs.identity, epochs.spools, epochs.age = "two", spools, age
+
+    await watch()
+
+    assert watch.presenting.is_open is opened
+
+
+async def test_what_is_under_way_ends_before_the_journal_is_read(
+    watch: WatchDatabase, epochs: FakeEpochs, replica: Replica
+) -> None:
+    """Its answer is in it then."""
+    epochs.identity = "two"
+    with watch.presenting.of(CONNECTION, 1):
+        sleep = replica.waiting.sleep
+
+        class Ending:
+            async def sleep(self, seconds: float) -> None:
+                assert "expect" not in epochs.journal
+                watch.presenting.under_way = 0
+                await sleep(seconds)
+
+        watch.waiting = Ending()
+        await watch()
+        watch.presenting.under_way = 1
+
+    assert epochs.journal[-1] == "replayed"
+
+
+async def test_what_failed_in_the_middle_is_done_by_the_next_round(
+    watch: WatchDatabase, epochs: FakeEpochs, replica: Replica
+) -> None:
+    """The gate stays shut until then."""
+    epochs.identity = "two"
+    replica.store.fails["open_attempts_of"] = [StoreUnavailable("gone")]
+    with pytest.raises(StoreUnavailable):
+        await watch()
+    assert not watch.presenting.is_open
+
+    await watch()
+
+    assert watch.presenting.is_open
+    assert epochs.journal.count("begin, expects=True") == 1
+
+
+async def test_a_journal_that_is_held_up_is_not_said_to_be_replayed(
+    watch: WatchDatabase, epochs: FakeEpochs, replica: Replica, world: World
+) -> None:
+    """Somebody holds the lease of a connection that it has an answer for."""
+    backup = Copy(world)
+    await backup.take()
+    await refresh(replica, 1)
+    await backup.restore()
+    async with world.base.replica("spool_two") as other:
+        held = await other.leases.acquire(CONNECTION, ttl=LEASE_TTL)
+        assert held is not None
+        epochs.identity, epochs.journal = "two", []
+        await watch()
+        assert "replayed" not in epochs.journal
+        await other.leases.release(held)
+
+    await replica.replay()
+    await watch()
+
+    assert epochs.journal[-1] == "replayed"
+
+
+async def test_what_nobody_has_is_quarantined(
+    watch: WatchDatabase, epochs: FakeEpochs, replica: Replica, world: World
+) -> None:
+    """It was seen at a later generation: its token is used up, and is not presented."""
+    epochs.identity, epochs.seen = "two", {CONNECTION: 3}
+
+    await watch()
+
+    assert (await world.connection()).state is ConnectionState.UNCERTAIN
+    [noted] = world.audit.of("token.unaccounted")
+    assert (noted.detail["generation"], noted.detail["seen"]) == (1, 3)
+    with pytest.raises(ConnectionCannotServe):
+        await refresh(replica, 1)
+    assert world.org.presented == []
+    assert watch.presenting.seen == {}
+
+
+async def test_what_was_seen_and_is_there_is_left_alone(
+    watch: WatchDatabase, epochs: FakeEpochs, world: World
+) -> None:
+    """No more than that is quarantined."""
+    epochs.identity, epochs.seen = "two", {CONNECTION: 1}
+
+    await watch()
+
+    assert (await world.connection()).state is ConnectionState.ACTIVE
+    assert watch.presenting.seen == {}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "DELETE FROM token_sets",
+        "UPDATE connections SET state = 'revoked'",
+        "UPDATE connections SET renewal = 'jwt_bearer'",
+        "UPDATE token_sets SET refresh_token = NULL",
+    ],
+)
+async def test_what_presents_nothing_is_not_quarantined(
+    watch: WatchDatabase, epochs: FakeEpochs, world: World, changed: str
+) -> None:
+    """There is nothing to keep from being presented."""
+    await world.base.execute(changed)
+    before = (await world.connection()).state
+    epochs.identity, epochs.seen = "two", {CONNECTION: 3}
+
+    await watch()
+
+    assert (await world.connection()).state is before
+    assert watch.presenting.seen == {}
+
+
+@pytest.mark.parametrize("because", ["lease", "seal"])
+async def test_what_cannot_be_quarantined_yet_is_not_presented(
+    watch: WatchDatabase, epochs: FakeEpochs, replica: Replica, world: World, because: str
+) -> None:
+    """The others are, and a later round does it."""
+    epochs.identity, epochs.seen = "two", {CONNECTION: 3}
+    held: Any = None
+    async with world.base.replica("spool_two") as other:
+        if because == "lease":
+            held = await other.leases.acquire(CONNECTION, ttl=LEASE_TTL)
+        else:
+            replica.store.fails["load"] = [SealRefused("changed")]
+        await watch()
+        if held:
+            await other.leases.release(held)
+
+    assert watch.presenting.is_open
+    with pytest.raises(StoreUnavailable):
+        await refresh(replica, 1)
+    await watch()
+    assert (await world.connection()).state is ConnectionState.UNCERTAIN
