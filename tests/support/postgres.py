@@ -8,6 +8,7 @@ import ctypes
 import itertools
 import os
 import pwd
+import resource
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import distribution
 from pathlib import Path
@@ -55,16 +56,19 @@ class Server:
 
     def execute(self, statement: str) -> None:
         """Carry a statement out, from a program with or without an event loop."""
-        self.value(statement)
+        self._run(_execute, self.url, statement)
 
     def value(self, statement: str, database: str | None = None) -> Any:
         """Return the first value that a statement gives, of a database's URL or our own."""
+        return self._run(_value, database or self.url, statement)
+
+    def _run(self, work_of: Callable[[str, str], Coroutine[Any, Any, Any]], *given: str) -> Any:
         failed: list[Exception] = []
         found: list[Any] = []
 
         def work() -> None:
             try:
-                found.append(asyncio.run(_value(database or self.url, statement)))
+                found.append(asyncio.run(work_of(*given)))
             except (OSError, asyncpg.PostgresError) as error:
                 failed.append(error)
 
@@ -91,13 +95,16 @@ def running_postgres(*, fsync: bool = False) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def own_postgres(*, fsync: bool = False) -> Iterator[Server]:
-    """Give a PostgreSQL server of our own, whatever the environment says."""
+def own_postgres(*, fsync: bool = False, longest_file: int | None = None) -> Iterator[Server]:
+    """Give a PostgreSQL server of our own, whatever the environment says.
+
+    None of its files gets longer than that many bytes: the kernel refuses the write.
+    """
     with tempfile.TemporaryDirectory(prefix="keyturn-postgres-") as made:
         folder = Path(made)
         binaries = _binaries(folder)
         _initialize(binaries, folder)
-        with _serving(binaries, folder, fsync=fsync) as server:
+        with _serving(binaries, folder, fsync=fsync, longest_file=longest_file) as server:
             yield server
 
 
@@ -116,9 +123,11 @@ def standby_of(primary: Server) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def _serving(binaries: Path, folder: Path, *, fsync: bool) -> Iterator[Server]:
+def _serving(
+    binaries: Path, folder: Path, *, fsync: bool, longest_file: int | None = None
+) -> Iterator[Server]:
     port = _free_port()
-    process = _start(binaries, folder, port, fsync=fsync)
+    process = _start(binaries, folder, port, fsync=fsync, longest_file=longest_file)
     try:
         server = Server(
             url=f"postgresql://{_SUPERUSER}@127.0.0.1:{port}/postgres",
@@ -175,13 +184,21 @@ def _make_data(folder: Path) -> Path:
     return data
 
 
-def _start(binaries: Path, folder: Path, port: int, *, fsync: bool) -> subprocess.Popen[bytes]:
+def _start(
+    binaries: Path, folder: Path, port: int, *, fsync: bool, longest_file: int | None
+) -> subprocess.Popen[bytes]:
     settings = _SETTINGS | {"port": str(port), "fsync": "on" if fsync else "off"}
     argv = [str(binaries / "postgres"), "-D", str(folder / "data")]
     for name, value in settings.items():
         argv += ["-c", f"{name}={value}"]
     options = _as_unprivileged(folder)
-    return subprocess.Popen(argv, preexec_fn=_end_with_parent, **options)  # noqa: PLW1509 - one call
+
+    def begin() -> None:
+        _end_with_parent()
+        if longest_file is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (longest_file, longest_file))
+
+    return subprocess.Popen(argv, preexec_fn=begin, **options)  # noqa: PLW1509 - two calls
 
 
 def _run(argv: list[str], folder: Path) -> None:
@@ -212,6 +229,14 @@ def _wait_for(server: Server, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.05)
         else:
             return
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 async def _value(url: str, statement: str) -> Any:

@@ -30,6 +30,7 @@ from keyturn_service.ports import AuditUnavailable, Basis, Clock, Page
 
 _AT_ONCE: Final = 500
 _ALWAYS: Final = 8  # events that a group takes before it leaves some for the next one
+_LONG: Final = 1.0  # seconds that a write takes which is held up
 _PATIENCE: Final = 0.01  # seconds that an event waits which nobody waits for
 _FAR: Final = 2**56  # beyond every moment and length; still a date
 _COLUMNS: Final = (
@@ -172,6 +173,7 @@ class SqlAuditLog:
             self._task = None
 
     async def _write(self, group: Sequence[_Asked]) -> None:
+        began = self._clock.monotonic()
         try:
             if not self._sure:
                 await self._look_again()
@@ -184,6 +186,8 @@ class SqlAuditLog:
             self._sure = False
             outdated = await self._append(records, [basis for _, basis, _ in group])
         except Exception as error:  # noqa: BLE001 - whatever it was: nobody goes on, and nobody waits
+            if self._clock.monotonic() - began > _LONG:  # who waited all the time is told as well
+                group, self._waiting = [*group, *self._waiting], []
             _log.error("audit_not_written", error=type(error).__name__, count=len(group))
             for future in (one for _, _, one in group if not one.done()):
                 future.set_exception(AuditUnavailable())

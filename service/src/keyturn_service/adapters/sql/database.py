@@ -227,6 +227,16 @@ class Database:
                 yield connection
 
     @contextlib.asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        """Wait for those before, but not for all who wait for somebody else's lock one by one."""
+        async with asyncio.timeout(_BUSY_SECONDS):
+            await self._turn.acquire()
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Give a transaction; it is durable when the block has ended without an error.
 
@@ -236,7 +246,7 @@ class Database:
         """
         with translated():
             self.see_file()
-            turn = self._turn if self.is_sqlite else contextlib.nullcontext()
+            turn = self._in_turn() if self.is_sqlite else contextlib.nullcontext()
             async with turn, self._writer.begin() as connection:
                 yield connection
 
