@@ -18,6 +18,7 @@ from service.tests.support.values import (
     START,
     VERIFIER,
     WORKSPACE,
+    attempt,
     authorization,
     awaiting,
     connection,
@@ -288,6 +289,21 @@ async def test_a_reauthorization_returns_what_was_in_force(base: Base) -> None:
 
     assert superseded == tokens()
     assert await base.stores.tokens.load(CONNECTION) == (made, new)
+
+
+async def test_a_reauthorization_ends_what_was_foreseen(base: Base) -> None:
+    """Attempts of the grant before at generations with the same numbers."""
+    await base.with_connection()
+    again = await waiting_again(base)
+    lease = await base.stores.leases.acquire(CONNECTION, ttl=HOUR)
+    assert lease is not None
+    await base.stores.tokens.foresee(attempt(generation=2, fence=lease.fence))
+
+    await base.stores.connect_sessions.confirm(
+        completed(again), connection(generation=2), tokens(generation=2)
+    )
+
+    assert await base.stores.tokens.open_attempt(CONNECTION) is None
 
 
 async def test_a_confirmation_after_a_refresh_changes_nothing(base: Base) -> None:

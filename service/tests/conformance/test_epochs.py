@@ -20,7 +20,7 @@ from keyturn_service.adapters.sql.audit import SqlAuditLog
 from keyturn_service.adapters.sql.database import Database, identity_of
 from keyturn_service.adapters.sql.epochs import SqlEpochs
 from keyturn_service.domain.ids import SpoolId
-from keyturn_service.ports import Standing, StoreUnavailable
+from keyturn_service.ports import AuditUnavailable, Standing, StoreUnavailable
 
 NEW = Standing(identity="somewhere", epoch=None, same=False)
 OTHER = SpoolId("spool_other")
@@ -74,6 +74,26 @@ async def test_what_was_durable_and_is_gone_tells_of_an_older_database(
     await audit.record(event())
     assert [one.sequence for one in await base.stores.audit_trail.chain("run_one")] == [1, 2]
     assert await epochs.accept(found) == ({}, 0)
+
+
+async def test_what_was_on_its_way_when_the_database_was_exchanged_is_in_no_chain(
+    base: Base, audit: SqlAuditLog
+) -> None:
+    """Its place was behind a record that is gone; its caller is told, and the next one fits."""
+    for _ in range(3):
+        await audit.record(event())
+    on_its_way = audit.record(event())
+    writing = asyncio.create_task(on_its_way)
+    await asyncio.sleep(0)  # it has its place by now
+    await asyncio.sleep(0)
+    base.database.exchanged += 1
+
+    with pytest.raises(AuditUnavailable):
+        await writing
+    await base.execute("DELETE FROM audit_events WHERE writer = 'run_one' AND sequence > 1")
+    await audit.record(event())
+
+    assert [one.sequence for one in await base.stores.audit_trail.chain("run_one")] == [1, 2]
 
 
 async def test_another_replicas_name_stands(base: Base, epochs: SqlEpochs) -> None:

@@ -303,7 +303,7 @@ class Explorer:
 
 
 # Held before the intent, and before the answer on the disk goes to the database.
-_BEFORE_INTENT, _BEFORE_STORE = 10, 14
+_BEFORE_INTENT, _BEFORE_STORE = 10, 15
 TOLD: Sequence[Sequence[Move]] = (
     [  # an answer on the disk of a replica that is dead, while another is asked for minutes
         ("ask", (0, _BEFORE_STORE)),

@@ -108,6 +108,7 @@ class MemorySpool:
         self._journal = journal
         self.kept: dict[AttemptId, SpooledAnswer] = {}
         self.open: list[AttemptId] = []
+        self.begun: dict[AttemptId, SpooledAnswer] = {}
         self.full = False
 
     @property
@@ -122,6 +123,22 @@ class MemorySpool:
         self._journal.append("spool.put")
         self.kept[answer.attempt_id] = answer
         self.open.append(answer.attempt_id)
+        self.begun.pop(answer.attempt_id, None)
+
+    async def intend(self, nothing: SpooledAnswer) -> None:
+        """Keep that a token is about to be presented."""
+        if self.full:
+            raise OSError("no space left on device")
+        self._journal.append("spool.intend")
+        self.begun[nothing.attempt_id] = nothing
+
+    async def not_sent(self, attempt_id: AttemptId) -> None:
+        """Forget an intent whose token did not leave."""
+        self.begun.pop(attempt_id, None)
+
+    async def intents(self) -> Sequence[SpooledAnswer]:
+        """Return what was begun and met no answer."""
+        return list(self.begun.values())
 
     async def get(self, attempt_id: AttemptId) -> SpooledAnswer | None:
         """Return what is kept for an attempt."""

@@ -83,7 +83,7 @@ class _Port:
         if name == "audit.record":
             name += f"({given[0].type})"
         await self._process.gate(name)
-        if name == "spool.put" and self._process.replica.disk_full:
+        if name in {"spool.intend", "spool.put"} and self._process.replica.disk_full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._process.noted(name, given)
         answer = await call(*given, **named)

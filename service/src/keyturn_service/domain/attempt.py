@@ -72,6 +72,7 @@ class SpooledAnswer:
     """What came back for an attempt, as received, before anything looked at it.
 
     `status` is None where no status line came at all: the spool then says "nothing".
+    `token_hash` is the attempt's; empty where none is known.
     """
 
     attempt_id: AttemptId
@@ -82,3 +83,4 @@ class SpooledAnswer:
     status: int | None
     body: bytes
     complete: bool
+    token_hash: bytes = b""

@@ -163,6 +163,18 @@ class TokenStore(Protocol):
         """
         ...
 
+    async def foresee(self, attempt: Attempt) -> None:
+        """Keep an open attempt at a generation that is not in force yet, unless it is kept.
+
+        A journal has its answer, and the database was restored from before it. Whoever finds
+        that generation in force finds the attempt, and does not present the token; a grant that
+        is given anew before that ends it.
+
+        Raises:
+            StaleWrite: the fence is not in force any more.
+        """
+        ...
+
     async def attempt(self, attempt_id: AttemptId) -> Attempt | None:
         """Return an attempt, ended or not."""
         ...

@@ -140,8 +140,23 @@ class Spool(Protocol):
         """Seal and keep the answer; return once it would survive a crash."""
         ...
 
+    async def intend(self, nothing: SpooledAnswer) -> None:
+        """Keep that a token is about to be presented, until `put` or `not_sent`.
+
+        A database that is restored from before it knows of no intent; the journal does.
+        """
+        ...
+
+    async def not_sent(self, attempt_id: AttemptId) -> None:
+        """Forget an intent whose token did not leave."""
+        ...
+
+    async def intents(self) -> Sequence[SpooledAnswer]:
+        """Return what was kept by `intend` and met no answer, as answers where nothing came."""
+        ...
+
     async def get(self, attempt_id: AttemptId) -> SpooledAnswer | None:
-        """Return what is kept for an attempt, delivered or not."""
+        """Return what is kept for an attempt, delivered or not; an intent is not."""
         ...
 
     async def delivered(self, attempt_id: AttemptId) -> None:
@@ -165,5 +180,5 @@ class Spool(Protocol):
         ...
 
     async def purge(self, before: datetime) -> int:
-        """Remove delivered answers received before that; return how many."""
+        """Remove delivered answers received before that, and intents; return how many."""
         ...

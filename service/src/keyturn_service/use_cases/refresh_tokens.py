@@ -271,7 +271,19 @@ class RefreshTokens:
                 await self._not_presented(attempt)
             raise
         body = refresh_request(client, tokens.refresh_token)
-        status, received, complete, retry_after = None, b"", False, None
+        nothing = SpooledAnswer(
+            attempt_id=attempt.id,
+            workspace_id=attempt.workspace_id,
+            connection_id=attempt.connection_id,
+            generation=attempt.generation,
+            received_at=attempt.started_at,
+            status=None,
+            body=b"",
+            complete=False,
+            token_hash=attempt.token_hash,
+        )
+        await self._intend(nothing)
+        spooled, retry_after = nothing, None
         try:
             answer = await self.endpoint.present(
                 connection.login_url, body, deadline=self._latest_start(lease)
@@ -285,19 +297,12 @@ class RefreshTokens:
         except OutcomeUnknown:
             pass  # the spool will say that nothing came
         else:
-            status, received, complete = answer.status, answer.body, answer.complete
             retry_after = answer.retry_after
+            spooled = replace(
+                nothing, status=answer.status, body=answer.body, complete=answer.complete
+            )
         late = self.clock.monotonic() - lease.deadline
-        spooled = SpooledAnswer(
-            attempt_id=attempt.id,
-            workspace_id=attempt.workspace_id,
-            connection_id=attempt.connection_id,
-            generation=attempt.generation,
-            received_at=self.clock.now(),
-            status=status,
-            body=received,
-            complete=complete,
-        )
+        spooled = replace(spooled, received_at=self.clock.now())
         try:
             await self.spool.put(spooled)
         except OSError as error:  # a full disk must not cost a token that is in our hands
@@ -308,6 +313,18 @@ class RefreshTokens:
         finally:
             if late > 0:
                 await self._count_late(attempt, round(late * 1000))
+
+    async def _intend(self, nothing: SpooledAnswer) -> None:
+        """Have the journal know of the attempt, too: an older database that is restored will not.
+
+        With a full disk only that one guard is missing, and the token is worth presenting.
+        """
+        try:
+            await self.spool.intend(nothing)
+        except OSError as error:
+            _log.error(
+                "intent_not_spooled", attempt_id=nothing.attempt_id, error=type(error).__name__
+            )
 
     def _latest_start(self, lease: Lease) -> float:
         """Return when the first byte may leave at the latest, of the monotonic clock.
@@ -356,6 +373,7 @@ class RefreshTokens:
 
     async def _not_presented(self, attempt: Attempt) -> None:
         now = self.clock.now()
+        await self.spool.not_sent(attempt.id)
         await self.store.end_attempt(
             attempt,
             AttemptOutcome.NOT_PRESENTED,

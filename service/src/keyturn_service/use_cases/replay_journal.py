@@ -1,8 +1,8 @@
 """Bring back what a restored database has forgotten, from this replica's own journal.
 
-An attempt is committed before its call, so each answer on the spool belongs to one that the
-database knows, unless it was restored from a backup that is older. The token of that
-generation is used up then, whatever the database says.
+An attempt is committed before its call, so each answer and each intent on the spool belongs to
+one that the database knows, unless it was restored from a backup that is older. The token of
+that generation is used up then, whatever the database says.
 """
 
 from __future__ import annotations
@@ -75,10 +75,14 @@ class ReplayJournal:
 
     async def _look_through(self) -> None:
         self._later.clear()
-        for attempt_id in await self._forgotten():
+        foreseen = [one.id for one in await self.store.open_attempts_of(self.spool.id)]
+        for attempt_id in [*await self._forgotten(), *foreseen]:
             answer = await self.spool.get(attempt_id)
             if answer is not None:
                 self._later.append(answer)
+        intents = await self.spool.intents()
+        known = await self.store.known([one.attempt_id for one in intents])
+        self._later += [one for one in intents if one.attempt_id not in known]
         if self._later:
             _log.warning("database_is_older_than_the_journal", answers=len(self._later))
 
@@ -132,19 +136,35 @@ class ReplayJournal:
             await self._wait_for_another(lease, connection, tokens, answer)
             return False
         attempt = self._attempt(lease, connection, tokens, answer)
-        await self._note(attempt, "token.replayed")
-        await self.store.begin_attempt(attempt)
+        if answer.token_hash not in {b"", attempt.token_hash}:
+            return True  # of a grant that another one has replaced
+        foreseen = await self.store.attempt(attempt.id)
+        if foreseen is None:
+            await self._note(attempt, "token.replayed")
+            await self.store.begin_attempt(attempt)
+        elif foreseen.waits_for_its_spool:
+            await self._note(attempt, "token.replayed")
+            attempt = replace(foreseen, fence=lease.fence)
+        else:
+            return True
         await self.deliver.settle_spooled(attempt, answer)
         return True
 
     async def _wait_for_another(
         self, lease: Lease, connection: Connection, tokens: TokenSet, answer: SpooledAnswer
     ) -> None:
-        """Keep the connection's token from being presented: a later one is used up already."""
+        """Keep from being presented both the connection's token and the one of this answer.
+
+        The former was used up by what is missing; the latter will be in force once that is here.
+        """
+        attempt = self._attempt(lease, connection, tokens, answer)
+        await self.store.foresee(
+            replace(attempt, generation=answer.generation, token_hash=answer.token_hash)
+        )
         if connection.state is not ConnectionState.ACTIVE:
             return
         attempt = replace(
-            self._attempt(lease, connection, tokens, answer),
+            attempt,
             id=AttemptId(f"{answer.attempt_id}_{tokens.generation}"),
             spool_id=_ELSEWHERE,
             presented_again=True,

@@ -36,6 +36,7 @@ ANSWER = values.spooled(
     body=b'{"access_token": "canary-1",\n "refresh_token": "canary-2"}',
     complete=True,
     generation=7,
+    token_hash=b"\x00\x01 keyed hash",
 )
 
 
@@ -67,6 +68,7 @@ def nothing_came(**known: object) -> SpooledAnswer:
         status=None,
         body=b"",
         complete=False,
+        token_hash=b"",
         **known,
     )
 
@@ -158,7 +160,7 @@ class TestKeeping:
         }
         assert b"canary" not in sealed
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        for part in (folder, folder / "undelivered", folder / "delivered"):
+        for part in (folder, *(folder / name for name in ("undelivered", "delivered", "intents"))):
             assert stat.S_IMODE(part.stat().st_mode) == 0o700
 
     async def test_a_later_answer_takes_the_place_of_an_earlier_one(self, folder):

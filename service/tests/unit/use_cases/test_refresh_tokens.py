@@ -79,12 +79,14 @@ async def test_the_steps_come_in_their_order(replica: Replica, world: World) -> 
     assert world.journal == [
         "token.presented",
         "store.begin_attempt",
+        "spool.intend",
         f"present {LOGIN_URL}",
         "spool.put",
         "store.replace",
         "spool.delivered",
         "token.stored",
     ]
+    assert not await replica.spool.intents()
 
 
 async def test_the_intent_is_durable_before_the_call(replica: Replica, world: World) -> None:

@@ -5,7 +5,9 @@ The database is restored to generation 1; what came since is in the journals of 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from service.tests.support.fakes import MemorySpool
@@ -13,7 +15,9 @@ from service.tests.support.older_rows import Copy
 from service.tests.support.replicas import Kitchen, Replica, World
 from service.tests.support.values import CONNECTION, REFRESH
 
-from keyturn_core.oauth.token_answer import OutcomeUnknown
+from keyturn_core.oauth.token_answer import NotProcessed, OutcomeUnknown
+from keyturn_core.secrets import RefreshToken
+from keyturn_service.domain.attempt import SpooledAnswer
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.domain.ids import AttemptId
@@ -147,6 +151,135 @@ async def test_round_by_round_the_journals_fill_each_others_gaps(
     assert first.generation == 2
     assert (await world.tokens()).generation == 5
     assert (await world.connection()).state is ConnectionState.ACTIVE
+
+
+async def test_a_token_whose_answer_another_journal_has_is_not_presented(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """It is in force as soon as what came before is there, and the other has not looked yet."""
+    other = await kitchen.replica("spool_two")
+    await refreshed(replica, 1)
+    await refreshed(other, 2)
+    presented = len(world.org.presented)
+    await backup.restore()
+    await restarted(kitchen, other)
+
+    again = await restarted(kitchen, replica)
+    assert (await world.tokens()).generation == 2
+    with pytest.raises(ConnectionCannotServe, match="connection_uncertain"):
+        await refreshed(again, 2)
+
+    assert len(world.org.presented) == presented
+    back = await restarted(kitchen, other)  # what it has lies there, whenever it is back
+    assert (await world.tokens()).generation == 3
+    await refreshed(back, 3)
+    assert (await world.connection()).state is ConnectionState.ACTIVE
+
+
+async def test_the_replica_itself_settles_what_it_foresaw(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """Asked before its next round, which finds nothing left to do then."""
+    other = await kitchen.replica("spool_two")
+    await refreshed(replica, 1)
+    await refreshed(other, 2)
+    presented = len(world.org.presented)
+    await backup.restore()
+    back = await restarted(kitchen, other)
+    await restarted(kitchen, replica)
+
+    await refreshed(back, 2)
+
+    assert (await world.tokens()).generation == 3
+    assert len(world.org.presented) == presented
+    assert await back.replay() == 1
+    assert world.audit.types.count("token.replayed") == 1
+
+
+async def test_an_intent_that_the_database_forgot_is_remembered(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """Killed with the answer in hand: the token may be used up, and the journal alone says so."""
+
+    class Dying(MemorySpool):
+        async def put(self, answer: SpooledAnswer) -> None:
+            del answer
+            raise asyncio.CancelledError
+
+    killed = await kitchen.replica(Dying(world.journal))
+    with pytest.raises(asyncio.CancelledError):
+        await refreshed(killed, 1)
+    assert len(world.org.presented) == 1
+    await backup.restore()
+
+    replica.spool.begun = killed.spool.begun
+    again = await restarted(kitchen, replica)
+
+    assert (await world.connection()).state is ConnectionState.UNCERTAIN
+    with pytest.raises(ConnectionCannotServe, match="connection_uncertain"):
+        await refreshed(again, 1)
+    assert len(world.org.presented) == 1
+
+
+async def test_what_did_not_leave_is_no_intent(replica: Replica, world: World) -> None:
+    """A restored database is to be believed about it."""
+    world.org.next.append(NotProcessed("refused"))
+    with pytest.raises(ConnectionCannotServe):
+        await refreshed(replica, 1)
+
+    assert not await replica.spool.intents()
+
+
+async def test_a_grant_that_is_given_anew_ends_what_was_foreseen(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """Its generation has the number of one that the grant before had."""
+    other = await kitchen.replica("spool_two")
+    await refreshed(other, 1)
+    await refreshed(replica, 2)
+    await backup.restore()
+    again = await restarted(kitchen, replica)
+
+    anew = await authorized_anew(world)
+
+    assert await again.replay() == 1
+    assert (await world.tokens()).refresh_token == anew
+    assert "token.replayed" not in world.audit.types
+
+
+async def test_a_journal_that_comes_after_a_new_grant_changes_nothing(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """The answer says which token it was for."""
+    other = await kitchen.replica("spool_two")
+    await refreshed(other, 1)
+    await refreshed(replica, 2)
+    await backup.restore()
+    anew = await authorized_anew(world)
+
+    again = await restarted(kitchen, replica)
+
+    assert await again.replay() == 0
+    assert (await world.tokens()).refresh_token == anew
+    assert "token.replayed" not in world.audit.types
+
+
+async def authorized_anew(world: World) -> RefreshToken:
+    """Put a new grant in force, at generation 2."""
+    connection, tokens = await world.connection(), await world.tokens()
+    store = world.base.stores
+    lease = await store.leases.acquire(CONNECTION, ttl=LEASE_TTL)
+    assert lease is not None
+    granted = replace(tokens, generation=2, refresh_token=RefreshToken("granted anew"))
+    assert await store.tokens.renew(
+        replace(connection, generation=2, state=ConnectionState.ACTIVE, problem=None),
+        granted,
+        instead_of=1,
+        fence=lease.fence,
+        anew=True,
+    )
+    await store.leases.release(lease)
+    return RefreshToken("granted anew")
 
 
 async def test_without_the_other_journal_the_used_token_is_never_presented(

@@ -35,6 +35,8 @@ _LONGEST_NAME: Final = 257  # bytes of an envelope's version, length and id
 _FILE_MODE: Final = 0o600
 # File systems that end with the machine or the container.
 _FLEETING: Final = frozenset({"tmpfs", "ramfs", "overlay", "overlayfs", "aufs"})
+_ANSWERS: Final = ("undelivered", "delivered")
+_INTENTS: Final = "intents"
 _ID: Final = re.compile(r"spool_[0-9A-Za-z]+")
 _log = structlog.get_logger()
 
@@ -46,9 +48,10 @@ class SpoolRefused(Exception):
 class DirectorySpool:
     """`ports.Spool`: a sealed file for each answer, named by its attempt.
 
-    `undelivered/` holds what the database may not know, `delivered/` what it knows. A file is a
-    line of JSON (workspace, connection, generation) and an envelope bound to it. Its time of
-    change is the answer's time. One process at a time holds the folder.
+    `undelivered/` holds what the database may not know, `delivered/` what it knows, `intents/`
+    what was begun and has no answer yet, as an answer where nothing came. A file is a line of
+    JSON (workspace, connection, generation) and an envelope bound to it. Its time of change is
+    the answer's time. One process at a time holds the folder.
     """
 
     def __init__(self, folder: Path, spool_id: SpoolId, envelopes: Envelopes, lock: int) -> None:
@@ -71,7 +74,7 @@ class DirectorySpool:
         """
         with contextlib.ExitStack() as undone:
             try:
-                for part in (folder, folder / "undelivered", folder / "delivered"):
+                for part in (folder, *(folder / part for part in (*_ANSWERS, _INTENTS))):
                     part.mkdir(parents=True, exist_ok=True, mode=_MODE)
                 _see_that_it_lasts(folder, accepts_loss=accepts_loss)
                 lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, _FILE_MODE)
@@ -100,16 +103,38 @@ class DirectorySpool:
         Raises:
             OSError: the disk does not take it.
         """
-        await asyncio.to_thread(self._write, answer)
+        await asyncio.to_thread(self._write, answer, "undelivered")
+        await self.not_sent(answer.attempt_id)
+
+    async def intend(self, nothing: SpooledAnswer) -> None:
+        """Keep that a token is about to be presented, until `put` or `not_sent`.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        await asyncio.to_thread(self._write, nothing, _INTENTS)
+
+    async def not_sent(self, attempt_id: AttemptId) -> None:
+        """Forget an intent whose token did not leave."""
+        await asyncio.to_thread((self._folder / _INTENTS / attempt_id).unlink, missing_ok=True)
+
+    async def intents(self) -> Sequence[SpooledAnswer]:
+        """Return what was kept by `intend` and met no answer, as answers where nothing came."""
+        names = await asyncio.to_thread(self._named, (_INTENTS,))
+        found = [await self._get(name, (_INTENTS,)) for name in names]
+        return [one for one in found if one is not None]
 
     async def get(self, attempt_id: AttemptId) -> SpooledAnswer | None:
         """Return what is kept for an attempt; a damaged file counts as "nothing came"."""
-        read = await asyncio.to_thread(self._read, attempt_id)
+        return await self._get(attempt_id, _ANSWERS)
+
+    async def _get(self, attempt_id: AttemptId, parts: Sequence[str]) -> SpooledAnswer | None:
+        read = await asyncio.to_thread(self._read, attempt_id, parts)
         if read is None:
             return None
         head, sealed = read
         place = _place(attempt_id, head["workspace_id"], head["generation"])
-        status, complete, body, received_at = None, False, b"", _LONG_AGO
+        status, complete, body, received_at, token_hash = None, False, b"", _LONG_AGO, b""
         try:
             opened = await self._envelopes.open(sealed, place)
         except CannotOpen:
@@ -119,6 +144,7 @@ class DirectorySpool:
             said: dict[str, Any] = json.loads(line)
             status, complete = said["status"], said["complete"]
             received_at = datetime.fromisoformat(said["received_at"])
+            token_hash = bytes.fromhex(said.get("token_hash", ""))  # older files have none
         return SpooledAnswer(
             attempt_id=attempt_id,
             workspace_id=WorkspaceId(head["workspace_id"]),
@@ -128,6 +154,7 @@ class DirectorySpool:
             status=status,
             body=body,
             complete=complete,
+            token_hash=token_hash,
         )
 
     async def delivered(self, attempt_id: AttemptId) -> None:
@@ -136,11 +163,12 @@ class DirectorySpool:
 
     async def undelivered(self) -> Sequence[AttemptId]:
         """Return the attempts whose answers the database may not know, oldest first."""
-        return await asyncio.to_thread(self._undelivered)
+        return await asyncio.to_thread(self._named, ("undelivered",))
 
     async def newest_first(self) -> Sequence[AttemptId]:
         """Return the attempts of the whole journal, delivered or not, by their answers' times."""
-        return await asyncio.to_thread(self._newest_first)
+        newest = await asyncio.to_thread(self._named, _ANSWERS)
+        return newest[::-1]
 
     async def key_needs(self) -> Mapping[str, int]:
         """Return which key-encryption keys open what lies here, or will, with how many answers."""
@@ -154,10 +182,10 @@ class DirectorySpool:
         await self._envelopes.renew(announced)
 
     async def purge(self, before: datetime) -> int:
-        """Remove delivered answers received before that; return how many."""
+        """Remove delivered answers received before that, and intents; return how many."""
         return await asyncio.to_thread(self._purge, before.timestamp())
 
-    def _write(self, answer: SpooledAnswer) -> None:
+    def _write(self, answer: SpooledAnswer, part: str) -> None:
         head = {
             "workspace_id": answer.workspace_id,
             "connection_id": answer.connection_id,
@@ -167,13 +195,14 @@ class DirectorySpool:
             "status": answer.status,
             "complete": answer.complete,
             "received_at": answer.received_at.isoformat(),
+            "token_hash": answer.token_hash.hex(),
         }
         sealed = self._envelopes.seal(
             json.dumps(said).encode() + b"\n" + answer.body,
             _place(answer.attempt_id, answer.workspace_id, answer.generation),
         )
         beside = self._folder / f"{answer.attempt_id}.new"
-        place = self._folder / "undelivered" / answer.attempt_id
+        place = self._folder / part / answer.attempt_id
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -189,8 +218,10 @@ class DirectorySpool:
             raise
         _sync_folder(place.parent)
 
-    def _read(self, attempt_id: AttemptId) -> tuple[dict[str, Any], bytes] | None:
-        for part in ("undelivered", "delivered"):
+    def _read(
+        self, attempt_id: AttemptId, parts: Sequence[str]
+    ) -> tuple[dict[str, Any], bytes] | None:
+        for part in parts:
             try:
                 line, _, sealed = (self._folder / part / attempt_id).read_bytes().partition(b"\n")
             except FileNotFoundError:
@@ -204,19 +235,15 @@ class DirectorySpool:
                 self._folder / "delivered" / attempt_id
             )
 
-    def _undelivered(self) -> list[AttemptId]:
-        aged = sorted((when, name) for name, when in _files(self._folder / "undelivered"))
-        return [AttemptId(name) for _, name in aged]
-
-    def _newest_first(self) -> list[AttemptId]:
-        parts = ("undelivered", "delivered")
+    def _named(self, parts: Sequence[str]) -> list[AttemptId]:
+        """Return whose files these parts have, oldest first."""
         aged = {name: when for part in parts for name, when in _files(self._folder / part)}
-        return [AttemptId(name) for name in sorted(aged, key=aged.__getitem__, reverse=True)]
+        return [AttemptId(name) for name in sorted(aged, key=aged.__getitem__)]
 
     def _keys_of_files(self) -> list[str]:
         """Return the key of each file; a file never changes, so each is read once."""
         known: dict[str, str] = {}
-        for part in ("undelivered", "delivered"):
+        for part in (*_ANSWERS, _INTENTS):
             for name, _ in _files(self._folder / part):
                 key_id = self._known.get(name) or _key_of_file(self._folder, name)
                 if key_id:
@@ -225,9 +252,14 @@ class DirectorySpool:
         return list(known.values())
 
     def _purge(self, before: float) -> int:
-        old = [name for name, when in _files(self._folder / "delivered") if when < before]
-        for name in old:
-            (self._folder / "delivered" / name).unlink(missing_ok=True)
+        old = [
+            self._folder / part / name
+            for part in ("delivered", _INTENTS)
+            for name, when in _files(self._folder / part)
+            if when < before
+        ]
+        for path in old:
+            path.unlink(missing_ok=True)
         return len(old)
 
 
@@ -249,7 +281,7 @@ def _head(line: bytes) -> dict[str, Any]:
 
 def _key_of_file(folder: Path, name: str) -> str:
     """Return the key-encryption key of a file's envelope, empty where it is damaged or gone."""
-    for part in ("undelivered", "delivered"):
+    for part in (*_ANSWERS, _INTENTS):
         with contextlib.suppress(FileNotFoundError), (folder / part / name).open("rb") as file:
             file.readline()
             return sys.intern(key_of(file.read(_LONGEST_NAME)))

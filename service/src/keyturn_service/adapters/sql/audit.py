@@ -26,7 +26,7 @@ from keyturn_service.domain.audit import (
     chained,
 )
 from keyturn_service.domain.ids import ConnectionId, WorkspaceId
-from keyturn_service.ports import AuditUnavailable, Basis, Clock, Page
+from keyturn_service.ports import AuditUnavailable, Basis, Clock, Page, StoreUnavailable
 
 _AT_ONCE: Final = 500
 _ALWAYS: Final = 8  # events that a group takes before it leaves some for the next one
@@ -83,6 +83,7 @@ class SqlAuditLog:
         self._head = CHAIN_START
         self._written: Mark | None = None  # what was last known to be durable
         self._sure = True  # whether sequence and head are what the database knows
+        self._exchanged = 0  # `database.exchanged` when that was looked up
         self._loop: asyncio.AbstractEventLoop | None = None  # asking for it is a system call
         self._waiting: list[_Asked] = []
         self._pressing = False  # whether somebody waits for what waits
@@ -119,7 +120,7 @@ class SqlAuditLog:
                 audit_events.c.writer == self._writer
             )
             there = (await reading.execute(asked)).scalar() or 0
-        self._written, self._sure = None, False
+        self._written = None
         return max(0, before - there)
 
     async def record(self, event: AuditEvent, *, urgent: bool = True) -> None:
@@ -175,6 +176,8 @@ class SqlAuditLog:
     async def _write(self, group: Sequence[_Asked]) -> None:
         began = self._clock.monotonic()
         try:
+            if self._exchanged != self._database.exchanged:
+                self._exchanged, self._sure = self._database.exchanged, False
             if not self._sure:
                 await self._look_again()
             records, sequence, head = [], self._sequence, self._head
@@ -185,6 +188,7 @@ class SqlAuditLog:
                 head = record.hash
             self._sure = False
             outdated = await self._append(records, [basis for _, basis, _ in group])
+            self._see_that_it_fits()
         except Exception as error:  # noqa: BLE001 - whatever it was: nobody goes on, and nobody waits
             if self._clock.monotonic() - began > _LONG:  # who waited all the time is told as well
                 group, self._waiting = [*group, *self._waiting], []
@@ -202,8 +206,10 @@ class SqlAuditLog:
         self, records: Sequence[AuditRecord], bases: Sequence[Basis | None]
     ) -> Container[int]:
         """Write records in one transaction; return the sequences whose basis does not stand."""
+        self._see_that_it_fits()
         if self._line is None:
             async with self._database.write() as writing:
+                self._see_that_it_fits()
                 await writing.execute(insert(audit_events), [_values(one) for one in records])
             return frozenset(one.sequence for one in records)  # nothing is remembered there
         both = zip(records, bases, strict=True)
@@ -213,6 +219,15 @@ class SqlAuditLog:
             records[0].sequence - 1,
         )
         return [row[0] for row in outdated]
+
+    def _see_that_it_fits(self) -> None:
+        """See that the database is the one whose end of the chain is known.
+
+        Raises:
+            StoreUnavailable: it was exchanged; what was written meanwhile is where it was.
+        """
+        if self._exchanged != self._database.exchanged:
+            raise StoreUnavailable("another database")
 
     async def _look_again(self) -> None:
         """Find the end of the chain, after a write whose outcome is not known."""

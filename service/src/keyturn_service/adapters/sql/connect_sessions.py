@@ -25,7 +25,7 @@ from keyturn_service.adapters.sql.rows import (
     user_document,
 )
 from keyturn_service.adapters.sql.tables import connect_sessions, connections, token_sets
-from keyturn_service.adapters.sql.token_sets import opened_tokens, sealed_tokens
+from keyturn_service.adapters.sql.token_sets import end_foreseen, opened_tokens, sealed_tokens
 from keyturn_service.domain.connect_session import ConnectSession, SessionStatus
 from keyturn_service.domain.connection import (
     ConnectedUser,
@@ -135,6 +135,7 @@ class SqlConnectSessions:
             )
             if not changed.rowcount:
                 raise StaleWrite(connection.id)
+            await end_foreseen(writing, connection, at=tokens.received_at)
             asked = select(token_sets).where(token_sets.c.connection_id == connection.id)
             earlier = (await writing.execute(asked)).first()
             if earlier is None:

@@ -105,6 +105,8 @@ class Database:
         self.url = url
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self._identity: str | None = None
+        self.exchanged = 0
+        """Counts up where another database is gone over to: before, and when that is done."""
         self._turn = asyncio.Lock()
         self._lines: list[Closing] = []
         self._threads: list[threading.Thread] = []  # one a connection of SQLite
@@ -165,12 +167,17 @@ class Database:
             raise StoreUnavailable("another database")
 
     async def accept(self, identity: str) -> None:
-        """Go over to another database, with new connections only."""
-        self._identity = identity
+        """Go over to another database, with new connections only.
+
+        Until the old ones are gone, new ones are refused: nobody reads here and writes there.
+        """
+        self.exchanged += 1
         for line in self._lines:
             await line.renew()
         await self._reader.dispose()
         await self._writer.dispose()
+        self._identity = identity
+        self.exchanged += 1
 
     @contextlib.asynccontextmanager
     async def carrying(self) -> AsyncIterator[None]:

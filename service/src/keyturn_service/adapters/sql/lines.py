@@ -15,6 +15,7 @@ import aiosqlite
 import asyncpg
 
 from keyturn_service.adapters.sql.database import Database, translated
+from keyturn_service.ports import StoreUnavailable
 
 _CONNECT_SECONDS: Final = 5
 _STATEMENT_SECONDS: Final = 10
@@ -71,6 +72,7 @@ class PostgresLine:
         self, questions: Sequence[Question], *constants: str | int
     ) -> Sequence[Sequence[Any]]:
         """Carry the statement out for all questions, and return what it returns."""
+        asked_in = self._database.exchanged
         async with self._database.carrying():
             if self._connection is None or self._connection.is_closed():
                 self._connection = await asyncpg.connect(
@@ -82,6 +84,8 @@ class PostgresLine:
                     self._connection.terminate()
                     raise
                 self._prepared = await self._connection.prepare(self._statement)
+            if self._database.exchanged != asked_in:
+                raise StoreUnavailable("another database")
             try:
                 rows: Sequence[Sequence[Any]] = await self._prepared.fetch(
                     *zip(*questions, strict=True), *constants, timeout=_STATEMENT_SECONDS

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyturn_core.secrets import AccessToken, RefreshToken
@@ -62,6 +63,20 @@ class SqlTokenStore:
             if (await writing.execute(asked.with_for_update())).first() is None:
                 raise StaleWrite(attempt.id)
             await writing.execute(insert(attempts).values(**attempt_values(attempt)))
+
+    async def foresee(self, attempt: Attempt) -> None:
+        """Keep an open attempt at a generation that is not in force yet, unless it is kept.
+
+        Raises:
+            StaleWrite: the fence is not in force any more.
+        """
+        held = _Held(attempt.connection_id, attempt.generation, attempt.fence)
+        dialect = sqlite if self.database.is_sqlite else postgresql
+        keeping = dialect.insert(attempts).values(**attempt_values(attempt))
+        async with self.database.write() as writing:
+            if not await _hold_fence(writing, held):
+                raise StaleWrite(attempt.id)
+            await writing.execute(keeping.on_conflict_do_nothing(index_elements=[attempts.c.id]))
 
     async def attempt(self, attempt_id: AttemptId) -> Attempt | None:
         """Return an attempt, ended or not."""
@@ -168,6 +183,8 @@ class SqlTokenStore:
         held = _Held(connection.id, instead_of, fence)
         names = (*_RENEWED, *_GRANTED) if anew else _RENEWED
         async with self.database.write() as writing:
+            if anew:
+                await end_foreseen(writing, connection, at=tokens.received_at)
             return await _put_in_force(writing, held, connection, sealed, names)
 
     async def add(self, connection: Connection, tokens: TokenSet) -> bool:
@@ -301,6 +318,19 @@ _loading = select(
     token_sets.c.received_at,
     token_sets.c.expires_at,
 ).join(token_sets, token_sets.c.connection_id == connections.c.id)
+
+
+async def end_foreseen(writing: AsyncConnection, connection: Connection, *, at: datetime) -> None:
+    """End attempts that were foreseen where a grant given anew begins: they are of the last one."""
+    await writing.execute(
+        update(attempts)
+        .where(
+            attempts.c.connection_id == connection.id,
+            attempts.c.generation >= connection.generation,
+            attempts.c.outcome.is_(None),
+        )
+        .values(outcome=AttemptOutcome.SUPERSEDED, spool_answered=True, ended_at=at)
+    )
 
 
 async def sealed_tokens(vault: Vault, connection: Connection, tokens: TokenSet) -> dict[str, Any]:
