@@ -225,7 +225,9 @@ async def _opened(
     await migrate(database)
     data_keys = SqlDataKeys(database)
     audit = SqlAuditLog(database, new_id("run", _RANDOMNESS.token_bytes(ID_BYTES)), clock)
-    vault = Vault(key_source, data_keys, _RANDOMNESS, clock, Refusals(audit, clock))
+    kept_for = settings.data_keys_kept
+    refusals = Refusals(audit, clock)
+    vault = Vault(key_source, data_keys, _RANDOMNESS, clock, refusals, kept_for=kept_for)
     hashes = await keyed_hashes(key_source, data_keys, _RANDOMNESS, clock)
     folder = settings.spool
     if not background:  # the replica's own spool is held by the replica
@@ -269,6 +271,7 @@ async def _opened(
         hashes,
         clock,
         alarm,
+        vault=vault,
         see_install=see_install,
         reseal=keys.reseal,
         epochs=epochs,
@@ -325,6 +328,7 @@ def _wired(
     clock: Clock,
     alarm: Alarm,
     *,
+    vault: Vault,
     see_install: SeeInstall,
     reseal: Reseal,
     epochs: Epochs,
@@ -562,5 +566,6 @@ def _wired(
         end_grant=end_grant,
         watch_database=watch,
         reseal=reseal,
+        renew_data_keys=vault.renew,
     )
     return wiring, rounds, watch

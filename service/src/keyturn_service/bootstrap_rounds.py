@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from keyturn_service.adapters.background.rounds import Alarm, Rounds
 from keyturn_service.adapters.sql.stores import Stores
 from keyturn_service.ports import AuditLog, Clock, Spool, TokenEndpoint
@@ -28,6 +30,7 @@ def joined_rounds(
     end_grant: EndGrant,
     watch_database: WatchDatabase,
     reseal: Reseal,
+    renew_data_keys: Callable[[], Awaitable[None]],
 ) -> Rounds:
     """Join all rounds; the alarm wakes the one that ends grants."""
     return Rounds(
@@ -56,6 +59,7 @@ def joined_rounds(
         ),
         say_spool_keys=SaySpoolKeys(spool=spool, keys=stores.spool_keys, clock=clock),
         reseal=reseal,
+        renew_data_keys=renew_data_keys,
         clean_up=CleanUp(
             sessions=stores.connect_sessions,
             idempotency=stores.idempotency_keys,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -18,6 +19,7 @@ from keyturn_core.salesforce.hosts import (
     read_my_domain,
 )
 from keyturn_service.domain.app import origin_of
+from keyturn_service.vault.vault import KEPT_FOR
 
 
 class SettingsRefused(Exception):
@@ -62,6 +64,12 @@ class Settings(BaseSettings):
         default=None,
         description="File of the key-encryption keys, mode 0600; `keyturn.key` in data_dir"
         " where none is named.",
+    )
+    data_keys_kept: timedelta = Field(
+        default=KEPT_FOR,
+        ge=timedelta(minutes=1),
+        description="How long an opened data key serves, ISO 8601, while the key source does not"
+        " answer.",
     )
     spool_dir: Path | None = Field(
         default=None,
@@ -195,4 +203,6 @@ def environment_of_child(settings: Settings) -> dict[str, str]:
 
 
 def _as_text(value: object) -> str:
+    if isinstance(value, timedelta):
+        return f"PT{value.total_seconds():.0f}S"
     return ",".join(value) if isinstance(value, tuple) else str(value)

@@ -49,3 +49,13 @@ def test_a_child_is_given_them_by_its_environment():
     given = environment_of_child(settings)
     assert given["KEYTURN_DEV_HUB_LOGIN_URL"] == "https://acme.my.salesforce.com"
     assert given["KEYTURN_DEV_HUB_KEY_FILE"] == "/etc/keyturn/dev-hub.pem"
+
+
+def test_how_long_data_keys_are_kept_reaches_a_child():
+    """As ISO 8601 writes it; less than a minute is refused."""
+    settings = read_settings(public_urls=URLS, data_keys_kept="PT90M")
+
+    given = environment_of_child(settings)["KEYTURN_DATA_KEYS_KEPT"]
+    assert read_settings(public_urls=URLS, data_keys_kept=given) == settings
+    with pytest.raises(SettingsRefused, match="KEYTURN_DATA_KEYS_KEPT"):
+        read_settings(public_urls=URLS, data_keys_kept="PT1S")

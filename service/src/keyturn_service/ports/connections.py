@@ -155,6 +155,13 @@ class TokenStore(Protocol):
         """Return the connection with its token set, opened; None without a token set."""
         ...
 
+    async def prepare(self, workspace_id: WorkspaceId) -> None:
+        """See that token sets of a workspace can be kept soon, whatever becomes of the key source.
+
+        Raises whatever keeps a token set from being sealed now.
+        """
+        ...
+
     async def begin_attempt(self, attempt: Attempt) -> None:
         """Commit the intent.
 

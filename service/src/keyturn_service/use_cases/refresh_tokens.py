@@ -253,6 +253,7 @@ class RefreshTokens:
                 "reauthorization_required",
                 reason="consumer_credentials_missing" if client is None else "scopes_missing",
             )
+        await self.store.prepare(connection.workspace_id)  # what the answer brings can be kept
         attempt = self._attempt(
             lease,
             connection,

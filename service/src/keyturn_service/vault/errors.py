@@ -19,3 +19,10 @@ class KeyMissing(SealRefused):
 
 class KeySourceUnavailable(Exception):
     """The key source does not answer now."""
+
+
+class KeySourceRefused(KeySourceUnavailable):
+    """The key source answers, and refuses: a right is missing, or its key is disabled.
+
+    The text says which right of whom, or what the key source said.
+    """

@@ -21,7 +21,7 @@ class KeySource(Protocol):
         """Wrap a key under the active key.
 
         Raises:
-            KeySourceUnavailable: it does not answer.
+            KeySourceUnavailable: it does not answer; `KeySourceRefused` where it refuses.
         """
         ...
 
@@ -31,6 +31,6 @@ class KeySource(Protocol):
         Raises:
             KeyMissing: there is no such key.
             CannotOpen: it was wrapped with other associated data, or changed.
-            KeySourceUnavailable: it does not answer.
+            KeySourceUnavailable: it does not answer; `KeySourceRefused` where it refuses.
         """
         ...

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from keyturn_service.domain.errors import Forbidden, NotFound, ServiceError
 from keyturn_service.ports import AuditUnavailable, SealRefused, StoreUnavailable
-from keyturn_service.vault.errors import KeySourceUnavailable
+from keyturn_service.vault.errors import KeySourceRefused, KeySourceUnavailable
 from keyturn_service.web.refusals import ENTRIES, Entry
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -33,6 +33,7 @@ _AT_REST: Final = (
     (StoreUnavailable, "store_unavailable"),
     (AuditUnavailable, "audit_unavailable"),
     (SealRefused, "seal_refused"),
+    (KeySourceRefused, "key_source_refused"),
     (KeySourceUnavailable, "key_source_unavailable"),
 )
 _encoder: Final = msgspec.json.Encoder()

@@ -193,12 +193,26 @@ def _of_ourselves() -> Iterable[Entry]:
     yield Entry(
         code="key_source_unavailable",
         title="The key source does not answer",
-        cause="Nothing can be opened or sealed under a new key until it does. Nothing is lost.",
+        cause="What this replica opened a short while ago goes on serving; this was not among it."
+        " No refresh token is presented until the key source answers, so nothing is lost.",
         who=Who.OPERATOR,
         remedy=Remedy.RETRY,
-        where="the key source of this service",
+        where="log event key_source_away names the key and what went wrong: look at the key"
+        " management service, and at the way to it",
         status=HTTPStatus.SERVICE_UNAVAILABLE,
         retry_after=5,
+    )
+    yield Entry(
+        code="key_source_refused",
+        title="The key source refuses this service",
+        cause="A right or a credential of this service is missing there, or the key is disabled."
+        " No refresh token is presented until that is mended, so nothing is lost.",
+        who=Who.OPERATOR,
+        remedy=Remedy.RECONFIGURE,
+        where="log event key_source_refused names the key and what it said; the rights that are"
+        " needed are in the documentation, Keep the root key in a KMS",
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        retry_after=60,
     )
     yield Entry(
         code="seal_refused",

@@ -27,6 +27,7 @@ from keyturn_service.domain.errors import ConnectionCannotServe, NotFound
 from keyturn_service.domain.ids import ConnectionId
 from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
+from keyturn_service.vault.errors import KeySourceUnavailable
 
 UNKNOWN = OutcomeUnknown("no status came")
 
@@ -445,6 +446,20 @@ async def test_what_was_stored_is_served_though_the_lease_could_not_be_given_bac
 
     assert new.generation == 2
     assert len(world.org.presented) == 1
+
+
+async def test_no_token_is_presented_whose_answer_could_not_be_kept(
+    replica: Replica, world: World
+) -> None:
+    """Where the key source is away and no data key is open, nothing is begun or recorded."""
+    replica.store.fails["prepare"] = [KeySourceUnavailable("away")]
+
+    with pytest.raises(KeySourceUnavailable):
+        await replica.refresh(CONNECTION, refused=1)
+
+    assert world.org.presented == []
+    assert world.journal == []
+    assert await world.attempts() == []
 
 
 async def test_an_attempt_that_lost_its_lease_presents_nothing(

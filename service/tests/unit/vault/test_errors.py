@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from keyturn_service.ports import SealRefused
-from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
+from keyturn_service.vault.errors import (
+    CannotOpen,
+    KeyMissing,
+    KeySourceRefused,
+    KeySourceUnavailable,
+)
 
 
 def test_a_missing_key_is_named_for_the_operator():
@@ -18,10 +23,15 @@ def test_a_missing_key_is_named_for_the_operator():
 
 @pytest.mark.parametrize(
     ("kind", "base"),
-    [(CannotOpen, SealRefused), (KeyMissing, SealRefused), (KeySourceUnavailable, Exception)],
+    [
+        (CannotOpen, SealRefused),
+        (KeyMissing, SealRefused),
+        (KeySourceUnavailable, Exception),
+        (KeySourceRefused, KeySourceUnavailable),
+    ],
 )
 def test_none_stands_for_another(kind, base):
-    """Who catches one of them catches no other: each is mended differently.
+    """Who catches one of the first three catches no other: each is mended differently.
 
     A use case knows the first two as what the port says: refused, and recorded.
     """

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from service.tests.support.fakes import CountedRandomness, FakeClock, RecordingAudit
 
 from keyturn_service.adapters.key_sources.file import KeyFile
+from keyturn_service.ports import StoreUnavailable
 from keyturn_service.vault.data_keys import DataKeyId, WrappedDataKey
-from keyturn_service.vault.errors import KeySourceUnavailable
+from keyturn_service.vault.errors import KeySourceRefused, KeySourceUnavailable
 from keyturn_service.vault.refusals import Refusals
-from keyturn_service.vault.vault import BYTES_PER_KEY, SEALS_PER_KEY, Vault
+from keyturn_service.vault.vault import BYTES_PER_KEY, KEPT_FOR, SEALS_PER_KEY, Vault
 
 OLD_KEY: Final = bytes(range(32))
 NEW_KEY: Final = bytes(range(32, 64))
@@ -26,6 +27,7 @@ class MemoryDataKeys:
     def __init__(self) -> None:
         self.kept: dict[DataKeyId, WrappedDataKey] = {}
         self.reads: list[str] = []
+        self.away = False
 
     async def latest(self, workspace_id: str) -> WrappedDataKey | None:
         """Return the newest data key of a workspace that is not retired."""
@@ -36,6 +38,8 @@ class MemoryDataKeys:
     async def get(self, data_key_id: DataKeyId) -> WrappedDataKey | None:
         """Return a data key."""
         self.reads.append(data_key_id)
+        if self.away:
+            raise StoreUnavailable("away")
         return self.kept.get(data_key_id)
 
     async def add(self, key: WrappedDataKey) -> WrappedDataKey:
@@ -63,13 +67,14 @@ class MemoryDataKeys:
 
 
 class WatchedKeySource:
-    """A key source that counts what it is asked, and may be away."""
+    """A key source that counts what it is asked, and may be away or refuse."""
 
     def __init__(self, active: str, keys: Mapping[str, bytes], seed: str = "source") -> None:
         self._inner = KeyFile(active, keys, CountedRandomness(seed))
         self.wrapped: list[str] = []
         self.unwrapped: list[str] = []
         self.away = False
+        self.refuses = False
 
     @property
     def active_key_id(self) -> str:
@@ -91,6 +96,8 @@ class WatchedKeySource:
     def _answer(self) -> None:
         if self.away:
             raise KeySourceUnavailable("away")
+        if self.refuses:
+            raise KeySourceRefused("no right")
 
 
 def old_source(seed: str = "source") -> WatchedKeySource:
@@ -123,6 +130,7 @@ class House:
         seed: str = "one",
         seals_per_key: int = SEALS_PER_KEY,
         bytes_per_key: int = BYTES_PER_KEY,
+        kept_for: timedelta = KEPT_FOR,
     ) -> Vault:
         """Return the vault of one process; `seed` keeps its chance from another's."""
         return Vault(
@@ -133,6 +141,7 @@ class House:
             Refusals(self.audit, self.clock),
             seals_per_key=seals_per_key,
             bytes_per_key=bytes_per_key,
+            kept_for=kept_for,
         )
 
     def newest(self, workspace_id: str) -> WrappedDataKey:

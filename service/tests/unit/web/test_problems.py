@@ -22,7 +22,12 @@ from keyturn_service.domain.errors import (
     Unauthorized,
 )
 from keyturn_service.ports import AuditUnavailable, StoreUnavailable
-from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
+from keyturn_service.vault.errors import (
+    CannotOpen,
+    KeyMissing,
+    KeySourceRefused,
+    KeySourceUnavailable,
+)
 from keyturn_service.web.problems import InvalidRequest, problem_of, problem_of_code, response_to
 from keyturn_service.web.refusals import ENTRIES
 
@@ -56,6 +61,7 @@ def told(error):
         (CannotOpen("changed"), 503, "seal_refused"),
         (KeyMissing("kek_old"), 503, "seal_refused"),
         (KeySourceUnavailable(), 503, "key_source_unavailable"),
+        (KeySourceRefused(), 503, "key_source_refused"),
         (ConnectRefused("return_url_refused"), 409, "return_url_refused"),
         (ConnectRefused("confirmation_invalid"), 409, "confirmation_invalid"),
         (ServiceError("proxy_path_refused"), 403, "proxy_path_refused"),

@@ -29,6 +29,7 @@ _GUARD_EVERY: Final = 2.0
 _SAY_EVERY: Final = 30.0
 _RESEAL_EVERY: Final = 2.0
 _WATCH_EVERY: Final = 0.9  # at least once a second
+_RENEW_EVERY: Final = 15.0
 _CLAIM: Final = timedelta(minutes=2)  # longer than one revocation's calls can take
 _AT_ONCE: Final = 16
 _log = structlog.get_logger()
@@ -69,6 +70,7 @@ class Rounds:
         say_spool_keys: SaySpoolKeys,
         reseal: Reseal,
         watch_database: WatchDatabase,
+        renew_data_keys: Callable[[], Awaitable[None]],
         clock: Clock,
     ) -> None:
         self._alarm = alarm
@@ -82,6 +84,7 @@ class Rounds:
         self._say_spool_keys = say_spool_keys
         self._reseal = reseal
         self._watch_database = watch_database
+        self._renew_data_keys = renew_data_keys
         self._clock = clock
 
     @contextlib.asynccontextmanager
@@ -97,6 +100,7 @@ class Rounds:
             asyncio.create_task(_repeat("watch", self._watch_database, _pause(_WATCH_EVERY))),
             asyncio.create_task(_repeat("spool_keys", self._say_spool_keys, _pause(_SAY_EVERY))),
             asyncio.create_task(_repeat("reseal", self._reseal, _pause(_RESEAL_EVERY))),
+            asyncio.create_task(_repeat("data_keys", self._renew_data_keys, _pause(_RENEW_EVERY))),
         ]
         try:
             yield

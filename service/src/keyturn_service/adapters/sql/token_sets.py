@@ -30,7 +30,7 @@ from keyturn_service.adapters.sql.tables import (
 )
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome
 from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
-from keyturn_service.domain.ids import AttemptId, ConnectionId, SpoolId
+from keyturn_service.domain.ids import AttemptId, ConnectionId, SpoolId, WorkspaceId
 from keyturn_service.ports import StaleWrite
 from keyturn_service.vault.vault import Vault
 
@@ -49,6 +49,10 @@ class SqlTokenStore:
         if row is None:
             return None
         return connection_of(row), await opened_tokens(self.vault, row.workspace_id, row)
+
+    async def prepare(self, workspace_id: WorkspaceId) -> None:
+        """Have a data key of the workspace open for what is to be kept soon."""
+        await self.vault.prepare(workspace_id)
 
     async def begin_attempt(self, attempt: Attempt) -> None:
         """Commit the intent.
