@@ -7,6 +7,7 @@ import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,11 +19,9 @@ from keyturn_service.adapters.http.egress import Egress
 from keyturn_service.adapters.http.one_shot import OneShot
 from keyturn_service.adapters.http.relay import HttpOrgRelay
 from keyturn_service.adapters.http.token_endpoint import HttpTokenEndpoint
-from keyturn_service.adapters.key_sources.file import KeyFile, KeyFileRefused
+from keyturn_service.adapters.key_sources.file import KeyFileRefused
 from keyturn_service.adapters.key_sources.local_signer import LocalSigner
-from keyturn_service.adapters.key_sources.private_key_file import (
-    PrivateKeyRefused,
-)
+from keyturn_service.adapters.key_sources.private_key_file import PrivateKeyRefused
 from keyturn_service.adapters.spool.directory import DirectorySpool, SpoolRefused
 from keyturn_service.adapters.sql.audit import SqlAuditLog
 from keyturn_service.adapters.sql.database import Database, DatabaseRefused, read_database_url
@@ -37,6 +36,7 @@ from keyturn_service.adapters.system import (
     SystemWaiting,
 )
 from keyturn_service.bootstrap_install import joined_install
+from keyturn_service.bootstrap_key_file import new_key_file, newest_key, open_key_file
 from keyturn_service.bootstrap_keys import joined_keys
 from keyturn_service.bootstrap_rounds import joined_rounds
 from keyturn_service.bootstrap_watch import joined_watch
@@ -149,10 +149,8 @@ async def make_key_file(settings: Settings) -> None:
     Raises:
         CannotStart: it cannot be made, or the one that is there cannot be used.
     """
-    try:
-        await asyncio.to_thread(KeyFile.create, settings.keys, _RANDOMNESS)
-    except KeyFileRefused as error:
-        raise CannotStart(str(error)) from None
+    with telling():
+        await new_key_file(settings)
 
 
 @contextlib.asynccontextmanager
@@ -203,12 +201,12 @@ def telling() -> Iterator[None]:
     except KeyMissing as error:
         raise CannotStart(
             f"{error}: this database was sealed with it. Bring back the key file"
-            " (KEYTURN_KEY_FILE) that belongs to it"
+            " (KEYTURN_KEY_FILE) that belongs to it, or the key where it is held"
         ) from None
     except CannotOpen:
         raise CannotStart("the hash key in the database was changed: restore it") from None
     except KeySourceUnavailable as error:
-        raise CannotStart(f"the key source does not answer: {error}") from None
+        raise CannotStart(f"no key source: {error}") from None
 
 
 async def _opened(
@@ -219,7 +217,7 @@ async def _opened(
     background: bool,
 ) -> tuple[House, Parts]:
     clock = await _clock(settings, to_close)
-    key_source = await asyncio.to_thread(KeyFile.load, settings.keys, _RANDOMNESS)
+    key_source = await open_key_file(settings)
     database = Database(read_database_url(settings.database))
     to_close.push_async_callback(database.close)
     await migrate(database)
@@ -260,7 +258,13 @@ async def _opened(
         )
     )
     keys = joined_keys(
-        key_file=key_source, database=database, vault=vault, stores=stores, audit=audit, clock=clock
+        key_file=key_source,
+        database=database,
+        vault=vault,
+        stores=stores,
+        audit=audit,
+        clock=clock,
+        newest=partial(newest_key, settings),
     )
     alarm = Alarm()
     see_install = await joined_install(settings, egress, clock, to_close)

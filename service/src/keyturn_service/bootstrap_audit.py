@@ -7,13 +7,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from keyturn_service.adapters.key_sources.file import KeyFile
 from keyturn_service.adapters.sql.audit_chains import SqlAuditChains
 from keyturn_service.adapters.sql.database import Database, DatabaseRefused, read_database_url
 from keyturn_service.adapters.sql.schema import see_audit_table
 from keyturn_service.adapters.sql.workspaces import SqlDataKeys
-from keyturn_service.adapters.system import SystemClock, SystemRandomness
+from keyturn_service.adapters.system import SystemClock
 from keyturn_service.bootstrap import telling
+from keyturn_service.bootstrap_keys import open_key_file
 from keyturn_service.domain.checkpoint import SignedCheckpoint
 from keyturn_service.settings import Settings
 from keyturn_service.use_cases.make_checkpoint import MakeCheckpoint
@@ -86,7 +86,7 @@ def _may_be_there(backend: str, name: str | None) -> bool:
 
 
 async def _checkpoint_key(settings: Settings, database: Database) -> CheckpointKey:
-    key_source = await asyncio.to_thread(KeyFile.load, settings.keys, SystemRandomness())
+    key_source = await open_key_file(settings)
     root = await kept_root(key_source, SqlDataKeys(database))
     if root is None:
         raise DatabaseRefused(

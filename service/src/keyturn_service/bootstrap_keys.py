@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from keyturn_service.adapters.sql.database import Database
@@ -11,6 +12,7 @@ from keyturn_service.adapters.sql.workspaces import SqlDataKeys
 from keyturn_service.adapters.system import SystemRandomness, SystemWaiting
 from keyturn_service.ports import AuditLog, Clock
 from keyturn_service.vault.data_key_rotation import DataKeyRotation
+from keyturn_service.vault.key_uri import KeyUri
 from keyturn_service.vault.resealing import Reseal
 from keyturn_service.vault.root_keys import RootKeyFile, RootKeys
 from keyturn_service.vault.vault import Vault
@@ -33,6 +35,7 @@ def joined_keys(
     stores: Stores,
     audit: AuditLog,
     clock: Clock,
+    newest: Callable[[], Awaitable[KeyUri | None]],
 ) -> Keys:
     """Join it; who takes leases here takes the pass that seals anew."""
     data_keys, rows = SqlDataKeys(database), SqlSealedRows(database, stores.leases.owner)
@@ -44,6 +47,7 @@ def joined_keys(
             spools=stores.spool_keys,
             audit=audit,
             clock=clock,
+            newest=newest,
         ),
         data_keys=DataKeyRotation(
             key_source=key_file,

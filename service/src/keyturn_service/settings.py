@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -19,7 +19,10 @@ from keyturn_core.salesforce.hosts import (
     read_my_domain,
 )
 from keyturn_service.domain.app import origin_of
+from keyturn_service.vault.key_uri import KeyUri
 from keyturn_service.vault.vault import KEPT_FOR
+
+_OF_THE_FILE: Final = "file"
 
 
 class SettingsRefused(Exception):
@@ -62,8 +65,18 @@ class Settings(BaseSettings):
     )
     key_file: Path | None = Field(
         default=None,
-        description="File of the key-encryption keys, mode 0600; `keyturn.key` in data_dir"
-        " where none is named.",
+        description="File of the key-encryption keys or of where they are, mode 0600;"
+        " `keyturn.key` in data_dir where none is named.",
+    )
+    key_source: str = Field(
+        default=_OF_THE_FILE,
+        description="Where `keyturn keys init` and `keyturn keys rotate` take the next"
+        " key-encryption key from: `file` makes one in the key file, `aws-kms://…`, `gcp-kms://…`,"
+        " `azure-key-vault://…` and `vault-transit://…` name one that stays there.",
+    )
+    key_source_token_file: Path | None = Field(
+        default=None,
+        description="Token for Vault or OpenBao, as an agent writes it; read anew for each call.",
     )
     data_keys_kept: timedelta = Field(
         default=KEPT_FOR,
@@ -124,6 +137,13 @@ class Settings(BaseSettings):
             raise ValueError("write origins such as https://connect.acme.example")
         return tuple(origins)
 
+    @field_validator("key_source")
+    @classmethod
+    def _see_that_a_key_is_named(cls, value: str) -> str:
+        if value != _OF_THE_FILE:
+            KeyUri.read(value)
+        return value
+
     @model_validator(mode="after")
     def _see_that_tls_is_whole(self) -> Self:
         parts = (self.tls_port, self.tls_cert_file, self.tls_key_file)
@@ -156,6 +176,11 @@ class Settings(BaseSettings):
     def keys(self) -> Path:
         """Where the key-encryption keys are."""
         return self.key_file or self.data_dir / "keyturn.key"
+
+    @property
+    def next_key(self) -> KeyUri | None:
+        """The key that the next rotation takes; None for one that the key file makes."""
+        return None if self.key_source == _OF_THE_FILE else KeyUri.read(self.key_source)
 
     @property
     def spool(self) -> Path:

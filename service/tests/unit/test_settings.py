@@ -51,6 +51,20 @@ def test_a_child_is_given_them_by_its_environment():
     assert given["KEYTURN_DEV_HUB_KEY_FILE"] == "/etc/keyturn/dev-hub.pem"
 
 
+def test_the_key_source_is_a_file_or_a_key_that_stays_elsewhere():
+    """Its form is seen at the start, before anything is asked."""
+    uri = "vault-transit://vault.acme.example/transit/keys/keyturn"
+
+    assert read_settings(public_urls=URLS).next_key is None
+    named = read_settings(public_urls=URLS, key_source=uri).next_key
+    assert named is not None
+    assert named.text == uri
+    with pytest.raises(SettingsRefused, match=r"KEYTURN_KEY_SOURCE: write it as vault-transit://"):
+        read_settings(public_urls=URLS, key_source="vault-transit://vault.acme.example")
+    with pytest.raises(SettingsRefused, match=r"KEYTURN_KEY_SOURCE: say where the key is: file"):
+        read_settings(public_urls=URLS, key_source="/etc/keyturn.key")
+
+
 def test_how_long_data_keys_are_kept_reaches_a_child():
     """As ISO 8601 writes it; less than a minute is refused."""
     settings = read_settings(public_urls=URLS, data_keys_kept="PT90M")

@@ -17,7 +17,8 @@ from keyturn_service.domain.ids import WorkspaceId
 from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 from keyturn_service.settings import Settings, SettingsRefused, read_settings
 from keyturn_service.vault.data_key_rotation import DataKeyStanding
-from keyturn_service.vault.root_keys import StillNeeded
+from keyturn_service.vault.errors import KeySourceUnavailable
+from keyturn_service.vault.root_keys import RootKey, StillNeeded
 
 _ACTOR = "operator"
 
@@ -42,11 +43,14 @@ def init() -> Outcome:
     r"""Make the key file of a new installation; one that is there stays as it is.
 
     Whoever has this file and the database can open the tokens: keep a copy of it, apart from
-    the database's backups.
+    the database's backups. Where KEYTURN_KEY_SOURCE names a key of a key management service, the
+    file only says which it is, and the key is tried first.
 
     \b
-    Example:
+    Examples:
       KEYTURN_PUBLIC_URLS=https://connect.acme.example keyturn keys init
+      KEYTURN_KEY_SOURCE=vault-transit://vault.acme.example:8200/transit/keys/keyturn \
+        KEYTURN_PUBLIC_URLS=https://connect.acme.example keyturn keys init
     """
     try:
         settings = _settings()
@@ -93,13 +97,16 @@ def issue(*, workspace: str, name: str, rights: tuple[str, ...], days: int | Non
 def rotate(*, stage: bool) -> Outcome:
     r"""Make a new key-encryption key active; the old one is retired and goes on opening.
 
-    Replicas that read this very file take the new key up by themselves. Where each has a copy,
-    say --stage first, copy the file to all of them, say it again without, and copy once more.
+    The new key is one of the key file's own, or the newest version of the key that
+    KEYTURN_KEY_SOURCE names. Replicas that read this very file take the new key up by themselves.
+    Where each has a copy, say --stage first, copy the file to all of them, say it again without,
+    and copy once more.
 
     \b
     Examples:
       keyturn keys rotate
       keyturn keys rotate --stage
+      KEYTURN_KEY_SOURCE=azure-key-vault://acme.vault.azure.net/keys/keyturn keyturn keys rotate
     """
     return _with_house(lambda house: _rotate(house, stage=stage))
 
@@ -172,6 +179,7 @@ async def _status(house: House) -> Outcome:
     listed = [
         {
             "id": need.key.id,
+            "held_at": _held_at(need.key),
             "state": need.key.state.value,
             "retired_at": _written(need.key.retired_at),
             "data_keys": need.data_keys,
@@ -183,7 +191,7 @@ async def _status(house: House) -> Outcome:
     ]
     lines = [
         f"{need.key.id}  {need.key.state.value:8} {need.data_keys:6} data keys"
-        f" {need.files:6} spooled answers on {len(need.spools)} spools"
+        f" {need.files:6} spooled answers on {len(need.spools)} spools  {_held_at(need.key)}"
         for need in standing.keys
     ]
     lines += [
@@ -213,7 +221,7 @@ def destroy(*, key_id: str, backups_are_gone: bool) -> Outcome:
     r"""Take a retired key-encryption key out of the key file, for good.
 
     Refused while a data key, a spool or a backup of the last 35 days needs it. Copies of the key
-    file are yours to destroy.
+    file are yours to destroy, and so is a key that a key management service holds.
 
     \b
     Example:
@@ -224,11 +232,13 @@ def destroy(*, key_id: str, backups_are_gone: bool) -> Outcome:
 
 async def _destroy(house: House, key_id: str, *, backups_are_gone: bool) -> Outcome:
     try:
-        await house.root_keys.destroy(key_id, backups_are_gone=backups_are_gone)
+        destroyed = await house.root_keys.destroy(key_id, backups_are_gone=backups_are_gone)
     except StillNeeded as error:
         return failure("key_still_needed", str(error))
     text = f"{key_id} is destroyed here; destroy the copies of the key file that have it"
-    return Outcome(result={"destroyed": key_id}, text=text)
+    if destroyed.uri is not None:
+        text = f"{key_id} is not asked for any more; destroy it where it is: {destroyed.uri.text}"
+    return Outcome(result={"destroyed": key_id, "held_at": _held_at(destroyed)}, text=text)
 
 
 @keys.command("rotate-data")
@@ -364,6 +374,10 @@ async def _forget_spool(house: House, spool_id: str) -> Outcome:
     return Outcome(result={"forgotten": spool_id}, text=f"{spool_id} is not waited for any more")
 
 
+def _held_at(key: RootKey) -> str:
+    return "file" if key.uri is None else key.uri.text
+
+
 def _written(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
 
@@ -381,6 +395,11 @@ def _with_house(work: Callable[[House], Awaitable[Outcome]]) -> Outcome:
         return failure("cannot_start", str(error))
     except KeyFileRefused as error:
         return failure("key_file_refused", str(error))
+    except KeySourceUnavailable as error:
+        return failure(
+            "key_source_unavailable",
+            f"{error}. Mend that and run the command again, it goes on where it stopped",
+        )
     except (StoreUnavailable, AuditUnavailable) as error:
         return failure(
             "store_unavailable",

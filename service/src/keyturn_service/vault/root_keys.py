@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,6 +13,7 @@ from keyturn_service.ports import AuditLog, Clock
 from keyturn_service.vault.data_keys import DataKeyId, DataKeys, WrappedDataKey
 from keyturn_service.vault.errors import CannotOpen, KeyMissing
 from keyturn_service.vault.key_source import KeySource
+from keyturn_service.vault.key_uri import KeyUri
 
 BACKUP_AGE: Final = timedelta(days=35)  # the longest age of a backup; design.md 5.9
 _AT_ONCE: Final = 200
@@ -30,11 +31,13 @@ class RootKeyState(StrEnum):
 class RootKey:
     """A key-encryption key of the key file, without its value.
 
-    `unneeded_since` is when a run of `rewrap` found that no data key in the database needs it.
+    `unneeded_since` is when a run of `rewrap` found that no data key in the database needs it;
+    `uri` where a key management service holds it.
     """
 
     id: str
     state: RootKeyState
+    uri: KeyUri | None = None
     retired_at: datetime | None = None
     unneeded_since: datetime | None = None
 
@@ -46,11 +49,11 @@ class RootKeyFile(KeySource, Protocol):
         """Return its keys, the active one first."""
         ...
 
-    def stage(self) -> str:
+    def stage(self, uri: KeyUri | None = None) -> str:
         """Add the key that the next rotation makes active; return its id."""
         ...
 
-    def rotate(self, *, now: datetime) -> str:
+    def rotate(self, *, now: datetime, uri: KeyUri | None = None) -> str:
         """Make the staged key active, or a new one; return its id."""
         ...
 
@@ -144,6 +147,10 @@ class Rewrapped:
     refused: Sequence[DataKeyId]
 
 
+async def _of_its_own() -> KeyUri | None:
+    return None
+
+
 class StillNeeded(Exception):
     """The key is not destroyed; the text says what needs it."""
 
@@ -157,18 +164,34 @@ class RootKeys:
     spools: SpoolNeeds
     audit: AuditLog
     clock: Clock
+    newest: Callable[[], Awaitable[KeyUri | None]] = field(default=_of_its_own)
 
     async def stage(self) -> str:
-        """Add a key that opens from now on and wraps from the next rotation on."""
-        key_id = self.key_file.stage()
+        """Add a key that opens from now on and wraps from the next rotation on.
+
+        Raises:
+            KeySourceUnavailable: the service that is to hold the key does not answer, or refuses.
+        """
+        key_id = self.key_file.stage(await self._new_key())
         await self._note("root_key.staged", key_id)
         return key_id
 
     async def rotate(self) -> str:
-        """Make the staged key active, or a new one where none is staged; return its id."""
-        key_id = self.key_file.rotate(now=self.clock.now())
+        """Make the staged key active, or a new one where none is staged; return its id.
+
+        Raises:
+            KeySourceUnavailable: the service that is to hold the key does not answer, or refuses.
+        """
+        uri = await self._new_key()
+        key_id = self.key_file.rotate(now=self.clock.now(), uri=uri)
         await self._note("root_key.rotated", key_id)
         return key_id
+
+    async def _new_key(self) -> KeyUri | None:
+        """Return the key that a service holds ready for us; None for one of the key file's own."""
+        if any(key.state is RootKeyState.STAGED for key in self.key_file.described()):
+            return None
+        return await self.newest()
 
     async def rewrap(self, progress: Callable[[int, int], None] = lambda *_: None) -> Rewrapped:
         """Put every data key under the active key; safe to kill, to repeat and to run twice.
@@ -229,8 +252,10 @@ class RootKeys:
         silent = [spool.spool_id for spool in spools if spool.key_id is None]
         return Standing(keys=found, unknown_keys=needs, silent_spools=silent)
 
-    async def destroy(self, key_id: str, *, backups_are_gone: bool = False) -> None:
-        """Destroy a key that nothing needs any more.
+    async def destroy(self, key_id: str, *, backups_are_gone: bool = False) -> RootKey:
+        """Destroy a key that nothing needs any more, and return what it was.
+
+        One that a service holds is forgotten here; its owner destroys it there.
 
         Raises:
             StillNeeded: something needs it, may need it, or nobody can tell.
@@ -244,6 +269,7 @@ class RootKeys:
             raise StillNeeded(f"{key_id} is not destroyed: {'; '.join(because)}")
         await self._note("root_key.destroyed", key_id, backups_are_gone=backups_are_gone)
         self.key_file.destroy(key_id)
+        return need.key
 
     async def forget_spool(self, spool_id: str) -> bool:
         """Count a spool as lost with its disk: what lay on it is not waited for any more."""

@@ -20,8 +20,10 @@ from service.tests.support.values import START
 
 from keyturn_service.adapters.key_sources.file import KeyFile, KeyFileRefused
 from keyturn_service.vault.errors import CannotOpen, KeyMissing
+from keyturn_service.vault.key_uri import KeyUri
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
+REMOTE = KeyUri.read(f"azure-key-vault://acme.vault.azure.net/keys/keyturn/{'0' * 32}")
 BOUND = b"keyturn-data-key-1\0dk_1\0ws_a"
 
 
@@ -419,4 +421,66 @@ class TestRotating:
         path.write_text(json.dumps(json.loads(path.read_text()) | wrong))
 
         with pytest.raises(KeyFileRefused, match="no key file of ours"):
+            KeyFile.load(path, CountedRandomness())
+
+
+class TestKeysHeldElsewhere:
+    """Keys that a key management service holds: the file names them, and holds no secret."""
+
+    def test_a_file_that_names_one_is_of_format_2(self, path):
+        """An earlier release refuses it; without such a key it is what that one reads."""
+        keys = KeyFile.create(path, CountedRandomness(), REMOTE)
+        assert json.loads(path.read_text()) == {
+            "format": 2,
+            "active": REMOTE.id,
+            "keys": {},
+            "remote": {REMOTE.id: REMOTE.text},
+        }
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+        local = keys.rotate(now=START)
+        assert json.loads(path.read_text())["format"] == 2
+        keys.destroy(REMOTE.id)
+
+        said = json.loads(path.read_text())
+        assert (said["format"], set(said["keys"])) == (1, {local})
+        assert "remote" not in said
+
+    def test_one_that_was_retired_can_be_active_again(self, path):
+        """Its notes of the time before go."""
+        keys = KeyFile.create(path, CountedRandomness(), REMOTE)
+        keys.rotate(now=START)
+        keys.mark_unneeded({REMOTE.id}, now=START)
+
+        assert keys.rotate(now=START, uri=REMOTE) == REMOTE.id
+
+        assert keys.active.uri == REMOTE
+        [active, _] = keys.described()
+        assert (active.id, active.retired_at, active.unneeded_since) == (REMOTE.id, None, None)
+
+    def test_the_active_one_is_not_rotated_to(self, path):
+        """Nothing would change, and its backups' age would begin anew."""
+        keys = KeyFile.create(path, CountedRandomness(), REMOTE)
+        before = path.read_text()
+
+        with pytest.raises(KeyFileRefused, match="make a new version of it, or another key"):
+            keys.rotate(now=START, uri=REMOTE)
+        assert path.read_text() == before
+
+    @pytest.mark.parametrize(
+        ("wrong", "said"),
+        [
+            ({"format": 1}, "no key file of ours"),
+            ({"remote": {}}, "no key file of ours"),
+            ({"keys": {REMOTE.id: encoded(OLD)}}, "no key file of ours"),
+            ({"remote": {REMOTE.id: "https://acme.vault.azure.net"}}, "say where the key is"),
+            ({"remote": {REMOTE.id: 7}}, "no key file of ours"),
+        ],
+    )
+    def test_a_file_that_names_it_otherwise_is_refused(self, path, wrong, said):
+        """Nobody guesses what was meant."""
+        KeyFile.create(path, CountedRandomness(), REMOTE)
+        path.write_text(json.dumps(json.loads(path.read_text()) | wrong))
+
+        with pytest.raises(KeyFileRefused, match=said):
             KeyFile.load(path, CountedRandomness())

@@ -13,6 +13,7 @@ from service.tests.unit.vault.vault_house import MemoryDataKeys
 
 from keyturn_service.adapters.key_sources.file import KeyFile
 from keyturn_service.vault.data_keys import DataKeyId
+from keyturn_service.vault.key_uri import KeyUri
 from keyturn_service.vault.place import Place
 from keyturn_service.vault.refusals import Refusals
 from keyturn_service.vault.root_keys import (
@@ -161,6 +162,26 @@ async def test_a_staged_key_opens_and_wraps_nothing_until_the_rotation(room):
     ]
     assert await room.root_keys.rotate() == staged
     assert room.types() == ["root_key.staged", "root_key.staged", "root_key.rotated"]
+
+
+async def test_a_rotation_takes_the_key_that_a_service_holds(room):
+    """Where one is to: its newest version, asked for once, and not where a key is staged."""
+    uri = KeyUri.read(f"azure-key-vault://acme.vault.azure.net/keys/keyturn/{'0' * 32}")
+    asked = []
+
+    async def newest():
+        asked.append(uri)
+        return uri
+
+    root_keys = replace(room.root_keys, newest=newest)
+
+    assert await root_keys.stage() == uri.id
+    assert await root_keys.stage() == uri.id
+    assert await root_keys.rotate() == uri.id
+
+    assert asked == [uri]
+    [active, _] = (await root_keys.standing()).keys
+    assert (active.key.uri, active.key.state) == (uri, RootKeyState.ACTIVE)
 
 
 async def test_every_data_key_is_put_under_the_active_key(room):

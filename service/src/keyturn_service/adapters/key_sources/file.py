@@ -1,4 +1,8 @@
-"""A key source in a file of this machine: right for development and single servers."""
+"""The key file: key-encryption keys, or where they are, in a file of this machine.
+
+A key whose value stands in it is right for development and single servers; one that a key
+management service holds is named in it, and never comes here.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +22,11 @@ import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from keyturn_service.adapters.key_sources.remote import KmsKeys, RemoteKeys
 from keyturn_service.domain.ids import new_id
 from keyturn_service.ports import Randomness
 from keyturn_service.vault.errors import CannotOpen, KeyMissing
+from keyturn_service.vault.key_uri import KeyUri, KeyUriRefused
 from keyturn_service.vault.root_keys import RootKey, RootKeyState
 
 _T = TypeVar("_T")
@@ -29,6 +35,7 @@ _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _FORMAT: Final = 1
+_FORMAT_WITH_REMOTE: Final = 2  # an earlier release refuses the file, and does not lose keys of it
 
 
 class KeyFileRefused(Exception):
@@ -41,19 +48,23 @@ class _Keys:
 
     active: str
     keys: Mapping[str, bytes]
+    remote: Mapping[str, KeyUri] = field(default_factory=dict)
     staged: str | None = None
     retired: Mapping[str, datetime] = field(default_factory=dict)
     unneeded: Mapping[str, datetime] = field(default_factory=dict)
 
     def written(self) -> str:
         """Return the file's text."""
-        said: dict[str, object] = {"format": _FORMAT, "active": self.active}
+        format_ = _FORMAT_WITH_REMOTE if self.remote else _FORMAT
+        said: dict[str, object] = {"format": format_, "active": self.active}
         if self.staged is not None:
             said["staged"] = self.staged
         for name, moments in (("retired", self.retired), ("unneeded", self.unneeded)):
             if moments:
                 said[name] = {key_id: at.isoformat() for key_id, at in moments.items()}
         said["keys"] = {key_id: b64encode(key).decode() for key_id, key in self.keys.items()}
+        if self.remote:
+            said["remote"] = {key_id: uri.text for key_id, uri in self.remote.items()}
         return json.dumps(said, indent=1) + "\n"
 
 
@@ -62,8 +73,9 @@ class KeyFile:
 
     `{"format": 1, "active": id, "keys": {id: base64 of 32 bytes}}`: retired keys stay in it and
     go on opening. `staged` is the id of the key that the next rotation makes active; `retired`
-    and `unneeded` say since when a key is. A file that changes is read again when its active key
-    is looked at or an unknown key is asked for.
+    and `unneeded` say since when a key is. `"remote": {id: URI}`, of format 2, are the keys that
+    a key management service holds. A file that changes is read again when its active key is
+    looked at or an unknown key is asked for.
     """
 
     def __init__(
@@ -73,36 +85,43 @@ class KeyFile:
         randomness: Randomness,
         *,
         path: Path | None = None,
+        remote: RemoteKeys | None = None,
     ) -> None:
         self._held = _Keys(active=active, keys=keys)
+        self._remote = remote or KmsKeys()
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
         self._randomness = randomness
         self._path = path
         self._stamp: _Stamp | None = None
 
     @classmethod
-    def load(cls, path: Path, randomness: Randomness) -> Self:
+    def load(cls, path: Path, randomness: Randomness, remote: RemoteKeys | None = None) -> Self:
         """Read a key file.
 
         Raises:
             KeyFileRefused: there is none, others can read it, or it is out of shape.
         """
         stamp, held = _read(path)
-        made = cls(held.active, held.keys, randomness, path=path)
+        made = cls(held.active, held.keys, randomness, path=path, remote=remote)
         made._take(stamp, held)
         return made
 
     @classmethod
-    def create(cls, path: Path, randomness: Randomness) -> Self:
-        """Make a key file with one key; one that is there is read and not touched.
+    def create(
+        cls,
+        path: Path,
+        randomness: Randomness,
+        uri: KeyUri | None = None,
+        remote: RemoteKeys | None = None,
+    ) -> Self:
+        """Make a key file with one key, its own or the one of a URI; one that is there stays.
 
         Raises:
             KeyFileRefused: it is there and cannot be used, or cannot be made.
         """
-        key_id = new_id("kek", randomness.token_bytes(18))
-        key = randomness.token_bytes(_KEY_BYTES)
-        text = _Keys(active=key_id, keys={key_id: key}).written()
-        beside = path.with_name(f".{path.name}.{key_id}")
+        held = _with_a_new_key(_Keys(active="", keys={}), randomness, uri)
+        beside = path.with_name(f".{path.name}.{new_id('new', randomness.token_bytes(18))}")
+        text = replace(held, active=str(held.staged), staged=None).written()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             _write(beside, text)
@@ -115,13 +134,19 @@ class KeyFile:
             _sync_folder(path.parent)  # the name too is there before anything is sealed under it
         except OSError as error:
             raise KeyFileRefused(f"cannot make the key file {path}: {error.strerror}") from None
-        return cls.load(path, randomness)
+        return cls.load(path, randomness, remote)
 
     @property
     def active_key_id(self) -> str:
         """The id of the key that wraps until this is looked at again."""
         self._look()
         return self._held.active
+
+    @property
+    def active(self) -> RootKey:
+        """The active key, as it was read last."""
+        held = self._held
+        return RootKey(id=held.active, state=RootKeyState.ACTIVE, uri=held.remote.get(held.active))
 
     def described(self) -> Sequence[RootKey]:
         """Return the keys in the file, without their values, the active one first.
@@ -136,32 +161,33 @@ class KeyFile:
                 state=_state(held, key_id),
                 retired_at=held.retired.get(key_id),
                 unneeded_since=held.unneeded.get(key_id),
+                uri=held.remote.get(key_id),
             )
-            for key_id in held.keys
+            for key_id in (*held.keys, *held.remote)
         ]
         return sorted(found, key=lambda key: key.state is not RootKeyState.ACTIVE)
 
-    def stage(self) -> str:
+    def stage(self, uri: KeyUri | None = None) -> str:
         """Add a key that the next rotation makes active; return its id, also of one that is there.
 
         Raises:
-            KeyFileRefused: the file cannot be used or written.
+            KeyFileRefused: the file cannot be used or written, or the key is active already.
         """
         with self._changing() as change:
             if change.held.staged is None:
-                change.held = self._with_a_new_key(change.held)
+                change.held = _with_a_new_key(change.held, self._randomness, uri)
             return str(change.held.staged)
 
-    def rotate(self, *, now: datetime) -> str:
+    def rotate(self, *, now: datetime, uri: KeyUri | None = None) -> str:
         """Make the staged key active, or a new one; return its id. The old one is retired.
 
         Raises:
-            KeyFileRefused: the file cannot be used or written.
+            KeyFileRefused: the file cannot be used or written, or the key is active already.
         """
         with self._changing() as change:
             held = change.held
             if held.staged is None:
-                held = self._with_a_new_key(held)
+                held = _with_a_new_key(held, self._randomness, uri)
             active = str(held.staged)
             retired = {**held.retired, held.active: now}
             change.held = replace(held, active=active, staged=None, retired=retired)
@@ -190,13 +216,19 @@ class KeyFile:
 
     async def wrap(self, key: bytes, *, associated_data: bytes) -> bytes:
         """Wrap a key under the active key."""
+        uri = self._held.remote.get(self._held.active)
+        if uri is not None:
+            return await self._remote.wrap(uri, key, associated_data=associated_data)
         nonce = self._randomness.token_bytes(_NONCE_BYTES)
         return nonce + self._ciphers[self._held.active].encrypt(nonce, key, associated_data)
 
     async def unwrap(self, key_id: str, wrapped: bytes, *, associated_data: bytes) -> bytes:
         """Return a key that was wrapped under `key_id`."""
-        if key_id not in self._ciphers:
+        if key_id not in self._ciphers and key_id not in self._held.remote:
             self._look()
+        uri = self._held.remote.get(key_id)
+        if uri is not None:
+            return await self._remote.unwrap(uri, wrapped, associated_data=associated_data)
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             raise KeyMissing(key_id)
@@ -227,11 +259,6 @@ class KeyFile:
         if self._path is None:
             raise KeyFileRefused("these keys are in no file")
         return self._path
-
-    def _with_a_new_key(self, held: _Keys) -> _Keys:
-        key_id = new_id("kek", self._randomness.token_bytes(18))
-        keys = {**held.keys, key_id: self._randomness.token_bytes(_KEY_BYTES)}
-        return replace(held, keys=keys, staged=key_id)
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[_Change]:
@@ -272,6 +299,26 @@ def _state(held: _Keys, key_id: str) -> RootKeyState:
     return RootKeyState.STAGED if key_id == held.staged else RootKeyState.RETIRED
 
 
+def _with_a_new_key(held: _Keys, randomness: Randomness, uri: KeyUri | None) -> _Keys:
+    """Return the keys with a staged one: of its own value, or the one that a service holds.
+
+    Raises:
+        KeyFileRefused: that one is active already.
+    """
+    if uri is None:
+        key_id = new_id("kek", randomness.token_bytes(18))
+        return replace(
+            held, keys={**held.keys, key_id: randomness.token_bytes(_KEY_BYTES)}, staged=key_id
+        )
+    if uri.id == held.active:
+        raise KeyFileRefused(
+            f"{uri.text} is the active key already: make a new version of it, or another key,"
+            " where it is held, or name another in KEYTURN_KEY_SOURCE"
+        )
+    again = _without(held, uri.id)
+    return replace(again, remote={**again.remote, uri.id: uri}, staged=uri.id)
+
+
 def _without(held: _Keys, key_id: str) -> _Keys:
     def others(of: Mapping[str, _T]) -> dict[str, _T]:
         return {name: value for name, value in of.items() if name != key_id}
@@ -279,6 +326,7 @@ def _without(held: _Keys, key_id: str) -> _Keys:
     return replace(
         held,
         keys=others(held.keys),
+        remote=others(held.remote),
         retired=others(held.retired),
         unneeded=others(held.unneeded),
         staged=None if held.staged == key_id else held.staged,
@@ -341,14 +389,18 @@ def _parsed(path: Path, text: str) -> _Keys:
         held = _Keys(
             active=str(kept["active"]),
             keys={str(key): b64decode(value, validate=True) for key, value in kept["keys"].items()},
+            remote={str(key): KeyUri.read(uri) for key, uri in kept.get("remote", {}).items()},
             staged=kept.get("staged"),
             retired=_moments(kept.get("retired", {})),
             unneeded=_moments(kept.get("unneeded", {})),
         )
-        fits = kept["format"] == _FORMAT and held.keys.keys() >= {
-            held.active,
-            held.staged or held.active,
-        }
+        fits = (
+            kept["format"] == (_FORMAT_WITH_REMOTE if held.remote else _FORMAT)
+            and {*held.keys, *held.remote} >= {held.active, held.staged or held.active}
+            and not held.keys.keys() & held.remote.keys()
+        )
+    except KeyUriRefused as error:
+        raise KeyFileRefused(f"{path} names a key that is no key's URI: {error}") from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise KeyFileRefused(f"{path} is no key file of ours, or was changed") from None
     if not fits or any(len(key) != _KEY_BYTES for key in held.keys.values()):

@@ -1,0 +1,65 @@
+"""Join the key file, and what holds the keys that it names."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from keyturn_service.adapters.key_sources.file import KeyFile
+from keyturn_service.adapters.key_sources.kms_key import KmsAccess
+from keyturn_service.adapters.key_sources.remote import KmsKeys
+from keyturn_service.adapters.system import SystemRandomness
+from keyturn_service.settings import Settings
+from keyturn_service.vault.key_uri import KeyUri
+
+_RANDOMNESS: Final = SystemRandomness()
+_log = structlog.get_logger()
+
+
+async def open_key_file(settings: Settings) -> KeyFile:
+    """Read the key file.
+
+    Raises:
+        KeyFileRefused: there is none, others can read it, or it is out of shape.
+    """
+    keys = await asyncio.to_thread(
+        KeyFile.load, settings.keys, _RANDOMNESS, _keys_elsewhere(settings)
+    )
+    asked, active = settings.next_key, keys.active
+    if asked is not None and (active.uri is None or not active.uri.may_be(asked)):
+        _log.warning(
+            "key_source_is_another",
+            name=asked.text,
+            reason="the active key is another: keyturn keys rotate, then keyturn keys rewrap",
+        )
+    return keys
+
+
+async def new_key_file(settings: Settings) -> KeyFile:
+    """Make the key file of a new installation; one that is there stays as it is.
+
+    Raises:
+        KeyFileRefused: it cannot be made, or the one that is there cannot be used.
+        KeySourceUnavailable: what is to hold the key does not answer, or refuses.
+    """
+    elsewhere = _keys_elsewhere(settings)
+    asked = settings.next_key
+    if asked is not None and not await asyncio.to_thread(settings.keys.exists):
+        asked = await elsewhere.current(asked)
+    return await asyncio.to_thread(KeyFile.create, settings.keys, _RANDOMNESS, asked, elsewhere)
+
+
+async def newest_key(settings: Settings) -> KeyUri | None:
+    """Return the key that a rotation takes, tried; None for one that the key file makes.
+
+    Raises:
+        KeySourceUnavailable: what is to hold the key does not answer, or refuses.
+    """
+    asked = settings.next_key
+    return None if asked is None else await _keys_elsewhere(settings).current(asked)
+
+
+def _keys_elsewhere(settings: Settings) -> KmsKeys:
+    return KmsKeys(KmsAccess(token_file=settings.key_source_token_file))

@@ -1,0 +1,378 @@
+"""What every key source promises: the key file, and each provider's own client against it.
+
+The providers are stand-ins (`tests/support/kms` says what each does not do), reached under their
+real names through a proxy. AWS KMS is moto's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from service.tests.support.key_sources import (
+    REMOTE,
+    Providers,
+    ProvidersSide,
+    key_file,
+    running_providers,
+)
+from service.tests.support.values import START
+
+from keyturn_service.adapters.key_sources.file import KeyFile, KeyFileRefused
+from keyturn_service.adapters.key_sources.kms_key import KmsAccess
+from keyturn_service.adapters.key_sources.remote import KmsKeys
+from keyturn_service.vault.data_keys import DataKeyId, associated_data
+from keyturn_service.vault.errors import (
+    CannotOpen,
+    KeyMissing,
+    KeySourceRefused,
+    KeySourceUnavailable,
+)
+from keyturn_service.vault.key_uri import KeyUri, Provider
+
+KEY = bytes(range(32))
+BOUND = associated_data(DataKeyId("dk_1"), "ws_a")
+BY_SCHEME = {
+    Provider.AWS: "aws",
+    Provider.GCP: "gcp",
+    Provider.AZURE: "azure",
+    Provider.TRANSIT: "transit",
+}
+ELSEWHERE = [
+    associated_data(DataKeyId("dk_2"), "ws_a"),
+    associated_data(DataKeyId("dk_1"), "ws_b"),
+    associated_data(DataKeyId("dk_1\0ws_a"), ""),
+    associated_data(DataKeyId("dk_1:ws_a"), ""),
+    b"",
+]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Providers]:
+    """Every provider."""
+    with running_providers(tmp_path_factory.mktemp("kms")) as providers:
+        yield providers
+
+
+@pytest.fixture
+def providers(running: Providers, monkeypatch: pytest.MonkeyPatch) -> Iterator[Providers]:
+    """Every provider, working, and an environment that leads there."""
+    for name, value in running.environment().items():
+        monkeypatch.setenv(name, value)
+    yield running
+    running.reset()
+
+
+@pytest.fixture(params=REMOTE)
+def at(request: pytest.FixtureRequest, providers: Providers) -> ProvidersSide:
+    """A key at each provider."""
+    return providers.key(request.param)
+
+
+@pytest.fixture(params=["file", *REMOTE])
+async def source(request: pytest.FixtureRequest, providers: Providers, tmp_path: Path) -> KeyFile:
+    """Each key source."""
+    at = None if request.param == "file" else providers.key(request.param)
+    return await key_file(tmp_path / "keyturn.key", at)
+
+
+@pytest.fixture
+def like_it(providers: Providers) -> Callable[[KeyFile], ProvidersSide]:
+    """Return another key at the provider of a source; of any, for the key file's own."""
+
+    def made(source: KeyFile) -> ProvidersSide:
+        uri = source.active.uri
+        return providers.key("transit" if uri is None else BY_SCHEME[uri.provider])
+
+    return made
+
+
+async def wrapped_by(source: KeyFile) -> bytes:
+    """Return the key, wrapped."""
+    return await source.wrap(KEY, associated_data=BOUND)
+
+
+async def test_a_key_comes_back(source):
+    """Under the id of the key that wrapped it; and it is not to be seen in what it became."""
+    wrapped = await wrapped_by(source)
+
+    assert await source.unwrap(source.active_key_id, wrapped, associated_data=BOUND) == KEY
+    assert KEY not in wrapped
+    assert b64encode(KEY) not in wrapped
+
+
+async def test_a_key_opens_for_its_own_place_only(source):
+    """Another data key's id or workspace does not open it, nor one that looks like both."""
+    wrapped = await wrapped_by(source)
+
+    for bound in ELSEWHERE:
+        with pytest.raises(CannotOpen):
+            await source.unwrap(source.active_key_id, wrapped, associated_data=bound)
+
+
+async def test_what_was_changed_does_not_open(source):
+    """A bit anywhere, the beginning or the end cut off, nothing at all."""
+    wrapped = await wrapped_by(source)
+    step = len(wrapped) // 6
+    changed = [
+        bytes((*wrapped[:at], wrapped[at] ^ 1, *wrapped[at + 1 :]))
+        for at in {*range(0, len(wrapped), step), len(wrapped) - 1}
+    ]
+
+    for wrong in (*changed, wrapped[1:], wrapped[:-1], wrapped[: len(wrapped) // 2], b"", b"\xff"):
+        with pytest.raises(CannotOpen):
+            await source.unwrap(source.active_key_id, wrong, associated_data=BOUND)
+
+
+async def test_only_keys_of_the_key_file_are_asked_for(source, like_it, tmp_path):
+    """Whoever writes the database cannot name a key of their own."""
+    at = like_it(source)
+    theirs = await key_file(tmp_path / "theirs.key", at)
+    wrapped = await wrapped_by(theirs)
+
+    for key_id in (theirs.active_key_id, KeyUri.read(at.uri).id, at.uri):
+        with pytest.raises(KeyMissing):
+            await source.unwrap(key_id, wrapped, associated_data=BOUND)
+
+
+async def test_what_another_key_wrapped_does_not_open(source, like_it, tmp_path):
+    """Also where it is another key of the same provider."""
+    theirs = await key_file(tmp_path / "theirs.key", like_it(source))
+
+    with pytest.raises(CannotOpen):
+        await source.unwrap(source.active_key_id, await wrapped_by(theirs), associated_data=BOUND)
+
+
+async def test_a_new_version_becomes_active_by_a_rotation(at, tmp_path):
+    """It has an id of its own; what the old one wrapped opens, until the file forgets it."""
+    remote = KmsKeys()
+    source = await key_file(tmp_path / "keyturn.key", at, remote)
+    old, wrapped = source.active_key_id, await wrapped_by(source)
+    uri = KeyUri.read(at.uri)
+    with pytest.raises(KeyFileRefused, match="is the active key already"):
+        source.rotate(now=START, uri=await remote.current(uri))
+
+    at.new_version()
+    new = source.rotate(now=START, uri=await remote.current(uri))
+
+    assert new == source.active_key_id != old
+    assert await source.unwrap(old, wrapped, associated_data=BOUND) == KEY
+    again = await wrapped_by(source)
+    assert await source.unwrap(new, again, associated_data=BOUND) == KEY
+    source.destroy(old)
+    with pytest.raises(KeyMissing):
+        await source.unwrap(old, wrapped, associated_data=BOUND)
+
+
+async def test_a_new_version_wraps_nothing_by_itself(at, tmp_path):
+    """The file names a version: what is counted as needing it does need it."""
+    source = await key_file(tmp_path / "keyturn.key", at)
+    at.new_version()
+    wrapped = await wrapped_by(source)
+    reader = KeyFile.load(tmp_path / "keyturn.key", source._randomness)
+
+    assert await reader.unwrap(source.active_key_id, wrapped, associated_data=BOUND) == KEY
+    assert source.active.uri is not None
+    assert source.active.uri.version
+    assert source.active.uri.may_be(KeyUri.read(at.uri))
+
+
+async def test_the_id_of_a_key_is_the_same_on_every_machine(at, tmp_path):
+    """A key file that is lost is made again from the settings, and opens what there was."""
+    first = await key_file(tmp_path / "first.key", at, seed="first")
+    second = await key_file(tmp_path / "second.key", at, seed="second")
+
+    wrapped = await wrapped_by(first)
+
+    assert await second.unwrap(first.active_key_id, wrapped, associated_data=BOUND) == KEY
+    assert json.loads((tmp_path / "first.key").read_text())["keys"] == {}
+
+
+async def test_a_key_that_is_gone_is_missing(at, tmp_path):
+    """Nothing is wrapped under it either."""
+    source = await key_file(tmp_path / "keyturn.key", at)
+    wrapped = await wrapped_by(source)
+    at.delete()
+
+    with pytest.raises(KeyMissing, match="key source has no key"):
+        await source.unwrap(source.active_key_id, wrapped, associated_data=BOUND)
+    with pytest.raises(KeySourceRefused, match="there is no such key"):
+        await wrapped_by(source)
+
+
+async def test_a_provider_that_is_away_is_told_apart(at, providers, tmp_path):
+    """From one that refuses; and it is asked again when it is back."""
+    source = await key_file(tmp_path / "keyturn.key", at, KmsKeys(rest=0))
+    wrapped = await wrapped_by(source)
+    providers.front.away = True
+
+    with pytest.raises(KeySourceUnavailable, match="does not answer for") as away:
+        await source.unwrap(source.active_key_id, wrapped, associated_data=BOUND)
+    with pytest.raises(KeySourceUnavailable):
+        await wrapped_by(source)
+    assert not isinstance(away.value, KeySourceRefused)
+    providers.front.away = False
+    assert await source.unwrap(source.active_key_id, wrapped, associated_data=BOUND) == KEY
+
+
+async def test_an_answer_that_is_none_of_the_providers_is_no_answer(at, providers, tmp_path):
+    """Something in between answers with a page of its own."""
+    source = await key_file(tmp_path / "keyturn.key", at, KmsKeys(rest=0))
+    wrapped = await wrapped_by(source)
+    providers.front.garbled = True
+
+    with pytest.raises(KeySourceUnavailable) as said:
+        await source.unwrap(source.active_key_id, wrapped, associated_data=BOUND)
+    assert not isinstance(said.value, KeySourceRefused)
+
+
+async def test_a_provider_that_hangs_is_not_waited_for(at, providers, tmp_path):
+    """The time limit holds, and the threads of the disk are free meanwhile."""
+    path = tmp_path / "keyturn.key"
+    remote = KmsKeys(KmsAccess(answer_seconds=1.0), limit=0.3, rest=0)
+    await key_file(path, at, seed="made")
+    source = KeyFile.load(path, (await key_file(path, at))._randomness, remote)
+    wrapped = await KeyFile.load(path, source._randomness).wrap(KEY, associated_data=BOUND)
+    providers.front.held = threading.Event()
+
+    asked = [source.unwrap(source.active_key_id, wrapped, associated_data=BOUND) for _ in range(20)]
+    said = asyncio.gather(*asked, return_exceptions=True)
+    assert await asyncio.wait_for(asyncio.to_thread(int, "7"), 1) == 7
+    for refused in await asyncio.wait_for(said, 30):
+        assert isinstance(refused, KeySourceUnavailable)
+        assert not isinstance(refused, KeySourceRefused)
+
+
+@pytest.mark.parametrize("verb", ["wrap", "unwrap"])
+async def test_a_right_that_is_missing_is_named(at, tmp_path, verb):
+    """The operator reads what the provider said."""
+    source = await key_file(tmp_path / "keyturn.key", at)
+    wrapped = await wrapped_by(source)
+    (at.deny_wrap if verb == "wrap" else at.deny_unwrap)()
+
+    work = {
+        "wrap": source.wrap(KEY, associated_data=BOUND),
+        "unwrap": source.unwrap(source.active_key_id, wrapped, associated_data=BOUND),
+    }
+    asked = work.pop(verb)
+    work.popitem()[1].close()
+
+    with pytest.raises(KeySourceRefused, match=r"(?i)refuses .*(kms:|permission|microsoft)"):
+        await asked
+
+
+async def test_a_disabled_key_refuses(at, tmp_path):
+    """It is not gone: whoever disabled it can bring it back."""
+    source = await key_file(tmp_path / "keyturn.key", at)
+    wrapped = await wrapped_by(source)
+    at.disable()
+
+    with pytest.raises(KeySourceRefused, match=r"(?i)disabled|not enabled|disallowed"):
+        await source.unwrap(source.active_key_id, wrapped, associated_data=BOUND)
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "value"),
+    [
+        ("aws", "AWS_ACCESS_KEY_ID", "AKIAKEYTURNDUMMY9999"),
+        ("gcp", "GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent/account.json"),
+        ("azure", "AZURE_CLIENT_SECRET", "dummy-wrong"),
+        ("transit", "VAULT_TOKEN", "hvs.dummy-wrong"),
+    ],
+)
+async def test_credentials_that_do_not_serve_are_refused(
+    providers, monkeypatch, provider, name, value
+):
+    """Before a key file is made of a key that this program cannot use."""
+    at = providers.key(provider)
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(KeySourceRefused):
+        await KmsKeys().current(KeyUri.read(at.uri))
+
+
+async def test_without_credentials_the_operator_is_told_which(providers, monkeypatch, tmp_path):
+    """For AWS and Vault their absence shows without a call."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "VAULT_TOKEN"):
+        monkeypatch.delenv(name)
+
+    with pytest.raises(KeySourceRefused, match="give this program's role kms:Encrypt"):
+        await KmsKeys().current(KeyUri.read(providers.key("aws").uri))
+    with pytest.raises(KeySourceRefused, match="KEYTURN_KEY_SOURCE_TOKEN_FILE"):
+        await KmsKeys().current(KeyUri.read(providers.key("transit").uri))
+
+
+async def test_the_token_of_an_agent_is_read_anew(providers, tmp_path):
+    """An agent writes a new one before the old one ends; until its first, Vault is away."""
+    token = tmp_path / "token"
+    remote = KmsKeys(KmsAccess(token_file=token), rest=0)
+    uri = KeyUri.read(providers.key("transit").uri)
+
+    with pytest.raises(KeySourceUnavailable, match="cannot read the token"):
+        await remote.current(uri)
+    for text in ("hvs.dummy-first\n", "hvs.dummy-second\n"):
+        token.write_text(text)
+        providers.transit.tokens = {text.strip()}
+        assert await remote.current(uri)
+
+
+async def test_a_sealed_vault_is_away(providers, tmp_path):
+    """It answers, and somebody unseals it."""
+    source = await key_file(tmp_path / "keyturn.key", providers.key("transit"))
+    providers.transit.sealed = True
+
+    with pytest.raises(KeySourceUnavailable, match="Vault is sealed") as said:
+        await wrapped_by(source)
+    assert not isinstance(said.value, KeySourceRefused)
+
+
+async def test_what_a_key_is_for_can_be_read_in_cloudtrail(providers, tmp_path):
+    """The encryption context names data key and workspace: policies and readers see it."""
+    source = await key_file(tmp_path / "keyturn.key", providers.key("aws"))
+    await wrapped_by(source)
+
+    context = providers.front.asked[-1].json()["EncryptionContext"]
+    assert context == {"keyturn": "keyturn-data-key-1:dk_1:ws_a"}
+
+
+async def test_whoever_has_the_public_key_alone_wraps_nothing(providers, tmp_path):
+    """RSA lets everybody wrap; so what Azure's key did not sign does not open."""
+    at = providers.key("azure")
+    source = await key_file(tmp_path / "keyturn.key", at)
+    ours = await wrapped_by(source)
+    public = providers.azure.public_key(at.uri.rpartition("/")[2])
+    oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
+    theirs = public.encrypt(b"\x07" * 32, oaep)
+
+    for planted in (ours[:3] + theirs + ours[3 + len(theirs) :], ours[:3] + theirs):
+        with pytest.raises(CannotOpen):
+            await source.unwrap(source.active_key_id, planted, associated_data=BOUND)
+
+
+async def test_a_vault_answers_a_challenge_first(providers):
+    """The client has no token until the vault says whose it wants."""
+    before = providers.azure.challenged
+
+    await KmsKeys().current(KeyUri.read(providers.key("azure").uri))
+
+    assert providers.azure.challenged > before or providers.azure.tokens > 1
+
+
+async def test_a_client_that_is_not_installed_is_named(providers, monkeypatch):
+    """With who installs what."""
+    monkeypatch.delitem(
+        sys.modules, "keyturn_service.adapters.key_sources.vault_transit", raising=False
+    )
+    monkeypatch.setitem(sys.modules, "hvac", None)
+
+    with pytest.raises(KeySourceRefused, match=r"pip install 'keyturn-service\[vault\]'"):
+        await KmsKeys().current(KeyUri.read(providers.key("transit").uri))
