@@ -13,7 +13,7 @@ from keyturn_service.adapters.sql.schema import see_audit_table
 from keyturn_service.adapters.sql.workspaces import SqlDataKeys
 from keyturn_service.adapters.system import SystemClock
 from keyturn_service.bootstrap import telling
-from keyturn_service.bootstrap_keys import open_key_file
+from keyturn_service.bootstrap_key_file import open_key_file
 from keyturn_service.domain.checkpoint import SignedCheckpoint
 from keyturn_service.settings import Settings
 from keyturn_service.use_cases.make_checkpoint import MakeCheckpoint
