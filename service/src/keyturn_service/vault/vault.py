@@ -265,9 +265,7 @@ class Vault:
         return key
 
     def _met_now(self, kept: WrappedDataKey) -> _SealingKey:
-        return _SealingKey(
-            id=kept.id, made_at=kept.created_at, looked_at=self._clock.monotonic()
-        )
+        return _SealingKey(id=kept.id, made_at=kept.created_at, looked_at=self._clock.monotonic())
 
     async def _kept(self, key_id: DataKeyId) -> WrappedDataKey:
         wrapped = await self._data_keys.get(key_id)
@@ -285,11 +283,20 @@ class Vault:
 
     async def _open_anew(self, wrapped: WrappedDataKey) -> AESGCM:
         asked_at = self._clock.monotonic()
-        secret = await self._key_source.unwrap(
-            wrapped.key_id, wrapped.wrapped, associated_data=wrapped.associated_data()
-        )
+        try:
+            secret = await self._unwrapped(wrapped)
+        except (KeyMissing, KeySourceRefused):
+            again = await self._data_keys.get(wrapped.id)
+            if again is None or again.key_id == wrapped.key_id:
+                raise
+            secret = await self._unwrapped(again)  # re-wrapped meanwhile; the old key may be gone
         opened = self._opened[wrapped.id] = _Opened(AESGCM(secret), asked_at)
         return opened.cipher
+
+    async def _unwrapped(self, wrapped: WrappedDataKey) -> bytes:
+        return await self._key_source.unwrap(
+            wrapped.key_id, wrapped.wrapped, associated_data=wrapped.associated_data()
+        )
 
 
 def data_key_of(sealed: bytes) -> DataKeyId:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from service.tests.unit.vault.test_vault import HERE
-from service.tests.unit.vault.vault_house import House, old_source
+from service.tests.unit.vault.vault_house import (
+    House,
+    MemoryDataKeys,
+    forgetful_source,
+    old_source,
+    rotated_source,
+)
 
-from keyturn_service.vault.errors import KeySourceRefused, KeySourceUnavailable
+from keyturn_service.vault.data_keys import DataKeyId, WrappedDataKey
+from keyturn_service.vault.errors import KeyMissing, KeySourceRefused, KeySourceUnavailable
 from keyturn_service.vault.vault import ASKED_AGAIN, KEPT_FOR
 
 HOURS = ASKED_AGAIN.total_seconds() / 3600
@@ -170,3 +178,33 @@ async def test_what_is_prepared_can_be_sealed_without_the_key_source(house):
     with pytest.raises(KeySourceUnavailable):
         await vault.prepare("ws_other")
     assert house.audit.events == []
+
+
+async def test_a_data_key_that_is_rewrapped_meanwhile_opens_by_its_new_wrapping(house):
+    """Its row was read before, and the old key is gone when the key source is asked."""
+    sealed = await house.vault().seal(b"value", HERE)
+    stale = house.newest(HERE.workspace_id)
+    bound = stale.associated_data()
+    secret = await old_source().unwrap(stale.key_id, stale.wrapped, associated_data=bound)
+    wrapped = await rotated_source().wrap(secret, associated_data=bound)
+    now = replace(stale, key_id="kek_new", wrapped=wrapped)
+    house.data_keys = RowsOf([stale, now, stale, stale])
+    source = forgetful_source()
+
+    assert await house.vault(source, seed="other").open(sealed, HERE) == b"value"
+    assert source.unwrapped == ["kek_old", "kek_new"]
+    with pytest.raises(KeyMissing):
+        await house.vault(source, seed="third").open(sealed, HERE)
+
+
+class RowsOf(MemoryDataKeys):
+    """What each reading of a data key finds, in order."""
+
+    def __init__(self, rows: list[WrappedDataKey]) -> None:
+        super().__init__()
+        self._rows = rows
+
+    async def get(self, data_key_id: DataKeyId) -> WrappedDataKey | None:
+        """Return what is next."""
+        del data_key_id
+        return self._rows.pop(0)
