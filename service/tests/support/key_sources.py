@@ -55,6 +55,7 @@ class Providers:
         for each in (self.aws, self.google, self.azure, self.transit):
             each.denied.clear()
         self.transit.sealed = False
+        self.transit.changed_is = 400
         self.transit.tokens = {transit.TOKEN}
         self.front.asked.clear()
 

@@ -8,7 +8,7 @@ import pytest
 
 from keyturn_service.adapters.key_sources.kms_key import KmsAccess
 from keyturn_service.adapters.key_sources.remote import KmsKeys
-from keyturn_service.vault.errors import KeySourceRefused, KeySourceUnavailable
+from keyturn_service.vault.errors import CannotOpen, KeySourceRefused, KeySourceUnavailable
 from keyturn_service.vault.key_uri import KeyUri
 
 URI = KeyUri.read("vault-transit://vault.acme.example/transit/keys/keyturn")
@@ -94,6 +94,14 @@ async def test_a_missing_right_to_wrap_stops_no_unwrapping(kms):
     kms.fails = None
 
     assert await keys.unwrap(URI, wrapped, associated_data=b"a") == KEY
+
+
+async def test_a_key_that_cannot_wrap_is_refused_in_its_services_words(kms):
+    """Nothing was to be opened, so nothing was changed: another kind of key is meant."""
+    kms.fails = CannotOpen("parameter alg is not allowed for this key")
+
+    with pytest.raises(KeySourceRefused, match=r"cannot wrap .*alg is not allowed"):
+        await KmsKeys(load=kms).wrap(URI, KEY, associated_data=b"a")
 
 
 async def test_an_unknown_error_of_a_client_tells_its_kind_alone(kms):

@@ -97,7 +97,9 @@ def _told() -> Iterator[None]:
         raise (KeySourceRefused if refused else KeySourceUnavailable)(error.message) from None
     except HttpResponseError as error:
         if error.status_code == _BAD_REQUEST:
-            raise CannotOpen("the wrapped key was changed or belongs elsewhere") from None
+            raise CannotOpen(
+                f"the wrapped key was changed or belongs elsewhere ({error.message})"
+            ) from None
         refused = error.status_code in _REFUSALS
         raise (KeySourceRefused if refused else KeySourceUnavailable)(error.message) from None
     except AzureError as error:

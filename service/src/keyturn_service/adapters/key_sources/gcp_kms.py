@@ -79,7 +79,9 @@ def _told() -> Iterator[None]:
     except GoogleAPICallError as error:
         status = _status(error)
         if status == "INVALID_ARGUMENT":
-            raise CannotOpen("the wrapped key was changed or belongs elsewhere") from None
+            raise CannotOpen(
+                f"the wrapped key was changed or belongs elsewhere ({error.message})"
+            ) from None
         refused = status == "FAILED_PRECONDITION"
         raise (KeySourceRefused if refused else KeySourceUnavailable)(error.message) from None
     except (DefaultCredentialsError, RefreshError) as error:

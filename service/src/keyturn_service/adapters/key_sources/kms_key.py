@@ -23,6 +23,7 @@ class KmsKey(Protocol):
         """Wrap a key.
 
         Raises:
+            CannotOpen: the service cannot do this with the key; another kind of key is meant.
             NoSuchKey: the service does not have it.
             KeySourceUnavailable: it does not answer; `KeySourceRefused` where it refuses.
         """

@@ -130,8 +130,10 @@ class KmsKeys:
         try:
             kms = self._keys.get(uri) or await self._made(uri)
             return await self._in_a_thread(partial(work, kms), self._limit)
-        except CannotOpen:
-            raise
+        except CannotOpen as refused:
+            if verb == "unwrap":
+                raise
+            error = _refused(uri, f"it cannot wrap ({refused})", KeySourceRefused)
         except NoSuchKey as gone:
             error = _refused(uri, f"there is no such key ({gone})", _Gone)
         except KeySourceRefused as refused:

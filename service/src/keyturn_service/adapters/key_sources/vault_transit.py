@@ -22,6 +22,7 @@ from keyturn_service.vault.errors import CannotOpen, KeySourceRefused, KeySource
 from keyturn_service.vault.key_uri import KeyUri
 
 _NO_KEY: Final = "encryption key not found"
+_CHANGED: Final = "message authentication failed"  # with status 500 since Vault 1.5
 _TOO_OLD: Final = "disallowed by policy"  # of min_decryption_version, which can be set back
 
 
@@ -63,17 +64,14 @@ class TransitKey:
 
     def _encrypted(self, value: bytes, associated_data: bytes) -> Any:
         version = self._uri.version
-        try:
-            with self._asking() as transit:
-                return transit.encrypt_data(
-                    name=self._uri.key,
-                    plaintext=b64encode(value).decode(),
-                    associated_data=b64encode(associated_data).decode(),
-                    key_version=None if version is None else int(version),
-                    mount_point=self._uri.mount,
-                )["data"]
-        except CannotOpen as error:  # nothing was to be opened: the key cannot do this
-            raise KeySourceRefused(str(error)) from None
+        with self._asking() as transit:
+            return transit.encrypt_data(
+                name=self._uri.key,
+                plaintext=b64encode(value).decode(),
+                associated_data=b64encode(associated_data).decode(),
+                key_version=None if version is None else int(version),
+                mount_point=self._uri.mount,
+            )["data"]
 
     @contextmanager
     def _asking(self) -> Iterator[Any]:
@@ -90,6 +88,8 @@ class TransitKey:
         except (Forbidden, Unauthorized, InvalidPath) as error:
             raise KeySourceRefused(str(error)) from None
         except VaultError as error:  # sealed, standby, rate limit, an answer of a proxy
+            if _CHANGED in str(error):
+                raise CannotOpen("the wrapped key was changed or belongs elsewhere") from None
             raise KeySourceUnavailable(str(error)) from None
         except RequestException as error:
             raise KeySourceUnavailable(type(error).__name__) from None
