@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -351,6 +352,33 @@ def _free_port(*, besides: int | None = None) -> int:
             listener.bind(("127.0.0.1", port))
             return port
     raise RuntimeError("no free port")
+
+
+@contextlib.contextmanager
+def reading_at(
+    replicas: list[CrashWorld], connection: str, *, pause: float = 0.02
+) -> Iterator[list[int]]:
+    """Read the token at every replica, again and again; collect what was answered, 0 by none."""
+    answers: list[int] = []
+    over = threading.Event()
+
+    def read(replica: CrashWorld) -> None:
+        while not over.is_set():
+            try:
+                answers.append(replica.token(connection).status_code)
+            except httpx2.TransportError:
+                answers.append(0)
+            over.wait(pause)
+
+    threads = [threading.Thread(target=read, args=(replica,)) for replica in replicas]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
 
 
 def is_alive(pid: int) -> bool:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import httpx2
 import pytest
 from sqlalchemy import insert, select
-from tests.fault.crash_world import CrashWorld, crash_world, second_replica
+from tests.fault.crash_world import CrashWorld, crash_world, reading_at, second_replica
 from tests.support.postgres import Server, running_postgres
 from tools.world import BIN
 
@@ -187,33 +187,6 @@ async def _open_all(world: CrashWorld, sealed: list[tuple[Place, bytes]]) -> Non
 
 
 @contextmanager
-def _readers(
-    replicas: list[CrashWorld], connection: str, *, pause: float = 0.02
-) -> Iterator[list[int]]:
-    """Read the token at every replica, again and again; collect what was answered, 0 by none."""
-    answers: list[int] = []
-    over = threading.Event()
-
-    def read(replica: CrashWorld) -> None:
-        while not over.is_set():
-            try:
-                answers.append(replica.token(connection).status_code)
-            except httpx2.TransportError:
-                answers.append(0)
-            over.wait(pause)
-
-    threads = [threading.Thread(target=read, args=(replica,)) for replica in replicas]
-    for thread in threads:
-        thread.start()
-    try:
-        yield answers
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
-
-
-@contextmanager
 def _all_replicas(world: CrashWorld) -> Iterator[list[CrashWorld]]:
     """Start three more on PostgreSQL; SQLite has one."""
     replicas = [world]
@@ -237,7 +210,7 @@ def test_a_rotation_under_load_costs_no_read(world: CrashWorld) -> None:
     sealed = asyncio.run(_seal_for_many_workspaces(world))
     with _all_replicas(world) as replicas:
         [first] = _needs(world)
-        with _readers(replicas, connection) as answers:
+        with reading_at(replicas, connection) as answers:
             second = _keys(world, "rotate")["active"]
             killed = _command(world, "rewrap")
             assert killed.stderr is not None
@@ -308,7 +281,7 @@ def test_a_rotation_of_data_keys_under_load_costs_no_read(world: CrashWorld) -> 
     asyncio.run(_many_token_sets(world, connection))
     with _all_replicas(world) as replicas, ExitStack() as reading:
         answers = {
-            _spool_of(one): reading.enter_context(_readers([one], connection, pause=0.05))
+            _spool_of(one): reading.enter_context(reading_at([one], connection, pause=0.05))
             for one in replicas
         }
         [made] = _data_keys(world, lambda rotation: rotation.rotate()).made.values()

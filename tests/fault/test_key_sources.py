@@ -1,4 +1,4 @@
-"""A service whose root key is in a KMS: it moves there and back, and the KMS goes away meanwhile.
+"""Two replicas whose root key is in a KMS: it moves there and back, and the KMS goes away.
 
 Transit, by its own client; `tests/support/kms/transit.py` says what the stand-in does not do.
 """
@@ -8,25 +8,34 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import threading
+import time
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import httpx2
 import pytest
-from tests.fault.crash_world import CrashWorld, crash_world
-from tests.support.kms.front import Front, running_front
+from tests.fault.crash_world import CrashWorld, crash_world, reading_at, second_replica
+from tests.support.kms.front import Asked, Front, running_front
 from tests.support.kms.transit import NAMESPACE, TOKEN, TransitStandIn
+from tests.support.postgres import running_postgres
 from tools.world import BIN
 
-from keyturn_service.bootstrap import House, open_house
+from keyturn_service.bootstrap import CannotStart, House, open_house
 from keyturn_service.domain.api_key import Right
 from keyturn_service.settings import read_settings
 from keyturn_service.vault.key_uri import KeyUri
 from keyturn_service.vault.root_keys import Standing
 
 _T = TypeVar("_T")
-LOCAL = "file"
+LOCAL: Final = "file"
+AWAY: Final = "key_source_unavailable"
+KEPT: Final = 6  # seconds
+PATIENCE: Final = 60.0
 
 
 @pytest.fixture
@@ -41,11 +50,42 @@ def kms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Trans
         yield made, front
 
 
+@dataclass(kw_only=True)
+class Pair:
+    """Two replicas on one PostgreSQL and one key file.
+
+    West keeps opened data keys for seconds where east does for a day. `stranger` is API key and
+    app of a workspace in which nothing was sealed yet.
+    """
+
+    transit: TransitStandIn
+    front: Front
+    east: CrashWorld
+    west: CrashWorld
+    stranger: tuple[str, str]
+    connection: str
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[CrashWorld]:
-    """A world with a key file of its own."""
-    with crash_world(tmp_path) as world:
-        yield world
+def pair(tmp_path: Path, kms: tuple[TransitStandIn, Front]) -> Iterator[Pair]:
+    """Two replicas, of which east runs, and a key file whose key is its own."""
+    with ExitStack() as ending:
+        url = ending.enter_context(running_postgres()).create_database()
+        east = ending.enter_context(crash_world(tmp_path, database_url=url))
+        (tmp_path / "west").mkdir()
+        west = second_replica(east, tmp_path / "west")
+        west.settings["data_keys_kept"] = f"PT{KEPT}S"
+        for close in (west.http.close, west.control.close, west.kill):
+            ending.callback(close)
+        east.start()
+        yield Pair(
+            transit=kms[0],
+            front=kms[1],
+            east=east,
+            west=west,
+            stranger=_stranger(east),
+            connection=east.connect("Northwind"),
+        )
 
 
 def _beside(
@@ -73,10 +113,6 @@ def _move(world: CrashWorld, key_source: str) -> str:
     return _beside(world, moving, key_source)
 
 
-def _move_data_keys(world: CrashWorld) -> None:
-    _beside(world, lambda house: house.root_keys.rewrap())
-
-
 def _standing(world: CrashWorld) -> Standing:
     return _beside(world, lambda house: house.root_keys.standing())
 
@@ -92,6 +128,7 @@ def _keyturn(
     settings = {
         "KEYTURN_PUBLIC_URLS": world.url,
         "KEYTURN_DATA_DIR": world.settings["data_dir"],
+        "KEYTURN_DATABASE_URL": world.settings["database_url"],
         "KEYTURN_KEY_SOURCE": key_source,
     }
     return subprocess.run(
@@ -136,66 +173,97 @@ def _put_credentials(world: CrashWorld, key: str, app_id: str) -> httpx2.Respons
     )
 
 
-def test_the_root_key_moves_to_a_kms_and_back_and_its_absence_costs_nothing(
-    world: CrashWorld, kms: tuple[TransitStandIn, Front]
-) -> None:
-    """By `rotate` and `rewrap` alone, under a running replica, which takes each key up.
+def test_the_root_key_moves_to_a_kms_and_back_and_its_absence_passes(pair: Pair) -> None:
+    """By `rotate` and `rewrap` alone, under running replicas, which take each key up.
 
-    While the KMS is away, what is open serves and is refreshed, what is not gets a 503, and no
-    replica starts.
+    No read fails while keys move. While the KMS is away, what is open is served and refreshed
+    until its time is up, what is not gets a 503, and nothing starts; then it passes by itself.
     """
-    transit, front = kms
-    uri = _new_key(transit)
-    world.start()
-    connection = world.connect("Northwind")
-    assert _keyturn(world, "rotate", key_source=uri).returncode == 0
-    _move_data_keys(world)
-    connected = world.connect("Larkfield")
-    transit.new_version("keyturn")
-    second = _move(world, uri)
-    transit.least["keyturn"] = 2  # nothing needs the first version any more
-    needs = {need.key.id: need for need in _standing(world).keys}
+    uri = _new_key(pair.transit)
+    with reading_at([pair.east], pair.connection, pause=0.1) as answers:
+        assert _keyturn(pair.east, "rotate", key_source=uri).returncode == 0
+        _beside(pair.east, lambda house: house.root_keys.rewrap())
+        pair.west.start()  # nothing but the KMS opens its data keys
+        with reading_at([pair.west], pair.connection, pause=0.1) as answers_of_west:
+            _move_on(pair, uri)
+    assert set(answers) == set(answers_of_west) == {200}
+    assert len(answers_of_west) > 10
+
+    _go_away(pair)
+    _refuse(pair)
+
+    local = _move(pair.east, LOCAL)
+    pair.transit.delete("keyturn")  # nothing needs it: not to start, and not to serve
+    with reading_at([pair.east, pair.west], pair.connection, pause=0.5) as answers:
+        threading.Event().wait(KEPT + 1)  # no key that the KMS opened is kept by west any more
+    assert set(answers) == {200}
+    needs = {need.key.id: need for need in _standing(pair.east).keys}
+    assert [key_id for key_id, need in needs.items() if need.data_keys] == [local]
+    assert KeyUri.read(uri).at("2").id in needs
+
+
+def _move_on(pair: Pair, uri: str) -> None:
+    """Move to a new version of the key, and let the old one open nothing any more."""
+    pair.transit.new_version("keyturn")
+    second = _move(pair.east, uri)
+    pair.transit.least["keyturn"] = 2
+    needs = {need.key.id: need for need in _standing(pair.east).keys}
     assert [key_id for key_id, need in needs.items() if need.data_keys] == [second]
     assert needs[second].key.uri == KeyUri.read(uri).at("2")
-    before = world.token(connection).json()["generation"]
-    key, app_id = _stranger(world)
+    _see_it_opened_anew(pair.front)
 
-    front.away = True
-    world.advance("PT3H")
-    read = world.token(connection)
-    assert (read.status_code, read.json()["generation"]) == (200, before + 1)
-    refused = _put_credentials(world, key, app_id)
-    assert (refused.status_code, refused.json()["code"]) == (503, "key_source_unavailable")
-    assert refused.headers["retry-after"] == "5"
-    front.away = False
-    transit.denied.add("encrypt")
-    refused = _until(lambda: _put_credentials(world, key, app_id), "key_source_refused")
-    assert refused.json()["remedy"] == "reconfigure"
-    assert "permission denied" in (world.folder / "replica.log").read_text()
-    transit.denied.clear()
-    _until(lambda: _put_credentials(world, key, app_id), "")
 
-    front.away = True
-    world.stop()
-    with pytest.raises(RuntimeError, match="Vault or OpenBao does not answer for"):
-        world.start()
-    front.away = False
-    world.start()  # nothing but the KMS opens its data keys now
-    assert world.token(connection).json()["generation"] == before + 1
+def _go_away(pair: Pair) -> None:
+    """West's opened keys serve for some seconds; east's for a day, to refresh as well."""
+    with reading_at([pair.west], pair.connection, pause=0.1) as answers:
+        _see_it_opened_anew(pair.front)
+        pair.front.away = True
+        before = pair.east.token(pair.connection).json()["generation"]
+        answers.clear()
+        refused = _until(lambda: pair.west.token(pair.connection), AWAY)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert answers.count(200) > 2, "it was refused at once"
+        pair.east.advance("PT3H")
+        read = pair.east.token(pair.connection)
+        assert (read.status_code, read.json()["generation"]) == (200, before + 1)
+        assert _put_credentials(pair.east, *pair.stranger).json()["code"] == AWAY
+        with pytest.raises(CannotStart, match="Vault or OpenBao does not answer for"):
+            _standing(pair.east)
+        pair.front.away = False
+        _until(lambda: pair.west.token(pair.connection), "")
+        _until(lambda: _put_credentials(pair.east, *pair.stranger), "")
+    assert set(answers) == {200, 503}
 
-    local = _move(world, LOCAL)
-    world.stop()
-    transit.delete("keyturn")
-    world.start()
-    for each in (connection, connected):
-        assert world.token(each).status_code == 200
-    assert [need.key.id for need in _standing(world).keys if need.data_keys] == [local]
+
+def _refuse(pair: Pair) -> None:
+    """A right that is missing is another problem than a KMS that is away."""
+    pair.transit.denied.add("decrypt")
+    refused = _until(lambda: pair.west.token(pair.connection), "key_source_refused")
+    assert (refused.status_code, refused.json()["remedy"]) == (503, "reconfigure")
+    assert "permission denied" in (pair.west.folder / "replica.log").read_text()
+    pair.transit.denied.clear()
+    _until(lambda: pair.west.token(pair.connection), "")
+
+
+def _see_it_opened_anew(front: Front) -> None:
+    """Wait until the KMS has opened the workspace's data key: west asks every few seconds."""
+    seen = len(front.asked)
+    give_up = time.monotonic() + PATIENCE
+    while not any(_opens_a_workspaces_key(asked) for asked in front.asked[seen:]):
+        assert time.monotonic() < give_up, "the KMS is not asked"
+        threading.Event().wait(0.05)
+
+
+def _opens_a_workspaces_key(asked: Asked) -> bool:
+    return "/decrypt/" in asked.path and b"ws_" in b64decode(asked.json()["associated_data"])
 
 
 def _until(ask: Callable[[], httpx2.Response], code: str) -> httpx2.Response:
     """Ask until a problem of that code comes, or none: a source is left alone for a moment."""
-    for _ in range(1000):
+    give_up = time.monotonic() + PATIENCE
+    while True:
         answer = ask()
-        if (answer.json()["code"] if answer.content else "") == code:
+        if (answer.json().get("code", "") if answer.content else "") == code:
             return answer
-    raise AssertionError(answer.text)
+        assert time.monotonic() < give_up, answer.text
+        threading.Event().wait(0.2)

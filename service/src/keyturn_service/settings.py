@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     )
     data_keys_kept: timedelta = Field(
         default=KEPT_FOR,
-        ge=timedelta(minutes=1),
+        ge=timedelta(seconds=5),
         description="How long an opened data key serves, ISO 8601, while the key source does not"
         " answer.",
     )
