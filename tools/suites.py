@@ -7,10 +7,11 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.checks import program, report_all, static_checks
+from tools.checks import program, report_all, static_checks, temporary_in_memory
 
 BUILD = Path("build")
 
@@ -29,6 +30,8 @@ class Suite:
     """Files whose tests measure time: they run when the others are through, with nothing beside."""
     covered: tuple[str, ...] = ()
     """Packages whose every branch these tests must run."""
+    in_memory: bool = False
+    """Whether temporary files need no disk."""
 
     def paths(self) -> list[str]:
         """Return the folders that are there."""
@@ -42,6 +45,7 @@ SUITES = {
         Suite(
             name="unit",
             folders=("*/tests/unit", "examples/*/tests/unit"),
+            in_memory=True,
             covered=(
                 "keyturn_builder.lint",
                 "keyturn_builder.metadata",
@@ -55,7 +59,7 @@ SUITES = {
             name="integration",
             folders=("*/tests/integration", "examples/*/tests/integration", "*/tests/conformance"),
         ),
-        Suite(name="docs", folders=("tests/docs",), workers=0),
+        Suite(name="docs", folders=("tests/docs",)),
         Suite(
             name="acceptance",
             folders=("tests/acceptance",),
@@ -99,7 +103,8 @@ def carry_out(suite: Suite) -> Outcome:
     if not paths:
         return Outcome(name=suite.name, ok=False, seconds=0, counted="no tests found")
     print(f"--- {suite.name}", flush=True)
-    ended = [_shown(argv) for argv in _runs(suite, paths)]
+    with temporary_in_memory(wanted=suite.in_memory) as where:
+        ended = [_shown(argv, where) for argv in _runs(suite, paths)]
     ok = not any(status for status, _ in ended)
     if suite.covered and ok:
         ok = _coverage(suite) == 0
@@ -130,7 +135,7 @@ def _coverage(suite: Suite) -> int:
     return subprocess.run(gate, check=False).returncode
 
 
-def _shown(argv: tuple[str, ...]) -> tuple[int, str]:
+def _shown(argv: tuple[str, ...], variables: Mapping[str, str]) -> tuple[int, str]:
     """Run a program, show its output line by line, and return status and output."""
     lines: list[str] = []
     with subprocess.Popen(
@@ -138,7 +143,7 @@ def _shown(argv: tuple[str, ...]) -> tuple[int, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | {"COLUMNS": "120"},
+        env={**os.environ, "COLUMNS": "120", **variables},
     ) as running:
         for line in running.stdout or ():
             lines.append(line)
