@@ -91,10 +91,12 @@ parity: ## documented answers of Salesforce against the simulator
 architecture: ## the tree itself
 
 .PHONY: fault-long
-COUNT ?= 10000
-fault-long: setup ## eight replicas with a thousand readers each; 10,000 grants revoked; COUNT crash schedules into build/crash-schedules.json
+COUNT ?= 100000
+KILLS ?= 3000
+fault-long: setup ## a thousand readers at eight replicas; 10,000 grants revoked; COUNT crash schedules, KILLS kills into build
 	@$(PY) -m pytest -q --no-header tests/long
 	@$(PY) -m tests.fault.schedules --count $(COUNT)
+	@for database in sqlite postgresql; do $(PY) -m tests.fault.kills $$database --count $$(($(KILLS) / 2)); done
 
 browser real-clients: .stamps/sf
 $(SUITES): setup

@@ -1,16 +1,13 @@
-"""A replica is killed at each awaited call of a refresh; no connection is lost that could be kept.
+"""The order of the calls of a refresh, and what answers that go wrong leave, through HTTP.
 
-The calls are not listed by hand: one refresh is recorded, and each call in it is a place to die
-before and after.
+Replicas are killed at each of these calls in `test_kills`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import httpx2
 import pytest
 from tests.fault.crash_world import CrashWorld, crash_world
 from tests.support.postgres import running_postgres
@@ -19,7 +16,6 @@ ORG = "Northwind"
 # From the first of these to the last of them, a token set may be in nobody's hands but ours.
 INTENT = "tokens.begin_attempt"
 SPOOLED = "spool.put"
-KILLED = -9
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -67,96 +63,6 @@ def test_the_recorded_refresh_has_the_protocols_order(calls: list[str]) -> None:
     ]
     assert [call for call in calls if call in order] == order
     assert calls.index(SPOOLED) == calls.index("endpoint.present") + 1
-
-
-@pytest.mark.timeout(900)  # some twenty places to die, a start after each
-def test_a_kill_at_each_awaited_call_loses_no_connection(
-    world: CrashWorld, calls: list[str]
-) -> None:
-    """What lies on the spool is delivered, every other connection is `uncertain`."""
-    world.start()
-    connection = next(
-        one["id"] for one in world.call("GET", "/v1/connections?state=active").json()["data"]
-    )
-    world.stop()
-    for call in calls:
-        for when in ("before", "after"):
-            connection = _crash_and_recover(world, connection, calls, call, when)
-    _see_that_nothing_was_presented_twice(world, connection)
-    world.stop()
-
-
-def _crash_and_recover(
-    world: CrashWorld, connection: str, calls: list[str], call: str, when: str
-) -> str:
-    place = f"{call}:{when}"
-    world.start(kill_at=place)
-    world.advance("PT3H")
-    before = world.connection(connection)
-    since = world.next_entry()
-    world.arm.touch()
-    try:
-        with pytest.raises(httpx2.TransportError):
-            world.token(connection)
-        assert world.wait_until_dead() == KILLED, place
-    finally:
-        world.arm.unlink()
-        world.kill()
-
-    seconds = world.start()
-    assert seconds < 10, place
-    state = world.connection(connection)["state"]
-    seen = [entry for entry in world.refreshes(since) if entry["status"] == 200]
-    if _reached(calls, call, when, SPOOLED):
-        assert (place, state, len(seen)) == (place, "active", 1)
-        answer = world.token(connection)
-        assert answer.status_code == 200, (place, answer.text)
-        assert len(world.refreshes(since)) == 1, place
-    elif _reached(calls, call, when, INTENT):
-        assert (place, state) == (place, "uncertain")
-        connection = _resolve(world, connection, rotated=bool(seen))
-    else:
-        assert (place, state, seen) == (place, "active", [])
-        assert world.token(connection).status_code == 200, place
-    assert before["org_id"] == world.connection(connection)["org_id"]
-    world.stop()
-    return connection
-
-
-def _reached(calls: list[str], call: str, when: str, mark: str) -> bool:
-    """Tell whether a replica killed there had got through the call `mark`."""
-    at, wanted = calls.index(call), calls.index(mark)
-    return at > wanted or (at == wanted and when == "after")
-
-
-def _resolve(world: CrashWorld, connection: str, *, rotated: bool) -> str:
-    """Bring an uncertain connection out of it, as its vendor would."""
-    refused = world.token(connection)
-    assert refused.status_code == 409
-    assert refused.json()["code"] == "connection_uncertain"
-    world.advance("PT2M")
-    again = world.token(connection)
-    types = [event["type"] for event in world.events(connection)]
-    assert types.count("token.decided_to_present_again") >= 1
-    if not rotated:
-        assert again.status_code == 200, again.text
-        return connection
-    assert (again.status_code, again.json()["code"]) == (409, "reauthorization_required")
-    return world.connect(ORG, connection)
-
-
-def _see_that_nothing_was_presented_twice(world: CrashWorld, connection: str) -> None:
-    """A token stands twice in the org's journal only where a decision is on record."""
-    world.start()
-    refs = Counter(entry["token_ref"] for entry in world.refreshes())
-    twice = [ref for ref, count in refs.items() if count > 1]
-    decisions = [
-        event
-        for event in world.events(connection)
-        if event["type"] == "token.decided_to_present_again"
-    ]
-    assert all(count <= 2 for count in refs.values())
-    assert len(twice) <= len(decisions)
 
 
 def test_answers_lost_on_the_way_leave_it_uncertain_and_serving(world: CrashWorld) -> None:

@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -24,21 +24,15 @@ import pytest
 import structlog
 from service.tests.support.faulty import at_once
 from service.tests.support.oracle import Violation
+from service.tests.support.plants import PLANTS, Plant
 from service.tests.support.stepped import (
     WINDOW,
     Process,
     Replica,
     SteppedWorld,
-    furnished_template,
-    stepped_world,
 )
+from service.tests.support.stepped_worlds import furnished_template, stepped_world
 from service.tests.support.strict_org import Answering
-
-from keyturn_service.adapters.spool.directory import DirectorySpool
-from keyturn_service.adapters.sql import token_sets
-from keyturn_service.adapters.sql.token_sets import SqlTokenStore
-from keyturn_service.use_cases import get_access_token
-from keyturn_service.use_cases.refresh_tokens import RefreshTokens
 
 OFFS = [timedelta(0), timedelta(minutes=9), timedelta(minutes=-9)]
 WEIGHTS = {
@@ -148,7 +142,7 @@ class Story:
     async def declare_lost(self) -> None:
         """Declare all disks lost that are away, as an operator does."""
         for _, aside in self.aside:
-            self.world.give_up_on(aside)
+            await self.world.give_up_on(aside)
 
     async def org_will(self, answer: Answering) -> None:
         """Say what the org does with a refresh that comes."""
@@ -199,7 +193,7 @@ class Story:
 
         async def all_of_it(process: Process) -> None:
             if starts:
-                await process.deliver.recover()
+                await process.recover()
             await work(process)
 
         process.hold_at = None if calls is None else len(process.calls) + calls
@@ -303,7 +297,7 @@ class Explorer:
 
 
 # Held before the intent, and before the answer on the disk goes to the database.
-_BEFORE_INTENT, _BEFORE_STORE = 10, 15
+_BEFORE_INTENT, _BEFORE_STORE = 11, 16
 TOLD: Sequence[Sequence[Move]] = (
     [  # an answer on the disk of a replica that is dead, while another is asked for minutes
         ("ask", (0, _BEFORE_STORE)),
@@ -367,112 +361,6 @@ def test_no_story_breaks_a_rule_of_the_protocol(explorer: Explorer, half: int) -
 
 
 STORIES = 50
-
-
-Plant = Callable[[pytest.MonkeyPatch], None]
-
-
-def _no_intent(patch: pytest.MonkeyPatch) -> None:
-    async def begin(*_given: Any) -> None:
-        """Do nothing."""
-
-    patch.setattr(SqlTokenStore, "begin_attempt", begin)
-
-
-def _present_then_spool_late(patch: pytest.MonkeyPatch) -> None:
-    present = RefreshTokens.present
-
-    async def looked_first(self: Any, lease: Any, *given: Any, **named: Any) -> Any:
-        endpoint = self.endpoint
-
-        class Looking:
-            connect_seconds = answer_seconds = 0.0
-
-            async def present(self, *asked: Any, **more: Any) -> Any:
-                answer = await endpoint.present(*asked, **more)
-                await self_store.load(lease.connection_id)
-                return answer
-
-        self_store = self.store
-        return await present(replace(self, endpoint=Looking()), lease, *given, **named)
-
-    patch.setattr(RefreshTokens, "present", looked_first)
-
-
-def _no_fence_and_no_deadline(patch: pytest.MonkeyPatch) -> None:
-    async def holds(*_given: Any) -> bool:
-        return True
-
-    def in_force(held: Any) -> Any:
-        return token_sets._serves(held.connection_id, held.generation)
-
-    patch.setattr(token_sets, "_hold_fence", holds)
-    patch.setattr(token_sets, "_in_force", in_force)
-    patch.setattr(RefreshTokens, "_latest_start", lambda *_: float("inf"))
-
-
-def _replays_a_lost_answer(patch: pytest.MonkeyPatch) -> None:
-    present = RefreshTokens.present
-
-    async def twice(self: Any, *given: Any, **named: Any) -> Any:
-        endpoint = self.endpoint
-
-        class Replaying:
-            connect_seconds = answer_seconds = 0.0
-
-            async def present(self, *asked: Any, **more: Any) -> Any:
-                try:
-                    return await endpoint.present(*asked, **more)
-                except Exception:  # noqa: BLE001 - the fault that is planted
-                    return await endpoint.present(*asked, **more)
-
-        return await present(replace(self, endpoint=Replaying()), *given, **named)
-
-    patch.setattr(RefreshTokens, "present", twice)
-
-
-def _handed_out_before_stored(patch: pytest.MonkeyPatch) -> None:
-    async def stored(*_given: Any, **_named: Any) -> bool:
-        return True
-
-    patch.setattr(SqlTokenStore, "replace", stored)
-
-
-def _unrecorded_read(patch: pytest.MonkeyPatch) -> None:
-    event = get_access_token._event
-    patch.setattr(get_access_token, "_event", lambda _, *said: event("token.seen", *said))
-
-
-def _does_not_wait_for_the_other_spool(patch: pytest.MonkeyPatch) -> None:
-    end = SqlTokenStore.end_attempt
-
-    async def guessed(self: Any, *given: Any, **named: Any) -> None:
-        await end(self, *given, **{**named, "spool_answered": True})
-
-    patch.setattr(SqlTokenStore, "end_attempt", guessed)
-
-
-def _forgets_the_spool(patch: pytest.MonkeyPatch) -> None:
-    async def nothing(_self: Any) -> list[Any]:
-        return []
-
-    async def none(*_given: Any) -> None:
-        return None
-
-    patch.setattr(DirectorySpool, "undelivered", nothing)
-    patch.setattr(DirectorySpool, "get", none)
-
-
-PLANTS: dict[Plant, str] = {
-    _no_intent: "without an intent",
-    _present_then_spool_late: "before the answer was on the disk",
-    _no_fence_and_no_deadline: "presented [23] times",
-    _replays_a_lost_answer: "without an intent",
-    _handed_out_before_stored: "is durable",
-    _unrecorded_read: "without a record",
-    _does_not_wait_for_the_other_spool: "recoverable: the answer reached a disk",
-    _forgets_the_spool: "though",
-}
 
 
 async def test_no_told_story_breaks_a_rule(explorer: Explorer) -> None:

@@ -27,7 +27,7 @@ from keyturn_service.adapters.sql.workspaces import SqlDataKeys
 from keyturn_service.adapters.system import SystemRandomness
 from keyturn_service.domain.connect_session import SessionStatus
 from keyturn_service.domain.ids import ID_BYTES, ConnectSessionId, SpoolId, new_id
-from keyturn_service.ports import Clock, StoreUnavailable
+from keyturn_service.ports import Clock, Randomness, StoreUnavailable
 from keyturn_service.vault.refusals import Refusals
 from keyturn_service.vault.vault import Vault
 
@@ -167,9 +167,9 @@ class Base:
         assert await sessions.confirm(completed, made, values.tokens()) is None
 
 
-def a_vault(database: Database, clock: Clock) -> Vault:
+def a_vault(database: Database, clock: Clock, randomness: Randomness | None = None) -> Vault:
     """Return a vault over a key source that every test shares."""
-    randomness = SystemRandomness()
+    randomness = randomness or SystemRandomness()
     key_source = KeyFile("kek_test", {"kek_test": _KEY}, randomness)
     audit = SqlAuditLog(database, new_id("run", randomness.token_bytes(ID_BYTES)), clock)
     return Vault(key_source, SqlDataKeys(database), randomness, clock, Refusals(audit, clock))

@@ -1,11 +1,12 @@
 """The judge of what replicas did: an oracle written from the design, not from the code.
 
-It looks at the org, the disks and the database's file, and asks the product nothing.
+It looks at the org, the disks and the database, and asks the product nothing.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -27,17 +28,27 @@ class Watched(Protocol):
     connection_id: ConnectionId
     org: StrictOrg
 
-    def look(self, statement: str, *given: object) -> list[tuple[Any, ...]]:
-        """Look into the database's file, past everything."""
+    async def look(self, statement: str, *given: object) -> list[tuple[Any, ...]]:
+        """Look into the database, past everything."""
         ...
 
-    def events(self, like: str) -> list[tuple[Any, ...]]:
+    async def events(self, like: str) -> list[tuple[Any, ...]]:
         """Return the presentations on record whose detail is like that."""
-        ...
+        return await self.look(
+            "SELECT type FROM audit_events WHERE connection_id = ? AND detail LIKE ?"
+            " AND type IN ('token.presented', 'token.presented_again')",
+            self.connection_id,
+            like,
+        )
 
-    def count_events(self, type_: str) -> int:
+    async def count_events(self, type_: str) -> int:
         """Count the connection's audit events of a type."""
-        ...
+        [(found,)] = await self.look(
+            "SELECT count(*) FROM audit_events WHERE connection_id = ? AND type = ?",
+            self.connection_id,
+            type_,
+        )
+        return int(found)
 
 
 class Violation(AssertionError):
@@ -46,7 +57,7 @@ class Violation(AssertionError):
 
 @dataclass
 class Oracle:
-    """What happened, as the org, the disks and the database's file show it.
+    """What happened, as the org, the disks and the database show it.
 
     Written from the design (sections 5 and 6), not from the code. `window_open` says that a
     process was paused between its look at the deadline and the first byte: the one place where a
@@ -61,6 +72,12 @@ class Oracle:
     presentations: Counter[str] = field(default_factory=Counter)
     handed_out: list[int] = field(default_factory=list)
     in_window: int = 0
+    forgotten: set[str] = field(default_factory=set)
+    """Tokens that were presented before an older database took the place of the one that knew."""
+    ended_unknowing: bool = False
+    """Whether one of those was presented anew, and ended a grant that had a certificate."""
+    hashes: Callable[[str, str], bytes] = fakes.fake_hash
+    """How the replicas hash a token that they are about to present."""
 
     def intends(self, attempt: Attempt) -> None:
         """An intent is about to be committed."""
@@ -74,18 +91,28 @@ class Oracle:
         """A disk is somewhere else now, or nowhere."""
         self.on_disk[to] = self.on_disk.pop(disk, {})
 
-    def presented(self, token: str) -> None:
+    def restored(self) -> None:
+        """An older copy of the database took its place: what it knew since is on no record.
+
+        What the org saw and what lies on the disks stays known, and decides what can be kept.
+        """
+        self.forgotten |= self.presentations.keys()
+        self.intents.clear()
+        self.presentations.clear()
+        self.handed_out.clear()
+
+    async def presented(self, token: str) -> None:
         """See that a refresh token may be presented now (design 5.3, 5.8)."""
-        hashed = fakes.fake_hash("refresh_token", token)
+        hashed = self.hashes("refresh_token", token)
         connection_id = self.world.connection_id
-        rows = self.world.look(
+        rows = await self.world.look(
             "SELECT id, coalesce(outcome, 'open'), presented_again FROM attempts"
             " WHERE connection_id = ? AND token_hash = ?",
             connection_id,
             hashed,
         )
-        recorded = self.world.events(f"%{hashed.hex()}%")
-        decided = self.world.count_events("token.decided_to_present_again")
+        recorded = await self.world.events(f"%{hashed.hex()}%")
+        decided = await self.world.count_events("token.decided_to_present_again")
         self.presentations[token] += 1
         number = self.presentations[token]
         doubtful = [row for row in rows if row[1] not in _SPENT_NOTHING]
@@ -107,15 +134,15 @@ class Oracle:
         """An answer is in hand and not on the disk, and something else is about to be done."""
         self._found(f"{place} came before the answer was on the disk")
 
-    def given(self, generation: int) -> None:
+    async def given(self, generation: int) -> None:
         """A caller was handed an access token: it has to be durable, and so its record."""
         self.handed_out.append(generation)
-        [(kept,)] = self.world.look(
+        [(kept,)] = await self.world.look(
             "SELECT generation FROM token_sets WHERE connection_id = ?", self.world.connection_id
         )
         if kept < generation:
             self._found(f"a token of generation {generation} was handed out; {kept} is durable")
-        if self.world.count_events("token.read") < len(self.handed_out):
+        if await self.world.count_events("token.read") < len(self.handed_out):
             self._found("a token was handed out without a record")
 
     def recoverable(self, kept: str | None) -> str | None:
@@ -146,7 +173,7 @@ class Oracle:
 
         One is tried once more; after the second the customer is asked.
         """
-        hashed = fakes.fake_hash("refresh_token", token)
+        hashed = self.hashes("refresh_token", token)
         return sum(
             one.token_hash == hashed and not self._known(one) for one in self.intents.values()
         )
@@ -159,7 +186,7 @@ class Oracle:
             if attempt.id in answers
         )
 
-    def judge(
+    async def judge(
         self,
         state: ConnectionState,
         *,
@@ -169,6 +196,10 @@ class Oracle:
     ) -> None:
         """Say whether a connection ended rightly, when everything is calm again."""
         why = self.recoverable(kept)
+        if why is not None and any(
+            one.killed and one.token in self.forgotten for one in self.world.org.presented
+        ):
+            self.ended_unknowing, why = True, None
         killed = any(one.killed for one in self.world.org.presented)
         if serves:
             if state is not ConnectionState.ACTIVE:
@@ -180,7 +211,7 @@ class Oracle:
             self._found(f"it does not come to rest: {state}")
         if killed and why is not None and not self.in_window:
             self._found(f"the grant was ended by us though it was recoverable: {why}")
-        if self.in_window and not self.world.count_events("token.presented_late"):
+        if self.in_window and not await self.world.count_events("token.presented_late"):
             self._found("a token was presented in the window, and nobody counted it")
 
     def _found(self, what: str) -> None:

@@ -11,9 +11,7 @@ import asyncio
 import contextlib
 import errno
 import os
-import shutil
-import sqlite3
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -24,24 +22,24 @@ from typing import Any, Final
 
 from service.tests.support import fakes, values
 from service.tests.support.databases import (
-    _KEY,
-    Base,
     a_vault,
-    sqlite_base,
-    sqlite_template,
 )
-from service.tests.support.faulty import FaultyDatabase, Inline, LeasesByWorldClock, SkewedClock
-from service.tests.support.oracle import Oracle
-from service.tests.support.replicas import NO_HOSTS, furnish
+from service.tests.support.faulty import FaultyDatabase, LeasesByWorldClock, SkewedClock
+from service.tests.support.oracle import Oracle, Watched
+from service.tests.support.replicas import NO_HOSTS
+from service.tests.support.snapshots import Looking
 from service.tests.support.strict_org import StrictOrg
 
 from keyturn_core.secrets import AccessToken, RefreshToken
-from keyturn_service.adapters.key_sources.file import KeyFile
 from keyturn_service.adapters.spool.directory import DirectorySpool
 from keyturn_service.adapters.sql.audit import SqlAuditLog
 from keyturn_service.adapters.sql.database import read_database_url
+from keyturn_service.adapters.sql.remembered import (
+    CONNECTIONS_REMEMBERED,
+    KEYS_REMEMBERED,
+    Remembered,
+)
 from keyturn_service.adapters.sql.stores import Stores, stores_over
-from keyturn_service.adapters.system import SystemRandomness
 from keyturn_service.domain.connection import Connection, ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.domain.ids import ConnectionId, CustomerId, SpoolId
@@ -53,6 +51,7 @@ from keyturn_service.use_cases.present_assertion import PresentAssertion
 from keyturn_service.use_cases.refresh_tokens import RefreshTokens
 from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
+from keyturn_service.use_cases.replay_journal import ReplayJournal
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
 from keyturn_service.use_cases.settle_attempt import SettleAttempt
 from keyturn_service.vault.envelope import Envelopes
@@ -112,6 +111,9 @@ class Process:
     get: GetAccessToken = field(init=False)
     deliver: DeliverSpool = field(init=False)
     refresh: RefreshTokens = field(init=False)
+    replay: ReplayJournal = field(init=False)
+    passing: Callable[[str], Awaitable[None]] | None = None
+    """Called at each place, when all before it has become durable, and nothing of it."""
 
     async def gate(self, place: str) -> None:
         """Go on, or be held here; what was cut off never gets through."""
@@ -123,6 +125,8 @@ class Process:
             self.replica.world.oracle.used_before_spooled(place)
         if place == "spool.put":
             self.owes_spool = False
+        if self.passing is not None:
+            await self.passing(place)
         if self.hold_at == number:
             self.held.set()
             await self.go.wait()
@@ -137,6 +141,16 @@ class Process:
             oracle.intends(given[0])
         if name == "spool.put":
             oracle.spools(self.replica.disk, given[0])
+
+    async def recover(self) -> None:
+        """Do what a replica does before it serves."""
+        await self.deliver.recover()
+        await self.replay.recover()
+
+    async def round(self) -> None:
+        """Do what a replica does with its spool every few seconds."""
+        await self.deliver()
+        await self.replay()
 
     async def run(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Start work and go on until it has ended or is held."""
@@ -182,6 +196,7 @@ class Replica:
     disk_full: bool = False
     process: Process | None = None
     spool: DirectorySpool | None = None
+    line: Any = None  # the audit's, of a PostgreSQL
 
     async def start(self) -> Process:
         """Start a process; what an earlier one left is not recovered yet."""
@@ -199,6 +214,8 @@ class Replica:
             name: _Port(name, getattr(stores, name), process) for name in _STORES
         }
         log = SqlAuditLog(self.database, f"run_{next(world.numbers)}", clock)
+        if log._line is not None:
+            log._line = self.line = self.line or log._line  # a connection is dear, and no memory
         audit: Any = _Port("audit", log, process)
         kept: Any = _Port("spool", spool, process)
         endpoint: Any = _Port("endpoint", _Endpoint(process), process)
@@ -260,6 +277,14 @@ class Replica:
             spool=kept,
             **shared,
         )
+        process.replay = ReplayJournal(
+            store=ports["tokens"],
+            leases=ports["leases"],
+            deliver=process.deliver,
+            spool=kept,
+            hashes=fakes.fake_hash,
+            **shared,
+        )
         process.get = GetAccessToken(
             reads=stores.serving,
             renew_if_needed=RenewIfNeeded(
@@ -277,6 +302,8 @@ class Replica:
         assert self.spool is not None
         self.spool.close()
         self.process = self.spool = None
+        self.stores.serving._keys = Remembered(KEYS_REMEMBERED)
+        self.stores.serving._connections = Remembered(CONNECTIONS_REMEMBERED)
 
     def lose_disk(self) -> Path:
         """Have another, empty disk; return where the old one lies."""
@@ -318,58 +345,47 @@ class _Endpoint:
         return await self._world.org.post(*given)
 
 
-class SteppedWorld:
-    """One database file, an org, and replicas with a disk each.
+class SteppedWorld(Watched):
+    """One database, an org, and replicas with a disk each.
 
     Several stories follow each other in it, each with a connection and an org of its own.
     """
 
-    def __init__(self, folder: Path, envelopes: Envelopes) -> None:
+    oracle: Oracle
+
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        *,
+        looking: Looking,
+        envelopes: Envelopes,
+        randomness: fakes.CountedRandomness,
+    ) -> None:
         self.folder = folder
+        self.url = url
+        self.looking = looking
         self.clock = fakes.FakeClock()
         self.envelopes = envelopes
-        self.randomness = fakes.CountedRandomness(folder.name)
+        self.randomness = randomness
         self.numbers = count(1)
         self.waiting = fakes.LeapingWaiting(self.clock)
         self.waiting.leap = 15.0
         self.replicas: list[Replica] = []
         self.connection_id = ConnectionId("")
-        self._looking = sqlite3.connect(self.path, isolation_level=None)
 
-    @property
-    def path(self) -> Path:
-        """The database's file."""
-        return self.folder / "keyturn.db"
-
-    def look(self, statement: str, *given: object) -> list[tuple[Any, ...]]:
-        """Look into the database's file, past everything."""
-        return self._looking.execute(statement, given).fetchall()
-
-    def events(self, like: str) -> list[tuple[Any, ...]]:
-        """Return the presentations on record whose detail is like that."""
-        return self.look(
-            "SELECT type FROM audit_events WHERE connection_id = ? AND detail LIKE ?"
-            " AND type IN ('token.presented', 'token.presented_again')",
-            self.connection_id,
-            like,
-        )
-
-    def count_events(self, type_: str) -> int:
-        """Count the connection's audit events of a type."""
-        [(found,)] = self.look(
-            "SELECT count(*) FROM audit_events WHERE connection_id = ? AND type = ?",
-            self.connection_id,
-            type_,
-        )
-        return int(found)
+    async def look(self, statement: str, *given: object) -> list[tuple[Any, ...]]:
+        """Look into the database, past everything."""
+        return await self.looking.look(statement, *given)
 
     async def replica(self, *, off: timedelta = timedelta(0)) -> Replica:
         """Add a machine."""
         number = len(self.replicas)
-        database = FaultyDatabase(read_database_url(f"sqlite:///{self.path}"))
-        await database.without_sync()
+        database = FaultyDatabase(read_database_url(self.url))
+        if database.is_sqlite:
+            await database.without_sync()
         clock = SkewedClock(self.clock, off)
-        vault = a_vault(database, clock)
+        vault = a_vault(database, clock, self.randomness)
         stores = stores_over(
             database,
             vault,
@@ -411,15 +427,22 @@ class SteppedWorld:
         )
         assert await self.replicas[0].stores.tokens.add(connection, tokens)
 
-    def give_up_on(self, aside: Path) -> None:
+    async def give_up_on(self, aside: Path) -> None:
         """Declare a disk lost, as an operator does: the spool on it will never answer."""
         self.oracle.given_up.add(aside)
-        self._looking.execute(
-            "UPDATE attempts SET spool_answered = 1, outcome = coalesce(outcome, 'unknown'),"
+        await self.look(
+            "UPDATE attempts SET spool_answered = true, outcome = coalesce(outcome, 'unknown'),"
             " ended_at = coalesce(ended_at, started_at) WHERE spool_id = ?"
             " AND (outcome IS NULL OR outcome = 'unknown')",
-            [(aside / "id").read_text()],
+            (aside / "id").read_text(),
         )
+
+    def forget(self) -> None:
+        """Have no process, and everything sound."""
+        for replica in self.replicas:
+            assert replica.process is None
+            replica.database.mend()
+            replica.disk_full = False
 
     async def close(self) -> None:
         """Cut off what runs, and close every connection."""
@@ -427,11 +450,13 @@ class SteppedWorld:
             if replica.process is not None:
                 await replica.process.cut()
             await replica.database.close()
-        self._looking.close()
+        await self.looking.close()
 
     async def state(self) -> ConnectionState:
         """Return how the connection stands."""
-        [(state,)] = self.look("SELECT state FROM connections WHERE id = ?", self.connection_id)
+        [(state,)] = await self.look(
+            "SELECT state FROM connections WHERE id = ?", self.connection_id
+        )
         return ConnectionState(state)
 
     async def kept(self) -> str | None:
@@ -452,7 +477,7 @@ class SteppedWorld:
         except (StoreUnavailable, AuditUnavailable) as error:
             return Answer(code=type(error).__name__)
         await process.gate(ANSWERED)
-        self.oracle.given(served.tokens.generation)
+        await self.oracle.given(served.tokens.generation)
         return Answer(
             token=served.tokens.access_token.reveal(), generation=served.tokens.generation
         )
@@ -466,7 +491,7 @@ class SteppedWorld:
         """Start a replica on its disk, with everything sound, let it deliver, and cut it off."""
         replica.database.mend()
         process = await replica.start()
-        await self.run(process, process.deliver.recover())
+        await self.run(process, process.recover())
         await process.cut()
 
     async def run(self, process: Process, work: Coroutine[Any, Any, Any]) -> Any:
@@ -493,7 +518,7 @@ class SteppedWorld:
             if answer.token in self.org.access_tokens or answer.code == _LOST:
                 break
             self.clock.advance(seconds=max(answer.retry_after, 65 + 15 * turn))
-        self.oracle.judge(
+        await self.oracle.judge(
             await self.state(),
             kept=await self.kept(),
             serves=answer.token in self.org.access_tokens,
@@ -505,9 +530,9 @@ class SteppedWorld:
         process = replica.process
         if process is None:
             process = await replica.start()
-            await self.run(process, process.deliver.recover())
+            await self.run(process, process.recover())
         else:
-            await self.run(process, process.deliver())
+            await self.run(process, process.round())
         answer: Answer = await self.run(process, self.ask(process))
         if answer.token and answer.token not in self.org.access_tokens:
             answer = await self.run(process, self.ask(process, rejected=answer.generation))
@@ -526,47 +551,3 @@ class Answer:
 
 _TURNS: Final = 8
 _LOST: Final = "reauthorization_required"
-
-
-async def furnish_stepped(base: Base) -> None:
-    """Keep what every story needs: an app with a signing key, one without, and an API key."""
-    await furnish(base)
-    keyed = values.app(id="app_keyed", name="Acme with a certificate")
-    await base.stores.apps.add(keyed)
-    await base.stores.apps.put_consumer_credentials(
-        keyed, consumer_key="3MVG9.keyed", consumer_secret=values.consumer_secret()
-    )
-    key = values.signing_key(app_id="app_keyed")
-    assert await base.stores.signing_keys.add(key, values.private_key())
-    await base.stores.api_keys.add(values.api_key())
-
-
-def furnished_template(folder: Path) -> Path:
-    """Make a database to be copied, from a program without an event loop."""
-
-    async def make() -> None:
-        async with sqlite_base(folder, template=sqlite_template(folder)) as base:
-            await furnish_stepped(base)
-
-    asyncio.run(make())
-    return folder / "keyturn.db"
-
-
-@contextlib.asynccontextmanager
-async def stepped_world(
-    folder: Path, template: Path, *, offs: Sequence[timedelta]
-) -> AsyncIterator[SteppedWorld]:
-    """Give a world with a replica for each skew of its clock."""
-    asyncio.get_running_loop().set_default_executor(Inline(1))
-    folder.mkdir(exist_ok=True)
-    for left in folder.iterdir():
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
-    shutil.copy(template, folder / "keyturn.db")
-    source = KeyFile("kek_test", {"kek_test": _KEY}, SystemRandomness())
-    world = SteppedWorld(folder, await Envelopes.for_this_run(source, SystemRandomness()))
-    try:
-        for off in offs:
-            await world.replica(off=off)
-        yield world
-    finally:
-        await world.close()

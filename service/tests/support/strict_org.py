@@ -84,7 +84,8 @@ class StrictOrg:
     script: deque[Answering] = field(default_factory=deque)
     presented: list[Presented] = field(default_factory=list)
     assertions: int = 0
-    sees: Callable[[str], None] = field(default=lambda _: None)
+    asked: int = 0  # refresh requests, those included that never arrived
+    sees: Callable[[str], Awaitable[None]] | None = None
     refresh_token: str | None = field(init=False)
     approved: bool = field(default=True, init=False)
     last_in_force: str = field(init=False)
@@ -124,7 +125,7 @@ class StrictOrg:
         form = dict(parse_qsl(body.decode()))
         if form["grant_type"] == JWT_BEARER:
             return self._asserted()
-        return self._refreshed(form)
+        return await self._refreshed(form)
 
     async def post(self, login_url: Origin, path: str, body: bytes) -> TokenAnswer:
         """Take a form at another endpoint: nothing here does."""
@@ -140,12 +141,14 @@ class StrictOrg:
         del said["refresh_token"]
         return _json(200, **said)
 
-    def _refreshed(self, form: Mapping[str, str]) -> TokenAnswer:
+    async def _refreshed(self, form: Mapping[str, str]) -> TokenAnswer:
         mode = self.script.popleft() if self.script else Answering.WHOLE
+        self.asked += 1
         if mode is Answering.NO_CONNECTION:
             raise NotProcessed("no connection")
         token, now = form["refresh_token"], self.clock.monotonic()
-        self.sees(token)
+        if self.sees is not None:
+            await self.sees(token)
         if now < self._busy.get(token, now):
             self._note(token, now)
             return _busy()

@@ -1,0 +1,132 @@
+"""Faults planted in the refresh protocol: what looks for faults has to find each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from keyturn_service.adapters.spool.directory import DirectorySpool
+from keyturn_service.adapters.sql import token_sets
+from keyturn_service.adapters.sql.token_sets import SqlTokenStore
+from keyturn_service.use_cases import get_access_token
+from keyturn_service.use_cases.refresh_tokens import RefreshTokens
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def no_intent(patch: pytest.MonkeyPatch) -> None:
+    """Present without an intent."""
+
+    async def begin(*_given: Any) -> None:
+        """Do nothing."""
+
+    patch.setattr(SqlTokenStore, "begin_attempt", begin)
+
+
+def present_then_spool_late(patch: pytest.MonkeyPatch) -> None:
+    """Look at an answer before it is on the disk."""
+    present = RefreshTokens.present
+
+    async def looked_first(self: Any, lease: Any, *given: Any, **named: Any) -> Any:
+        endpoint = self.endpoint
+
+        class Looking:
+            connect_seconds = answer_seconds = 0.0
+
+            async def present(self, *asked: Any, **more: Any) -> Any:
+                answer = await endpoint.present(*asked, **more)
+                await self_store.load(lease.connection_id)
+                return answer
+
+        self_store = self.store
+        return await present(replace(self, endpoint=Looking()), lease, *given, **named)
+
+    patch.setattr(RefreshTokens, "present", looked_first)
+
+
+def no_fence_and_no_deadline(patch: pytest.MonkeyPatch) -> None:
+    """Have neither fence nor deadline."""
+
+    async def holds(*_given: Any) -> bool:
+        return True
+
+    def in_force(held: Any) -> Any:
+        return token_sets._serves(held.connection_id, held.generation)
+
+    patch.setattr(token_sets, "_hold_fence", holds)
+    patch.setattr(token_sets, "_in_force", in_force)
+    patch.setattr(RefreshTokens, "_latest_start", lambda *_: float("inf"))
+
+
+def replays_a_lost_answer(patch: pytest.MonkeyPatch) -> None:
+    """Ask again where no answer came."""
+    present = RefreshTokens.present
+
+    async def twice(self: Any, *given: Any, **named: Any) -> Any:
+        endpoint = self.endpoint
+
+        class Replaying:
+            connect_seconds = answer_seconds = 0.0
+
+            async def present(self, *asked: Any, **more: Any) -> Any:
+                try:
+                    return await endpoint.present(*asked, **more)
+                except Exception:  # noqa: BLE001 - the fault that is planted
+                    return await endpoint.present(*asked, **more)
+
+        return await present(replace(self, endpoint=Replaying()), *given, **named)
+
+    patch.setattr(RefreshTokens, "present", twice)
+
+
+def handed_out_before_stored(patch: pytest.MonkeyPatch) -> None:
+    """Hand a token out that was not stored."""
+
+    async def stored(*_given: Any, **_named: Any) -> bool:
+        return True
+
+    patch.setattr(SqlTokenStore, "replace", stored)
+
+
+def unrecorded_read(patch: pytest.MonkeyPatch) -> None:
+    """Record reads as something else."""
+    event = get_access_token._event
+    patch.setattr(get_access_token, "_event", lambda _, *said: event("token.seen", *said))
+
+
+def does_not_wait_for_the_other_spool(patch: pytest.MonkeyPatch) -> None:
+    """Take another replica's spool for empty."""
+    end = SqlTokenStore.end_attempt
+
+    async def guessed(self: Any, *given: Any, **named: Any) -> None:
+        await end(self, *given, **{**named, "spool_answered": True})
+
+    patch.setattr(SqlTokenStore, "end_attempt", guessed)
+
+
+def forgets_the_spool(patch: pytest.MonkeyPatch) -> None:
+    """Never look at the spool."""
+
+    async def nothing(_self: Any) -> list[Any]:
+        return []
+
+    async def none(*_given: Any) -> None:
+        return None
+
+    patch.setattr(DirectorySpool, "undelivered", nothing)
+    patch.setattr(DirectorySpool, "get", none)
+
+
+PLANTS: dict[Plant, str] = {
+    no_intent: "without an intent",
+    present_then_spool_late: "before the answer was on the disk",
+    no_fence_and_no_deadline: "presented [23] times",
+    replays_a_lost_answer: "without an intent",
+    handed_out_before_stored: "is durable",
+    unrecorded_read: "without a record",
+    does_not_wait_for_the_other_spool: "recoverable: the answer reached a disk",
+    forgets_the_spool: "though",
+}
