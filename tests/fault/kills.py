@@ -20,7 +20,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -32,11 +31,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 from service.tests.support import values
 from service.tests.support.oracle import Oracle, Violation, Watched
 from service.tests.support.snapshots import Looking, PostgresLooking, SqliteLooking
 from service.tests.support.strict_org import Answering, StrictOrg
+from tests.fault.asking import PATIENCE, alone, execute, free_port, http
 from tests.fault.http_org import HttpOrgs, RunningClock
 from tests.fault.tally import BROKEN, KEPT, LOST, UNCERTAIN, Fault, never
 from tests.support.postgres import Server, running_postgres
@@ -59,7 +58,6 @@ DATABASES: Final = ("sqlite", "postgresql")
 REPORTS: Final = "build/kills-{}.json"
 _LEAP: Final = 130  # seconds that pass between two runs: longer than anybody waits for an org
 _TURNS: Final = 10  # runs in which a connection has to come to rest
-_PATIENCE: Final = 40.0  # seconds
 _LOST: Final = "reauthorization_required"
 
 
@@ -274,7 +272,7 @@ class KillWorld:
     async def _said(self, name: str) -> dict[str, Any]:
         assert self.nursery is not None
         assert self.nursery.stdout is not None
-        while line := await asyncio.wait_for(self.nursery.stdout.readline(), _PATIENCE):
+        while line := await asyncio.wait_for(self.nursery.stdout.readline(), PATIENCE):
             said = json.loads(line)
             if name in said:
                 return dict(said)
@@ -304,7 +302,7 @@ class KillWorld:
         path = f"/v1/connections/{one.connection_id}/access-token"
         status, said = 0, {}
         try:
-            status, said = await _http("POST", self.url, path, self.api_key, body)
+            status, said = await http("POST", self.url, path, self.api_key, body)
         except (OSError, asyncio.IncompleteReadError, EOFError):
             return None
         if status == 200:
@@ -460,12 +458,12 @@ class KillWorld:
         url = urlsplit(self.settings["database_url"])
         now, copied = url.path[1:], f"{url.path[1:]}_{self.number}_{time.monotonic_ns()}"[-60:]
         copied = f"backup{copied}"
-        await _alone(self.server.url, now)
-        await _execute(self.server.url, f"CREATE DATABASE {copied} TEMPLATE {now}")
+        await alone(self.server.url, now)
+        await execute(self.server.url, f"CREATE DATABASE {copied} TEMPLATE {now}")
 
         async def put_in_place() -> None:
             self.settings["database_url"] = urlunsplit(url._replace(path=f"/{copied}"))
-            await _execute(self.server.url, f"DROP DATABASE {now} WITH (FORCE)")
+            await execute(self.server.url, f"DROP DATABASE {now} WITH (FORCE)")
 
         return put_in_place
 
@@ -479,50 +477,9 @@ class KillWorld:
             await self.nursery.wait()
 
 
-async def _alone(url: str, database: str) -> None:
-    """Wait until nobody is connected to a database any more: whoever was killed is gone."""
-    connection = await asyncpg.connect(url)
-    try:
-        asked = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1"
-        while await connection.fetchval(asked, database):
-            await asyncio.sleep(0.01)
-    finally:
-        await connection.close()
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-async def _http(
-    method: str, url: str, path: str, key: str, body: bytes
-) -> tuple[int, dict[str, Any]]:
-    """Call the REST API on a connection of its own."""
-    parts = urlsplit(url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    try:
-        kind = "Content-Type: application/json\r\n" if body else ""
-        head = (
-            f"{method} {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {key}\r\n"
-            f"{kind}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        )
-        writer.write(head.encode() + body)
-        received = await asyncio.wait_for(reader.read(-1), _PATIENCE)
-    finally:
-        writer.close()
-    if not received:
-        raise EOFError
-    head_, _, answered = received.partition(b"\r\n\r\n")
-    return int(head_.split(b" ", 2)[1]), json.loads(answered)
-
-
 async def play(folder: Path, server: Server | None, *, count: int) -> Counted:
     """Record the places that each fault leaves, and kill a replica at each of them."""
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     async with HttpOrgs(RunningClock()) as orgs:
         hosts = dict.fromkeys((Environment.PRODUCTION, Environment.SANDBOX), orgs.url)
@@ -566,16 +523,6 @@ async def _all(world: KillWorld, *, count: int) -> None:
     for one in await world.seeded(rounds):
         await world.round(one)
     await world.rest()
-
-
-def _free_port() -> int:
-    """Return a free port that no outgoing connection is lent."""
-    for port in range(20_000 + os.getpid() % 4_000, 26_000):
-        with socket.socket() as listener, contextlib.suppress(OSError):
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no free port")
 
 
 def told(database: str, counted: Counted, seconds: float) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -73,20 +72,20 @@ _LOST: Final = frozenset(
     }
 )
 _TRUNCATED: Final = frozenset({Answering.CUT_EARLY, Answering.CUT_IN_ACCESS, Answering.CUT_LATE})
-NO_TOKEN: Final = "an answer without a token set leaves nothing to be stored"
+_PLAIN: Final = "up to its place this refresh is the plain one, which makes no such call"
 WHY_NEVER: Final = {
-    Fault.LOST: "no answer came: nothing is looked at or stored, the attempt ends as unknown",
-    Fault.TRUNCATED: "what came is read from the spool's copy: the run does not ask for it again",
-    Fault.DISK_FULL: "the answer goes to the database at once: there is no file to be looked after",
-    Fault.AWAY: "the database is away: the run ends at its first call to it",
-    Fault.COMMIT: "the run ends with the write that failed, or goes the way of a lost race",
+    Fault.NONE: _PLAIN,
+    Fault.RESTORED: _PLAIN,
+    Fault.DISK_GONE: _PLAIN,
+    Fault.PAUSED: _PLAIN,
+    Fault.LOST: "what had no answer is not stored: the attempt ends, and the caller is refused",
+    Fault.TRUNCATED: "what was cut is salvaged and stored, or the attempt ends as unknown",
+    Fault.OTHER_ANSWER: "no other answer of the org leads to this call",
+    Fault.DISK_FULL: "the answer goes to the database at once, and no file has to be looked after",
+    Fault.AWAY: "the database is away by then: the refresh ends at the first call to it",
+    Fault.COMMIT: "the refresh ends with the write that failed",
 }
-"""Why a place is not met where this goes wrong before it."""
-ONLY_WHERE: Final = {
-    "tokens.end_attempt": "this call is made only where an answer brought no token set",
-    "waiting.sleep": "a caller waits only where the org says that it is at work on the token",
-}
-"""Why a place is met only where something goes wrong before it."""
+"""Why a place is not met together with a fault."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,20 +230,11 @@ class Tally:
 
 
 def never(table: dict[str, dict[str, dict[str, int]]]) -> list[dict[str, str]]:
-    """List each place and fault that do not meet, with the reason."""
-    found = []
-    for place, row in table.items():
-        for fault in Fault:
-            if fault not in row:
-                why = WHY_NEVER.get(fault, ONLY_WHERE.get(place, ""))
-                found.append({"place": place, "fault": str(fault), "why": why})
-    return found
-
-
-def sums(table: dict[str, dict[str, dict[str, int]]], faults: Sequence[str]) -> Counter[str]:
-    """Count the ends of these faults."""
-    whole: Counter[str] = Counter()
-    for row in table.values():
-        for fault in faults:
-            whole.update(row.get(fault, {}))
-    return whole
+    """List each place and fault that were played and did not meet, with the reason."""
+    played = [fault for fault in Fault if any(fault in row for row in table.values())]
+    return [
+        {"place": place, "fault": str(fault), "why": WHY_NEVER[fault]}
+        for place, row in table.items()
+        for fault in played
+        if fault not in row
+    ]

@@ -154,11 +154,10 @@ class Oracle:
         if self.world.org.admits:
             return "the app has a certificate"
         token = self.world.org.last_in_force
-        if self._survives(token):
-            return "the answer reached a disk that survives"
-        if token == kept and self._doubts(token) < _TWICE:
-            return "the token in the database is the one in force"
-        return None
+        if token == kept:  # then no disk knows more
+            known = self._doubts(token) < _TWICE
+            return "the token in the database is the one in force" if known else None
+        return "the answer reached a disk that survives" if self._survives(token) else None
 
     def _survives(self, token: str) -> bool:
         return any(
