@@ -456,8 +456,7 @@ class KillWorld:
 
             return put_back
         url = urlsplit(self.settings["database_url"])
-        now, copied = url.path[1:], f"{url.path[1:]}_{self.number}_{time.monotonic_ns()}"[-60:]
-        copied = f"backup{copied}"
+        now, copied = url.path[1:], f"backup_{os.getpid()}_{time.monotonic_ns()}"
         await alone(self.server.url, now)
         await execute(self.server.url, f"CREATE DATABASE {copied} TEMPLATE {now}")
 
