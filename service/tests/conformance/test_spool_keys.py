@@ -10,6 +10,7 @@ from service.tests.support.values import CONNECTION, SPOOL, START, attempt
 
 from keyturn_service.adapters.sql.spool_keys import SqlSpoolKeys
 from keyturn_service.adapters.sql.workspaces import SqlDataKeys
+from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.domain.ids import AttemptId, SpoolId
 from keyturn_service.vault.data_keys import DataKeyId, WrappedDataKey
 from keyturn_service.vault.root_keys import SpoolNeed
@@ -67,6 +68,32 @@ async def test_a_lost_spool_needs_nothing_until_it_comes_back(base: Base) -> Non
     assert await keys.all(since=START) == []
     await keys.say("spool_a", {"kek_old": 2}, at=START)
     assert await keys.all(since=START) == [need("spool_a", "kek_old", 2)]
+
+
+async def test_a_lost_spool_has_answered_all_attempts_that_wait_for_it(base: Base) -> None:
+    """Open ones and unknown ones; not those that ended, nor those of another spool."""
+    await base.with_connection()
+    lease = await base.stores.leases.acquire(CONNECTION, ttl=timedelta(minutes=1))
+    assert lease is not None
+    made = attempt(fence=lease.fence, spool_id=SpoolId("spool_gone"), started_at=START)
+    for name in ("open", "unknown", "refused", "elsewhere"):
+        spool_id = SPOOL if name == "elsewhere" else made.spool_id
+        await base.stores.tokens.begin_attempt(
+            replace(made, id=AttemptId(f"att_{name}"), spool_id=spool_id)
+        )
+    for outcome in (AttemptOutcome.UNKNOWN, AttemptOutcome.REFUSED):
+        one = await base.stores.tokens.attempt(AttemptId(f"att_{outcome}"))
+        assert one is not None
+        await base.stores.tokens.end_attempt(one, outcome, at=START, spool_answered=False)
+
+    assert await SqlSpoolKeys(base.database).forget("spool_gone", at=START)
+
+    assert await base.stores.tokens.open_attempts_of(SpoolId("spool_gone")) == []
+    [waiting] = await base.stores.tokens.open_attempts_of(SPOOL)
+    assert waiting.id == "att_elsewhere"
+    ended = await base.stores.tokens.attempt(AttemptId("att_open"))
+    assert ended is not None
+    assert (ended.outcome, ended.ended_at) == (AttemptOutcome.UNKNOWN, START)
 
 
 async def test_data_keys_are_looked_through_and_put_under_another_key(base: Base) -> None:

@@ -356,10 +356,10 @@ def _data_keys_said(standing: DataKeyStanding) -> dict[str, object]:
 @click.argument("spool_id", metavar="ID")
 @json_option
 def forget_spool(*, spool_id: str) -> Outcome:
-    r"""Declare a spool lost, so that no key is kept for it.
+    r"""Declare a spool lost, so that no key is kept for it, and no connection waits for it.
 
     Only for a disk that is gone: answers on it that were not delivered do not open any more once
-    their key is destroyed.
+    their key is destroyed, and tokens that they would have replaced are presented once more.
 
     \b
     Example:

@@ -111,7 +111,7 @@ class WatchDatabase:
             return
         await self.epochs.replayed(epoch, self.spool.id)
         awaited = await self.epochs.awaited(epoch)
-        if awaited.spools != self._awaited:
+        if list(awaited.spools) != list(self._awaited):
             self._awaited = awaited.spools
             _log.warning("journals_awaited", spool_ids=list(awaited.spools))
         if awaited.age < (self.patience if awaited.spools else self.grace):

@@ -110,7 +110,10 @@ class SpoolNeeds(Protocol):
         ...
 
     async def forget(self, spool_id: str, *, at: datetime) -> bool:
-        """Count a spool as lost: it needs nothing; False where nobody knows it."""
+        """Count a spool as lost: it needs nothing, and answers no attempt that waits for it.
+
+        False where nobody knows it.
+        """
         ...
 
 

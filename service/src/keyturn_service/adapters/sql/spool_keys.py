@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, or_, select, update
 
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.tables import attempts, spool_keys
+from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.vault.root_keys import SpoolNeed
 
 _NONE: Final = ""  # the key of a spool that is lost: it needs none
@@ -54,7 +55,10 @@ class SqlSpoolKeys:
             await writing.execute(insert(spool_keys), rows)
 
     async def forget(self, spool_id: str, *, at: datetime) -> bool:
-        """Count a spool as lost: it needs nothing; False where nobody knows it."""
+        """Count a spool as lost: it needs nothing, and answers no attempt that waits for it.
+
+        False where nobody knows it.
+        """
         known = select(attempts.c.spool_id).where(attempts.c.spool_id == spool_id).limit(1)
         named = {"spool_id": spool_id, "key_id": _NONE, "files": 0, "seen_at": at}
         async with self.database.write() as writing:
@@ -64,4 +68,17 @@ class SqlSpoolKeys:
             if not gone.rowcount and (await writing.execute(known)).first() is None:
                 return False
             await writing.execute(insert(spool_keys).values(named))
+            await writing.execute(
+                update(attempts)
+                .where(
+                    attempts.c.spool_id == spool_id,
+                    attempts.c.spool_answered.is_(False),
+                    or_(attempts.c.outcome.is_(None), attempts.c.outcome == AttemptOutcome.UNKNOWN),
+                )
+                .values(
+                    outcome=AttemptOutcome.UNKNOWN,
+                    spool_answered=True,
+                    ended_at=func.coalesce(attempts.c.ended_at, attempts.c.started_at),
+                )
+            )
         return True
