@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import resource
@@ -29,7 +30,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from service.tests.support import values
 from service.tests.support.oracle import Oracle, Violation, Watched
@@ -72,7 +73,6 @@ class Way(NamedTuple):
 WAYS: Final = (
     Way(Fault.NONE),
     Way(Fault.LOST, answer=Answering.LOST),
-    Way(Fault.TRUNCATED, answer=Answering.CUT_EARLY),
     Way(Fault.TRUNCATED, answer=Answering.CUT_IN_ACCESS),
     Way(Fault.TRUNCATED, answer=Answering.CUT_LATE),
     Way(Fault.DISK_FULL, storage="disk full"),
@@ -83,6 +83,20 @@ WAYS: Final = (
     Way(Fault.RESTORED),
     Way(Fault.DISK_GONE),
 )
+# Cut before the refresh token, it is as good as lost; it has a turn where there is more time.
+MORE_WAYS: Final = (*WAYS, Way(Fault.TRUNCATED, answer=Answering.CUT_EARLY))
+_BACK_UP: Final = """DO $$ DECLARE one text; BEGIN
+CREATE SCHEMA backup;
+FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+  EXECUTE format('CREATE UNLOGGED TABLE backup.%1$I AS TABLE public.%1$I', one);
+END LOOP; END $$"""
+_PUT_BACK: Final = """DO $$ DECLARE one text; BEGIN
+PERFORM set_config('session_replication_role', 'replica', true);
+FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+  EXECUTE format('DELETE FROM public.%1$I', one);
+  EXECUTE format('INSERT INTO public.%1$I SELECT * FROM backup.%1$I', one);
+END LOOP;
+DROP SCHEMA backup CASCADE; END $$"""
 
 
 @dataclass
@@ -159,6 +173,7 @@ class KillWorld:
     api_key: str = ""
     workspace: Any = ""
     looking: Looking | None = None
+    kept_open: PostgresLooking | None = None
     hashes: Any = None
     open: list[Round] = field(default_factory=list)
     nursery: asyncio.subprocess.Process | None = None
@@ -166,7 +181,7 @@ class KillWorld:
     seen: set[str] = field(default_factory=set)
     number: int = 0
 
-    @property
+    @functools.cached_property
     def read(self) -> Settings:
         """The replica's settings."""
         return read_settings(**self.settings, dev_world=self.dev_world)
@@ -267,7 +282,19 @@ class KillWorld:
     async def _look(self) -> Looking:
         if self.server is None:
             return SqliteLooking(Path(self.read.data_dir) / "keyturn.sqlite")
-        return await PostgresLooking.on(self.settings["database_url"])
+        if self.kept_open is None:
+            url = self.settings["database_url"]
+            self.kept_open = await PostgresLooking.on(url, puts_back=False)
+        return self.kept_open
+
+    async def _look_away(self, *, wholly: bool = False) -> None:
+        """Look no more; a connection to a PostgreSQL stays open, unless it is to go as well."""
+        if self.looking is not None and self.looking is not self.kept_open:
+            await self.looking.close()
+        self.looking = None
+        if wholly and self.kept_open is not None:
+            await self.kept_open.close()
+            self.kept_open = None
 
     async def _said(self, name: str) -> dict[str, Any]:
         assert self.nursery is not None
@@ -284,9 +311,7 @@ class KillWorld:
         """Wait until the replica has ended; return by which signal."""
         status = (await self._said("ended"))["ended"]
         self.pid = None
-        assert self.looking is not None
-        await self.looking.close()
-        self.looking = None
+        await self._look_away()
         return os.WTERMSIG(status)
 
     async def kill(self) -> None:
@@ -356,16 +381,11 @@ class KillWorld:
             spool.rename(aside)
             one.oracle.moved(spool, aside)
             one.oracle.given_up.add(aside)
-            await self.looking.look(
-                "UPDATE attempts SET spool_answered = true, outcome = coalesce(outcome, 'unknown'),"
-                " ended_at = coalesce(ended_at, started_at) WHERE spool_id = ?"
-                " AND (outcome IS NULL OR outcome = 'unknown')",
-                (aside / "id").read_text(),
-            )
+            async with self.stores() as (house, _):
+                assert await house.root_keys.forget_spool((aside / "id").read_text())
             # Nobody gives its lease back: it would end by itself, a minute later.
             await self.looking.look("UPDATE refresh_leases SET ends_at = 0")
-        await self.looking.close()
-        self.looking = None
+        await self._look_away()
         if undo is not None:
             await undo()
             one.oracle.restored()
@@ -455,19 +475,20 @@ class KillWorld:
                     copied.rename(folder / name)
 
             return put_back
-        url = urlsplit(self.settings["database_url"])
-        now, copied = url.path[1:], f"backup_{os.getpid()}_{time.monotonic_ns()}"
-        await alone(self.server.url, now)
-        await execute(self.server.url, f"CREATE DATABASE {copied} TEMPLATE {now}")
+        url = self.settings["database_url"]
+        await execute(url, _BACK_UP)
 
-        async def put_in_place() -> None:
-            self.settings["database_url"] = urlunsplit(url._replace(path=f"/{copied}"))
-            await execute(self.server.url, f"DROP DATABASE {now} WITH (FORCE)")
+        async def read_back() -> None:
+            assert self.server is not None
+            await self._look_away(wholly=True)
+            await alone(self.server.url, urlsplit(url).path[1:])
+            await execute(url, _PUT_BACK)
 
-        return put_in_place
+        return read_back
 
     async def close(self) -> None:
         """End what runs."""
+        await self._look_away(wholly=True)
         if self.pid is not None:
             os.kill(self.pid, signal.SIGKILL)
         if self.nursery is not None:
@@ -510,14 +531,15 @@ async def play(folder: Path, server: Server | None, *, count: int) -> Counted:
 
 
 async def _all(world: KillWorld, *, count: int) -> None:
+    ways = MORE_WAYS if count else WAYS
     places: dict[Way, list[str]] = {}
-    for one in await world.seeded([(way, None) for way in WAYS]):
+    for one in await world.seeded([(way, None) for way in ways]):
         await world.round(one)
         places[one.way] = (world.folder / "places").read_text().split("\n")[:-1]
     await world.rest()
     for way, met in places.items():
         world.counted.places[f"{way.fault}: {way.storage or way.answer}"] = met
-    rounds = [(way, place) for way in WAYS for place in places[way]]
+    rounds = [(way, place) for way in ways for place in places[way]]
     rounds *= max(1, -(-count // len(rounds)))
     for one in await world.seeded(rounds):
         await world.round(one)

@@ -56,6 +56,7 @@ from tests.fault.tally import (
     STORAGE,
     Course,
     Ended,
+    Fault,
     Tally,
     Then,
 )
@@ -84,11 +85,16 @@ def courses() -> list[Course]:
     return sorted(found, key=lambda one: one.faults)  # stable
 
 
+ORDER: Final = {course: number // 2 for number, course in enumerate(courses())}
+"""Which courses differ only in the certificate: those of the same number."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class State:
     """What a process leaves that is killed at any of these places."""
 
     left: Snapshot
+    digest: bytes
     places: list[tuple[int, str]]
 
 
@@ -109,6 +115,10 @@ class Player:
     starts: dict[bool, Start] = field(default_factory=dict)
     known: dict[tuple[bytes, Then], list[Ended]] = field(default_factory=dict)
     seen: set[bytes] = field(default_factory=set)
+    quiet: set[bytes] = field(default_factory=set)  # states after which nobody asks the org
+    done: set[tuple[Course, bytes, Then]] = field(default_factory=set)
+    met: set[tuple[str, Fault]] = field(default_factory=set)
+    of_course: dict[Course, list[State]] = field(default_factory=dict)
 
     async def prepare(self) -> None:
         """Make what every schedule starts from, without and with a certificate."""
@@ -132,7 +142,8 @@ class Player:
             left = await Snapshot.of(self.world)
             times = process.calls.count(place)
             place += f" ({times})" if times > 1 else ""
-            state = found.setdefault(left.digest(), State(left=left, places=[]))
+            digest = left.digest()
+            state = found.setdefault(digest, State(left=left, digest=digest, places=[]))
             state.places.append((len(process.calls) - 1, place))
 
         process.passing = passing
@@ -152,13 +163,35 @@ class Player:
         _spoil(process, course.storage)
         return process
 
+    async def turn_of(
+        self, turn: int, course: Course, *, quiet: bool = False, new: bool = False
+    ) -> None:
+        """Go on from each state of a course, in the ways that have this turn.
+
+        Only from those states after which nobody asks the org again (`quiet`), or only where a
+        place meets a fault for the first time (`new`).
+        """
+        if course not in self.of_course:
+            self.of_course[course] = await self.states(course)
+        number = ORDER[course]
+        for index, state in enumerate(self.of_course[course]):
+            if quiet and state.digest not in self.quiet:
+                continue
+            for then in _ways(course, turn, index + number):
+                if not new or not self.met >= _cells(course, state, then):
+                    await self.count(course, state, then)
+
     async def count(self, course: Course, state: State, then: Then) -> None:
         """Count all schedules that are killed in this state, or paused at one of its places."""
+        if (course, state.digest, then) in self.done:
+            return
+        self.done.add((course, state.digest, then))
+        self.met |= _cells(course, state, then)
         if then in PAUSES:
             for number, place in state.places:
                 self._count(course, [place], then, await self._paused(course, number, then))
             return
-        key = (state.left.digest(), then)
+        key = (state.digest, then)
         if key not in self.known:
             self.known[key] = await self._killed(course, state, then)
         self._count(course, [place for _, place in state.places], then, self.known[key])
@@ -180,6 +213,7 @@ class Player:
             one = await self._to_its_end(self._after_the_kill(course, then), second=second)
             ended.append(one)
             if one.asked <= left:  # nobody heard the second answer: the others end like this
+                self.quiet.add(state.digest)
                 return ended * len(SECOND)
         return ended
 
@@ -313,25 +347,38 @@ def _spoil(process: Process, storage: str) -> None:
 async def play_all(player: Player, *, count: int, part: int = 0, of: int = 1) -> None:
     """Count schedules of a part of all courses until there are as many as were asked for.
 
-    Before that, each state of each course where one thing goes wrong is gone on from in one way at
-    least, and where nothing else goes wrong in every way: each place is met with each fault.
+    Whatever was asked for: where nothing goes wrong beside, each state is gone on from in every
+    way. Of the courses where one thing goes wrong, each is played with a certificate on one
+    database and without on the other, each of its states gone on from in one way; and the other
+    way round where a place would not meet its fault. Then come more ways for states after which
+    nobody asks the org again, where one run stands for every next answer; then all the others.
     """
     await player.prepare()
     mine = [course for n, course in enumerate(courses()) if n // 2 % of == part]
-    single = sum(course.faults <= 1 for course in mine)
-    for some in (mine[:single], mine[single:]):
-        met: dict[Course, list[State]] = {}
+    single = [course for course in mine if course.faults <= 1]
+    first = player.tally.database == DATABASES[0]
+    half = [
+        course
+        for n, course in enumerate(single)
+        if course.faults == 0 or course.certificate is (n // 2 % 2 == first)
+    ]
+    for course in half:
+        await player.turn_of(0, course)
+    for course in single:
+        await player.turn_of(0, course, new=True)
+    gc.collect()
+    for some, quiet in ((half, True), (single, False), (mine, False)):
         for turn in range(len(Then)):
-            for number, course in enumerate(some):
-                if course not in met:
-                    met[course] = await player.states(course)
-                for index, state in enumerate(met[course]):
-                    for then in _ways(course, turn, index + number):
-                        await player.count(course, state, then)
-                enough = player.tally.schedules >= count
-                if enough and (turn or course.faults > 1):
+            for course in some:
+                if player.tally.schedules >= count:
                     return
+                await player.turn_of(turn, course, quiet=quiet)
             gc.collect()
+
+
+def _cells(course: Course, state: State, then: Then) -> set[tuple[str, Fault]]:
+    """Return which places meet which faults."""
+    return {(place, fault) for _, place in state.places for fault in course.met(then)}
 
 
 def _ways(course: Course, turn: int, number: int) -> Sequence[Then]:

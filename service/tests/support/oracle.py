@@ -194,10 +194,9 @@ class Oracle:
         waits_for_disk: bool = False,
     ) -> None:
         """Say whether a connection ended rightly, when everything is calm again."""
+        await self._drop_intents_that_never_were()
         why = self.recoverable(kept)
-        if why is not None and any(
-            one.killed and one.token in self.forgotten for one in self.world.org.presented
-        ):
+        if why is not None and self._ended_unknowing():
             self.ended_unknowing, why = True, None
         killed = any(one.killed for one in self.world.org.presented)
         if serves:
@@ -212,6 +211,20 @@ class Oracle:
             self._found(f"the grant was ended by us though it was recoverable: {why}")
         if self.in_window and not await self.world.count_events("token.presented_late"):
             self._found("a token was presented in the window, and nobody counted it")
+
+    def _ended_unknowing(self) -> bool:
+        """Tell whether nothing that is left had said of the call that used a token up."""
+        org = self.world.org
+        forgot = any(one.killed and one.token in self.forgotten for one in org.presented)
+        return forgot and not self._survives(org.last_in_force)
+
+    async def _drop_intents_that_never_were(self) -> None:
+        """Doubt only what became durable: without its intent a token is not presented."""
+        rows = await self.world.look(
+            "SELECT id FROM attempts WHERE connection_id = ?", self.world.connection_id
+        )
+        durable = {id_ for (id_,) in rows}
+        self.intents = {id_: one for id_, one in self.intents.items() if id_ in durable}
 
     def _found(self, what: str) -> None:
         raise Violation(what)

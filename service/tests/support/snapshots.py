@@ -124,10 +124,11 @@ class PostgresLooking:
         self._putting = f"SELECT put_back($1, {marks})"
 
     @classmethod
-    async def on(cls, url: str) -> PostgresLooking:
+    async def on(cls, url: str, *, puts_back: bool = True) -> PostgresLooking:
         """Open it."""
         connection = await asyncpg.connect(url)
-        await connection.execute(cls._PUT_BACK)
+        if puts_back:
+            await connection.execute(cls._PUT_BACK)
         return cls(connection)
 
     async def look(self, statement: str, *given: object) -> list[tuple[Any, ...]]:

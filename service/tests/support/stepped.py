@@ -39,6 +39,7 @@ from keyturn_service.adapters.sql.remembered import (
     KEYS_REMEMBERED,
     Remembered,
 )
+from keyturn_service.adapters.sql.spool_keys import SqlSpoolKeys
 from keyturn_service.adapters.sql.stores import Stores, stores_over
 from keyturn_service.domain.connection import Connection, ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
@@ -430,12 +431,8 @@ class SteppedWorld(Watched):
     async def give_up_on(self, aside: Path) -> None:
         """Declare a disk lost, as an operator does: the spool on it will never answer."""
         self.oracle.given_up.add(aside)
-        await self.look(
-            "UPDATE attempts SET spool_answered = true, outcome = coalesce(outcome, 'unknown'),"
-            " ended_at = coalesce(ended_at, started_at) WHERE spool_id = ?"
-            " AND (outcome IS NULL OR outcome = 'unknown')",
-            (aside / "id").read_text(),
-        )
+        spools = SqlSpoolKeys(self.replicas[0].database)
+        await spools.forget((aside / "id").read_text(), at=self.clock.now())
 
     def forget(self) -> None:
         """Have no process, and everything sound."""
