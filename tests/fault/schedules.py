@@ -435,7 +435,7 @@ def play(count: int, *, workers: int) -> list[Tally]:
     whole = {name: Tally(database=name) for name in DATABASES}
     with (
         running_postgres() as server,
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(max(workers, 2), mp_context=get_context("spawn")) as pool,
     ):
         parts = [
             pool.submit(
@@ -459,7 +459,7 @@ def main() -> int:
     """Play, print, and write the report; 1 where a rule did not hold."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=DEFAULT)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1, help="processes for each database")
     asked = parser.parse_args()
     begun = time.monotonic()
     tallies = play(asked.count, workers=asked.workers)
