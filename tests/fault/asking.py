@@ -13,6 +13,18 @@ from urllib.parse import urlsplit
 import asyncpg
 
 PATIENCE: Final = 40.0  # seconds
+BACK_UP: Final = """DO $$ DECLARE one text; BEGIN
+CREATE SCHEMA backup;
+FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+  EXECUTE format('CREATE UNLOGGED TABLE backup.%1$I AS TABLE public.%1$I', one);
+END LOOP; END $$"""
+PUT_BACK: Final = """DO $$ DECLARE one text; BEGIN
+PERFORM set_config('session_replication_role', 'replica', true);
+FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+  EXECUTE format('DELETE FROM public.%1$I', one);
+  EXECUTE format('INSERT INTO public.%1$I SELECT * FROM backup.%1$I', one);
+END LOOP;
+DROP SCHEMA backup CASCADE; END $$"""
 
 
 async def alone(url: str, database: str) -> None:

@@ -36,7 +36,7 @@ from service.tests.support import values
 from service.tests.support.oracle import Oracle, Violation, Watched
 from service.tests.support.snapshots import Looking, PostgresLooking, SqliteLooking
 from service.tests.support.strict_org import Answering, StrictOrg
-from tests.fault.asking import PATIENCE, alone, execute, free_port, http
+from tests.fault.asking import BACK_UP, PATIENCE, PUT_BACK, alone, execute, free_port, http
 from tests.fault.http_org import HttpOrgs, RunningClock
 from tests.fault.tally import BROKEN, KEPT, LOST, UNCERTAIN, Fault, never
 from tests.support.postgres import Server, running_postgres
@@ -85,18 +85,6 @@ WAYS: Final = (
 )
 # Cut before the refresh token, it is as good as lost; it has a turn where there is more time.
 MORE_WAYS: Final = (*WAYS, Way(Fault.TRUNCATED, answer=Answering.CUT_EARLY))
-_BACK_UP: Final = """DO $$ DECLARE one text; BEGIN
-CREATE SCHEMA backup;
-FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
-  EXECUTE format('CREATE UNLOGGED TABLE backup.%1$I AS TABLE public.%1$I', one);
-END LOOP; END $$"""
-_PUT_BACK: Final = """DO $$ DECLARE one text; BEGIN
-PERFORM set_config('session_replication_role', 'replica', true);
-FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
-  EXECUTE format('DELETE FROM public.%1$I', one);
-  EXECUTE format('INSERT INTO public.%1$I SELECT * FROM backup.%1$I', one);
-END LOOP;
-DROP SCHEMA backup CASCADE; END $$"""
 
 
 @dataclass
@@ -476,13 +464,13 @@ class KillWorld:
 
             return put_back
         url = self.settings["database_url"]
-        await execute(url, _BACK_UP)
+        await execute(url, BACK_UP)
 
         async def read_back() -> None:
             assert self.server is not None
             await self._look_away(wholly=True)
             await alone(self.server.url, urlsplit(url).path[1:])
-            await execute(url, _PUT_BACK)
+            await execute(url, PUT_BACK)
 
         return read_back
 
