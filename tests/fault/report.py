@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.fault import kills, schedules
-from tests.fault.tally import BROKEN, KEPT, LOST, UNCERTAIN, UNKNOWING, Fault
+from tests.fault.tally import BROKEN, KEPT, LOST, UNCERTAIN, Fault
 
 PAGE: Final = Path("docs/explanation/crashes.md")
 MARKS: Final = ("<!-- measured -->", "<!-- /measured -->")
-ENDS: Final = (KEPT, UNCERTAIN, LOST, UNKNOWING, BROKEN)
+ENDS: Final = (KEPT, UNCERTAIN, LOST, BROKEN)
 NAMES: Final = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 Table = dict[str, dict[str, dict[str, int]]]
 

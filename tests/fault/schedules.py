@@ -257,7 +257,6 @@ class Player:
             violation=violation,
             asked=world.org.asked - asked,
             uncertain=bool(await world.count_events("token.outcome_unknown")),
-            unknowing=world.oracle.ended_unknowing,
             in_window=world.oracle.in_window,
         )
 
@@ -333,7 +332,7 @@ def _spoil(process: Process, storage: str) -> None:
     replica = process.replica
     match storage.split():
         case ["disk", "full"]:
-            replica.disk_full = True
+            process.full_from = "spool.intend"  # before it nothing is presented
         case ["database", "away", "after", "the", "call"]:
             process.away_from = "endpoint.present"
         case ["database", "away", "after", "the", "spool"]:

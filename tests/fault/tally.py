@@ -13,7 +13,6 @@ from service.tests.support.strict_org import Answering
 KEPT: Final = "kept"
 UNCERTAIN: Final = "uncertain, then kept"
 LOST: Final = "lost, unrecoverable"
-UNKNOWING: Final = "lost, the call forgotten with the database"
 BROKEN: Final = "broke a rule"
 WRITES: Final = 7  # transactions of one refresh, from the lease to the record of the read
 
@@ -134,7 +133,6 @@ class Ended:
     violation: str
     asked: int
     uncertain: bool
-    unknowing: bool
     in_window: int
 
     @property
@@ -142,8 +140,6 @@ class Ended:
         """How the report calls it."""
         if self.violation:
             return BROKEN
-        if self.unknowing:
-            return UNKNOWING
         if self.state == "active":
             return UNCERTAIN if self.uncertain else KEPT
         return LOST

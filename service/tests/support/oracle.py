@@ -72,10 +72,6 @@ class Oracle:
     presentations: Counter[str] = field(default_factory=Counter)
     handed_out: list[int] = field(default_factory=list)
     in_window: int = 0
-    forgotten: set[str] = field(default_factory=set)
-    """Tokens that were presented before an older database took the place of the one that knew."""
-    ended_unknowing: bool = False
-    """Whether one of those was presented anew, and ended a grant that had a certificate."""
     hashes: Callable[[str, str], bytes] = fakes.fake_hash
     """How the replicas hash a token that they are about to present."""
 
@@ -96,7 +92,6 @@ class Oracle:
 
         What the org saw and what lies on the disks stays known, and decides what can be kept.
         """
-        self.forgotten |= self.presentations.keys()
         self.intents.clear()
         self.presentations.clear()
         self.handed_out.clear()
@@ -196,8 +191,6 @@ class Oracle:
         """Say whether a connection ended rightly, when everything is calm again."""
         await self._drop_intents_that_never_were()
         why = self.recoverable(kept)
-        if why is not None and self._ended_unknowing():
-            self.ended_unknowing, why = True, None
         killed = any(one.killed for one in self.world.org.presented)
         if serves:
             if state is not ConnectionState.ACTIVE:
@@ -211,12 +204,6 @@ class Oracle:
             self._found(f"the grant was ended by us though it was recoverable: {why}")
         if self.in_window and not await self.world.count_events("token.presented_late"):
             self._found("a token was presented in the window, and nobody counted it")
-
-    def _ended_unknowing(self) -> bool:
-        """Tell whether nothing that is left had said of the call that used a token up."""
-        org = self.world.org
-        forgot = any(one.killed and one.token in self.forgotten for one in org.presented)
-        return forgot and not self._survives(org.last_in_force)
 
     async def _drop_intents_that_never_were(self) -> None:
         """Doubt only what became durable: without its intent a token is not presented."""

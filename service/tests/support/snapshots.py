@@ -243,5 +243,5 @@ def _oracle(oracle: Oracle) -> Oracle:
     new.given_up, new.intents = set(oracle.given_up), dict(oracle.intents)
     new.on_disk = {disk: dict(answers) for disk, answers in oracle.on_disk.items()}
     new.presentations = Counter(oracle.presentations)
-    new.handed_out, new.forgotten = list(oracle.handed_out), set(oracle.forgotten)
+    new.handed_out = list(oracle.handed_out)
     return new

@@ -91,6 +91,8 @@ class _Port:
             self._process.owes_spool = True
         if name == self._process.away_from:
             self._process.replica.database.away = True
+        if name == self._process.full_from:
+            self._process.replica.disk_full = True
         if not self._process.alive:
             raise asyncio.CancelledError
         return answer
@@ -103,6 +105,7 @@ class Process:
     replica: Replica
     hold_at: int | None = None
     away_from: str | None = None
+    full_from: str | None = None
     owes_spool: bool = False  # whether an answer to a refresh is in hand and not on the disk
     calls: list[str] = field(default_factory=list)
     alive: bool = True

@@ -239,7 +239,8 @@ class RefreshTokens:
 
         Raises:
             ConnectionCannotServe: the attempt brought no token set.
-            StoreUnavailable: the database was exchanged, and what it forgot is not there yet.
+            StoreUnavailable: the database was exchanged, and what it forgot is not there yet; or
+                the spool's disk takes nothing.
         """
         with self.presenting.of(connection.id, tokens.generation):
             return await self._present(lease, connection, tokens, again=again)
@@ -283,7 +284,7 @@ class RefreshTokens:
             complete=False,
             token_hash=attempt.token_hash,
         )
-        await self._intend(nothing)
+        await self._intend(attempt, nothing)
         spooled, retry_after = nothing, None
         try:
             answer = await self.endpoint.present(
@@ -315,17 +316,19 @@ class RefreshTokens:
             if late > 0:
                 await self._count_late(attempt, round(late * 1000))
 
-    async def _intend(self, nothing: SpooledAnswer) -> None:
+    async def _intend(self, attempt: Attempt, nothing: SpooledAnswer) -> None:
         """Have the journal know of the attempt, too: an older database that is restored will not.
 
-        With a full disk only that one guard is missing, and the token is worth presenting.
+        Raises:
+            StoreUnavailable: the disk is full or gone: it would not take the answer either, and
+                a token that is not presented is not lost.
         """
         try:
             await self.spool.intend(nothing)
         except OSError as error:
-            _log.error(
-                "intent_not_spooled", attempt_id=nothing.attempt_id, error=type(error).__name__
-            )
+            _log.error("intent_not_spooled", attempt_id=attempt.id, error=type(error).__name__)
+            await self._not_presented(attempt)
+            raise StoreUnavailable("the spool cannot be written") from None
 
     def _latest_start(self, lease: Lease) -> float:
         """Return when the first byte may leave at the latest, of the monotonic clock.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -72,6 +73,17 @@ async def test_an_intent_whose_token_did_not_leave_is_forgotten(folder: Path) ->
         await spool.not_sent(ONE)
 
         assert await spool.intents() == []
+
+
+@pytest.mark.parametrize("accepts_loss", [True, False])
+async def test_a_disk_that_takes_no_intent_is_told_of(folder: Path, *, accepts_loss: bool) -> None:
+    """Unless its loss was accepted: there an intent is worth as little as an answer."""
+    async with spool_in(folder) as spool:
+        spool._accepts_loss = accepts_loss
+        (folder / "intents").rmdir()
+
+        with contextlib.nullcontext() if accepts_loss else pytest.raises(FileNotFoundError):
+            await spool.intend(ANSWER)
 
 
 async def test_an_intent_is_purged_when_it_is_old(folder: Path) -> None:

@@ -54,11 +54,20 @@ class DirectorySpool:
     the answer's time. One process at a time holds the folder.
     """
 
-    def __init__(self, folder: Path, spool_id: SpoolId, envelopes: Envelopes, lock: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        spool_id: SpoolId,
+        envelopes: Envelopes,
+        lock: int,
+        *,
+        accepts_loss: bool,
+    ) -> None:
         self._folder = folder
         self._id = spool_id
         self._envelopes = envelopes
         self._lock = lock
+        self._accepts_loss = accepts_loss
         self._known: dict[str, str] = {}  # which key-encryption key opens which file
 
     @classmethod
@@ -86,7 +95,7 @@ class DirectorySpool:
             except OSError as error:
                 raise SpoolRefused(f"cannot use the spool {folder}: {error.strerror}") from None
             undone.pop_all()
-        return cls(folder, spool_id, envelopes, lock)
+        return cls(folder, spool_id, envelopes, lock, accepts_loss=accepts_loss)
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -110,9 +119,13 @@ class DirectorySpool:
         """Keep that a token is about to be presented, until `put` or `not_sent`.
 
         Raises:
-            OSError: the disk does not take it.
+            OSError: the disk does not take it, and the loss of the spool was not accepted.
         """
-        await asyncio.to_thread(self._write, nothing, _INTENTS)
+        try:
+            await asyncio.to_thread(self._write, nothing, _INTENTS)
+        except OSError:
+            if not self._accepts_loss:
+                raise
 
     async def not_sent(self, attempt_id: AttemptId) -> None:
         """Forget an intent whose token did not leave."""
