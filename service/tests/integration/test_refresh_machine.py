@@ -98,7 +98,7 @@ class Story:
         name, given = move
         await getattr(self, name)(*given)
 
-    async def ask(self, which: int, calls: int | None) -> None:
+    async def ask(self, which: int, calls: int | str | None) -> None:
         """Ask a replica for a token; it may be held in the middle of it."""
         await self._work(which, calls, self.world.ask)
 
@@ -183,7 +183,9 @@ class Story:
         for which in range(len(OFFS)):
             await self.cut_off(which)
 
-    async def _work(self, which: int, calls: int | None, work: Callable[[Process], Any]) -> None:
+    async def _work(
+        self, which: int, calls: int | str | None, work: Callable[[Process], Any]
+    ) -> None:
         if which in self.held:
             return
         replica = self.world.replicas[which]
@@ -196,7 +198,7 @@ class Story:
                 await process.recover()
             await work(process)
 
-        process.hold_at = None if calls is None else len(process.calls) + calls
+        process.hold_at = len(process.calls) + calls if isinstance(calls, int) else calls
         process.held.clear()
         task = await process.run(self.world.quietly(all_of_it(process)))
         self._see(which, process, task)
@@ -297,7 +299,7 @@ class Explorer:
 
 
 # Held before the intent, and before the answer on the disk goes to the database.
-_BEFORE_INTENT, _BEFORE_STORE = 11, 16
+_BEFORE_INTENT, _BEFORE_STORE = "tokens.begin_attempt", "tokens.replace"
 TOLD: Sequence[Sequence[Move]] = (
     [  # an answer on the disk of a replica that is dead, while another is asked for minutes
         ("ask", (0, _BEFORE_STORE)),

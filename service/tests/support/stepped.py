@@ -103,7 +103,8 @@ class Process:
     """One run of a replica."""
 
     replica: Replica
-    hold_at: int | None = None
+    hold_at: int | str | None = None
+    """The number of the call to be held before, or its name."""
     away_from: str | None = None
     full_from: str | None = None
     owes_spool: bool = False  # whether an answer to a refresh is in hand and not on the disk
@@ -131,7 +132,7 @@ class Process:
             self.owes_spool = False
         if self.passing is not None:
             await self.passing(place)
-        if self.hold_at == number:
+        if self.hold_at in {number, place}:
             self.held.set()
             await self.go.wait()
             self.go.clear()
