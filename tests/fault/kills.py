@@ -399,13 +399,16 @@ class KillWorld:
         """Ask for a connection that is not at rest yet, and judge it where it is."""
         one.turns += 1
         said = await self.token(one) or {}
-        if said.get("access_token", "") not in {"", *one.org.access_tokens}:
+        found = "SELECT state FROM connections WHERE id = ?"
+        [(state,)] = await one.look(found, one.connection_id)
+        over = said.get("access_token", "") not in {"", *one.org.access_tokens}
+        if over or ("access_token" in said and state == ConnectionState.UNCERTAIN):
             said = await self.token(one, rejected=said["generation"]) or {}
         serves = said.get("access_token") in one.org.access_tokens
         if not (serves or said.get("code") == _LOST or one.turns == _TURNS):
             return
         self.open.remove(one)
-        [(state,)] = await one.look("SELECT state FROM connections WHERE id = ?", one.connection_id)
+        [(state,)] = await one.look(found, one.connection_id)
         await one.intended()
         uncertain = await one.count_events("token.outcome_unknown")
         try:
