@@ -182,3 +182,32 @@ def _half_a_minute(world: World) -> Callable[[], Awaitable[None]]:
         world.clock.advance(seconds=30)
 
     return pass_by
+
+
+async def test_a_full_disk_does_not_cost_a_token(replica: Replica, world: World) -> None:
+    """What is in our hands is stored all the same."""
+
+    async def fills_up() -> None:
+        replica.spool.full = True
+
+    world.org.next.append(meanwhile(world, fills_up))
+
+    _, new = await replica.refresh(CONNECTION, refused=1)
+
+    assert await world.tokens() == new
+    assert await world.outcomes() == [AttemptOutcome.STORED]
+
+
+async def test_nothing_is_presented_while_the_disk_is_full(replica: Replica, world: World) -> None:
+    """It would not take the answer; the next one goes as if nothing had been."""
+    replica.spool.full = True
+    with pytest.raises(StoreUnavailable, match="spool"):
+        await replica.refresh(CONNECTION, refused=1)
+    assert world.org.presented == []
+
+    replica.spool.full = False
+    world.clock.advance(seconds=1)
+    await replica.refresh(CONNECTION, refused=1)
+
+    assert await world.outcomes() == [AttemptOutcome.NOT_PRESENTED, AttemptOutcome.STORED]
+    assert (await world.connection()).state is ConnectionState.ACTIVE
