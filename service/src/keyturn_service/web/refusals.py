@@ -182,11 +182,11 @@ def _of_proxying() -> Iterable[Entry]:
 def _of_ourselves() -> Iterable[Entry]:
     yield Entry(
         code="store_unavailable",
-        title="The database does not answer",
+        title="The database does not answer, or the disk of the spool is full",
         cause="What was asked may or may not be done; with an Idempotency-Key it is done once.",
         who=Who.OPERATOR,
         remedy=Remedy.RETRY,
-        where="the database of this service",
+        where="the database of this service, and KEYTURN_SPOOL_DIR (log: `intent_not_spooled`)",
         status=HTTPStatus.SERVICE_UNAVAILABLE,
         retry_after=5,
     )
