@@ -196,6 +196,29 @@ async def test_the_replica_itself_settles_what_it_foresaw(
     assert world.audit.types.count("token.replayed") == 1
 
 
+async def test_what_was_foreseen_and_found_lost_is_settled_once(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """Asked before its next round: the outcome is unknown, and stays so."""
+    other = await kitchen.replica("spool_two")
+    await refreshed(replica, 1)
+    world.org.next.append(OutcomeUnknown())
+    with pytest.raises(ConnectionCannotServe):
+        await refreshed(other, 2)
+    await backup.restore()
+    back = await restarted(kitchen, other)
+    await restarted(kitchen, replica)
+    with pytest.raises(ConnectionCannotServe, match="connection_uncertain"):
+        await refreshed(back, 2)
+    ended = await world.outcomes()
+
+    assert await back.replay() == 1
+
+    assert await world.outcomes() == ended
+    assert (await world.connection()).state is ConnectionState.UNCERTAIN
+    assert world.audit.types.count("token.replayed") == 1
+
+
 async def test_an_intent_that_the_database_forgot_is_remembered(
     kitchen: Kitchen, replica: Replica, world: World, backup: Copy
 ) -> None:
