@@ -79,6 +79,26 @@ async def test_a_recorded_event_is_in_the_trail(base: Base) -> None:
     assert [record.event for record in page.items] == [event()]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "quoted \"twice\" and 'once'",
+        r"C:\x41 \\x41 \u0041 \n",
+        "line\nend\r\ttab\x01\x7f",
+        "emoji \U0001f511, Zürich, קשר, \u2028",
+        '{"json": [1, null]}',
+        "",
+    ],
+)
+async def test_what_a_record_says_comes_back_to_the_letter(base: Base, text: str) -> None:
+    """Whatever way it travels to the database; its hash is over it, so the chain stays whole."""
+    odd = event(detail={"said": text, "none": None, "yes": True, "most": 2**53})
+
+    await base.audit_log().record(odd)
+
+    assert verified(await base.stores.audit_trail.chain("run_one")) == [odd]
+
+
 async def test_a_chain_links_each_record_to_the_one_before(base: Base) -> None:
     """From the opening record to the closing one, which tells the length."""
     log = base.audit_log()

@@ -287,7 +287,7 @@ def test_every_sealed_column_has_a_place_of_its_own() -> None:
         places.access_token(OTHER_WORKSPACE, "id", 0),
     ]
 
-    assert len({place.associated_data() for place in made}) == len(made)
+    assert len({place.associated_data for place in made}) == len(made)
     assert {(place.table, place.column) for place in made} == SEALED
 
 
@@ -296,7 +296,7 @@ def test_a_place_is_not_another_one_written_together() -> None:
     one = Place(workspace_id="ws", table="t", row="ab", column="c")
     two = Place(workspace_id="ws", table="t", row="a", column="bc")
 
-    assert one.associated_data() != two.associated_data()
+    assert one.associated_data != two.associated_data
 
 
 async def test_a_verifier_that_was_taken_leaves_nothing_behind(base: Base) -> None:

@@ -74,7 +74,7 @@ class Envelopes:
     def seal(self, value: bytes, place: Place) -> bytes:
         """Seal a value for a place."""
         nonce = self._randomness.token_bytes(_NONCE_BYTES)
-        return self._head + nonce + self._cipher.encrypt(nonce, value, place.associated_data())
+        return self._head + nonce + self._cipher.encrypt(nonce, value, place.associated_data)
 
     async def open(self, sealed: bytes, place: Place) -> bytes:
         """Return the value that was sealed for this place, by this run or an earlier one.
@@ -92,7 +92,7 @@ class Envelopes:
             cipher = self._ciphers[head] = AESGCM(secret)
         nonce, box = sealed[end : end + _NONCE_BYTES], sealed[end + _NONCE_BYTES :]
         try:
-            return cipher.decrypt(nonce, box, place.associated_data())
+            return cipher.decrypt(nonce, box, place.associated_data)
         except InvalidTag:
             raise CannotOpen("not sealed for this place, or changed") from None
 

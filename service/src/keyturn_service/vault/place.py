@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 _FORMAT: Final = b"keyturn-seal-1"
@@ -22,8 +22,10 @@ class Place:
     column: str
     generation: int = 0
 
-    def associated_data(self) -> bytes:
-        """Return the bytes that the seal binds: each part with its length, so none runs over."""
+    associated_data: bytes = field(init=False, repr=False, compare=False)
+    """What the seal binds: each part with its length, so that none runs over."""
+
+    def __post_init__(self) -> None:
         workspace, table = self.workspace_id.encode(), self.table.encode()
         row, column = self.row.encode(), self.column.encode()
         generation = b"%d" % self.generation
@@ -34,5 +36,5 @@ class Place:
             *(len(row).to_bytes(4, "big"), row),
             *(len(column).to_bytes(4, "big"), column),
             *(len(generation).to_bytes(4, "big"), generation),
-        )  # written out: this runs for every value that is opened
-        return b"".join(parts)
+        )  # written out: this runs for every value that is sealed or opened
+        object.__setattr__(self, "associated_data", b"".join(parts))

@@ -110,14 +110,14 @@ class Vault:
             StoreUnavailable: the database, where data keys are looked up, does not answer.
         """
         key, cipher = await self._key_for(place)
-        return self._sealed(key, cipher, value, place.associated_data())
+        return self._sealed(key, cipher, value, place.associated_data)
 
     async def seal_anew(self, sealed: bytes, place: Place) -> bytes:
         """Open a value, and seal it for its place under the newest data key of the workspace.
 
         Raises as `open` and `seal` do.
         """
-        bound = place.associated_data()
+        bound = place.associated_data
         value = await self._open(sealed, place, bound)
         key, cipher = await self._key_for(place)
         return self._sealed(key, cipher, value, bound)
@@ -138,7 +138,7 @@ class Vault:
             KeySourceUnavailable: the key source does not answer.
             AuditUnavailable: it was refused, and that could not be recorded.
         """
-        return await self._open(sealed, place, place.associated_data())
+        return await self._open(sealed, place, place.associated_data)
 
     def open_now(self, sealed: bytes, place: Place) -> bytes | None:
         """Open as `open` does, where the data key is in memory already.
@@ -148,7 +148,7 @@ class Vault:
         try:
             key_id, box = _parts(sealed)
             cipher = self._cipher_now(key_id)
-            return None if cipher is None else _decrypted(cipher, box, place.associated_data())
+            return None if cipher is None else _decrypted(cipher, box, place.associated_data)
         except CannotOpen:
             return None
 

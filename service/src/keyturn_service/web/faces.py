@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ class Faces:
         self._first = Origin(public_urls[0])
         self._by_scheme: dict[tuple[str, str], Origin] = {}
         self._by_host: dict[str, Origin] = {}
+        self._found = lru_cache(maxsize=64)(self._look)
         for url in public_urls:
             parts = urlsplit(url)
             self._by_scheme[parts.scheme, parts.netloc] = Origin(url)
@@ -40,8 +42,10 @@ class Faces:
         named = [value for name, value in scope["headers"] if name == b"host"]
         if len(named) != 1:
             return None
-        scheme = scope.get("scheme", "http")
-        host = named[0].decode("latin-1").lower()
+        return self._found(scope.get("scheme", "http"), named[0])
+
+    def _look(self, scheme: str, named: bytes) -> Origin | None:
+        host = named.decode("latin-1").lower()
         exact = self._by_scheme.get((scheme, host.removesuffix(_STANDARD_PORTS.get(scheme, ""))))
         return exact or self._by_host.get(host.removesuffix(":443"))
 

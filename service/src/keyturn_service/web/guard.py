@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from types import TracebackType
 from typing import Final
 
@@ -96,6 +97,10 @@ def _place(trace: TracebackType | None) -> str | None:
 
 def _add_headers(message: Message, *, secure: bool) -> None:
     headers = list(message.get("headers", ()))
-    said = {name for name, _ in headers}
-    headers += (pair for pair in (_SECURE if secure else _HEADERS) if pair[0] not in said)
+    headers += _unsaid(tuple(name for name, _ in headers), secure)
     message["headers"] = headers
+
+
+@lru_cache(maxsize=256)
+def _unsaid(said: tuple[bytes, ...], secure: bool) -> tuple[tuple[bytes, bytes], ...]:  # noqa: FBT001 - remembered by it
+    return tuple(pair for pair in (_SECURE if secure else _HEADERS) if pair[0] not in said)

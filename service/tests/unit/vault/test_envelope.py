@@ -65,7 +65,7 @@ async def test_an_envelope_has_the_documented_shape():
     assert sealed[:11] == b"\x01\x07kek_old" + bytes((0, WRAPPED))
     wrapped = sealed[11:HEAD]
     assert AESGCM(OLD_KEY).decrypt(wrapped[:12], wrapped[12:], b"keyturn-envelope-1") == secret
-    box = AESGCM(secret).encrypt(nonce, b"answer", HERE.associated_data())
+    box = AESGCM(secret).encrypt(nonce, b"answer", HERE.associated_data)
     assert sealed[HEAD:] == nonce + box
 
 

@@ -83,7 +83,7 @@ async def test_a_sealed_value_has_the_documented_shape(house):
         bytes([1, len(data_key_id)])
         + data_key_id.encode()
         + nonce
-        + AESGCM(secret).encrypt(nonce, b"5Aep861", HERE.associated_data())
+        + AESGCM(secret).encrypt(nonce, b"5Aep861", HERE.associated_data)
     )
 
 
