@@ -106,8 +106,9 @@ $(SUITES): setup
 mutants: setup ## change lines of oauth, vault and domain; the unit tests must notice (a few minutes)
 	@$(PY) -m tools.mutation
 
-bench: setup ## token reads and proxied calls beside their bare baselines, alternating (five minutes)
+bench: setup ## token reads and proxied calls beside bare baselines; a million connections; replicas (20 minutes)
 	@$(PY) -m tools.bench all
+	@$(PY) -m tools.bench.growth
 
 docs: setup ## build the documentation, strictly, into build/docs
 	@$(PY) -m tools.suites docs

@@ -33,10 +33,13 @@ _DISTINCT: Final = 2_000  # different requests that go round
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Something that takes load: where it is, and the requests that go to it in turn."""
+    """Something that takes load: where it is, and the requests that go to it in turn.
+
+    The callers are spread over its ports.
+    """
 
     name: str
-    port: int
+    ports: tuple[int, ...]
     requests: tuple[str, ...]
 
 
@@ -76,7 +79,7 @@ def measure(subject: Subject, *, connections: int, seconds: float) -> Run:
     """
     asked = {
         "host": "127.0.0.1",
-        "port": subject.port,
+        "ports": subject.ports,
         "requests": subject.requests,
         "connections": connections,
         "warm_up": _WARM_UP,
@@ -121,8 +124,8 @@ def compare(
             Comparison(
                 what=what,
                 connections=connections,
-                ours=_median([a for a, _ in pairs]),
-                bare=_median([b for _, b in pairs]),
+                ours=median([a for a, _ in pairs]),
+                bare=median([b for _, b in pairs]),
                 ratio=statistics.median(ratios),
                 lowest=ratios[0],
                 highest=ratios[-1],
@@ -133,7 +136,8 @@ def compare(
     return made
 
 
-def _median(runs: Sequence[Run]) -> Run:
+def median(runs: Sequence[Run]) -> Run:
+    """Return the medians over runs."""
     return Run(
         rate=statistics.median(run.rate for run in runs),
         p50_ms=statistics.median(run.p50_ms for run in runs),
@@ -170,12 +174,12 @@ def sync_milliseconds(folder: Path) -> tuple[float, float]:
     return statistics.median(times), times[int(0.99 * len(times))]
 
 
-def reads_of(bench: Bench, port: int, name: str) -> Subject:
+def reads_of(bench: Bench, port: int, name: str, *, distinct: int = _DISTINCT) -> Subject:
     """Return the reads of an access token, each of another connection."""
-    step = max(1, len(bench.connection_ids) // _DISTINCT)
+    step = max(1, len(bench.connection_ids) // distinct)
     return Subject(
         name=name,
-        port=port,
+        ports=(port,),
         requests=tuple(
             f"POST /v1/connections/{one}/access-token HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
             f"Authorization: Bearer {bench.api_key}\r\nContent-Length: 0\r\n\r\n"
@@ -190,7 +194,7 @@ def calls_of(bench: Bench, port: int, name: str, before: str) -> Subject:
     path = "services/data/v68.0/query?q=SELECT+Id+FROM+Contact"
     return Subject(
         name=name,
-        port=port,
+        ports=(port,),
         requests=tuple(
             f"GET {before.format(id=one)}/{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
             f"Authorization: Bearer {bench.api_key}\r\nAccept: application/json\r\n\r\n"
@@ -250,9 +254,9 @@ def main() -> int:
         running_postgres(fsync=True) as postgres,
     ):
         folder = Path(made)
-        median, worst = sync_milliseconds(folder)
+        sync, worst = sync_milliseconds(folder)
         print(
-            f"{os.cpu_count()} cores; fdatasync of this disk: median {median:.2f} ms,"
+            f"{os.cpu_count()} cores; fdatasync of this disk: median {sync:.2f} ms,"
             f" p99 {worst:.2f} ms; PostgreSQL with fsync, audit on,"
             f" {asked.connections} connections kept; {asked.rounds} rounds in turn",
             flush=True,
@@ -260,7 +264,7 @@ def main() -> int:
         comparisons = compare_all(asked, postgres, folder)
     REPORT.parent.mkdir(exist_ok=True)
     report = {
-        "fdatasync_ms": {"median": median, "p99": worst},
+        "fdatasync_ms": {"median": sync, "p99": worst},
         "connections_kept": asked.connections,
         "comparisons": [asdict(one) | {"held": one.held} for one in comparisons],
     }

@@ -2,7 +2,8 @@
 
 The same stack as the service (uvicorn, uvloop, httptools, Starlette, asyncpg, msgspec), and none of
 its duties: no key, no seal, no audit. Its pool asks no reset query: that would cost a round trip.
-`python -m tools.bench.bare` reads the database's URL from standard input and prints its port.
+`python -m tools.bench.bare` reads the database's URL from standard input and prints its port; the
+size of its pool may be named.
 """
 
 from __future__ import annotations
@@ -46,20 +47,19 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no
         return ""
 
 
-def make_app(database_url: str) -> Starlette:
+def make_app(database_url: str, pool: int = _POOL) -> Starlette:
     """Return the application."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with asyncpg.create_pool(
-            database_url, min_size=_POOL, max_size=_POOL, connection_class=_Connection
-        ) as pool:
-            app.state.pool = pool
+            database_url, min_size=pool, max_size=pool, connection_class=_Connection
+        ) as app.state.pool:
             yield
 
     async def access_token(request: Request) -> Response:
-        pool: Any = request.app.state.pool
-        async with pool.acquire() as connection:
+        connections: Any = request.app.state.pool
+        async with connections.acquire() as connection:
             row = await connection.fetchrow(_STATEMENT, request.path_params["connection_id"])
         if row is None:
             return Response(status_code=404)
@@ -79,4 +79,4 @@ def make_app(database_url: str) -> Starlette:
 
 
 if __name__ == "__main__":
-    serve(make_app(sys.stdin.readline().strip()))
+    serve(make_app(sys.stdin.readline().strip(), *map(int, sys.argv[1:])))

@@ -12,13 +12,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
 from sqlalchemy import insert, text
 from tests.support.postgres import Server
 
 from keyturn_core.salesforce.hosts import LOGIN_HOSTS, Environment, Origin
 from keyturn_core.salesforce.ids import read_org_id, read_user_id
 from keyturn_core.salesforce.scopes import Scope
-from keyturn_core.secrets import AccessToken, RefreshToken
+from keyturn_core.secrets import AccessToken, ConsumerSecret, RefreshToken
+from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.database import Database, read_database_url
 from keyturn_service.adapters.sql.rows import connection_values
 from keyturn_service.adapters.sql.tables import connections, token_sets
@@ -65,7 +67,7 @@ def running_service(
 
 def settings_of(postgres: Server, folder: Path) -> Settings:
     """Return the settings of a replica with an empty database."""
-    port = _free_port()
+    port = free_port()
     return Settings(
         public_urls=(Origin(f"http://127.0.0.1:{port}"),),
         data_dir=folder,
@@ -134,6 +136,13 @@ async def seed(settings: Settings, *, count: int, org_url: Origin) -> tuple[list
             install_urls={},
             allow_same_org=True,
         )
+        await house.wiring.put_consumer_credentials(
+            workspace_id,
+            app.id,
+            "operator",
+            consumer_key="not-a-real-consumer-key",
+            consumer_secret=ConsumerSecret("not-a-real-consumer-secret"),
+        )
         _, api_key = await house.wiring.create_api_key(
             workspace_id,
             "operator",
@@ -157,6 +166,41 @@ async def seed(settings: Settings, *, count: int, org_url: Origin) -> tuple[list
     return ids, api_key
 
 
+async def multiply(settings: Settings, sets: int) -> list[str]:
+    """Make `sets` connections of the one that is there, each with sealed tokens of its own."""
+    async with open_house(settings, background=False) as house:
+        base = await asyncpg.connect(settings.database_url)
+        try:
+            [template] = await base.fetch("SELECT * FROM connections")
+            ids = [template["id"], *(f"con_copy{n:015}" for n in range(1, sets))]
+            others = [c.name for c in connections.columns if c.name not in {"id", "customer_id"}]
+            await base.execute(
+                f"INSERT INTO connections (id, customer_id, {', '.join(others)})"  # noqa: S608 - ours
+                f" SELECT 'con_copy' || lpad(n::text, 15, '0'), 'customer-' || n,"
+                f" {', '.join(others)} FROM connections, generate_series(1, $1) AS n",
+                sets - 1,
+            )
+            [kept] = await base.fetch("SELECT received_at, expires_at FROM token_sets")
+            workspace_id = template["workspace_id"]
+            for begin in range(1, sets, _AT_ONCE):
+                records = []
+                for one in ids[begin : begin + _AT_ONCE]:
+                    where = (workspace_id, one, 1)
+                    token = f"{one}-{_DUMMY_TOKEN}".encode()
+                    access = await house.vault.seal(token, places.access_token(*where))
+                    refresh = await house.vault.seal(token, places.refresh_token(*where))
+                    records.append((one, 1, access, refresh, *kept))
+                await base.copy_records_to_table(
+                    token_sets.name,
+                    records=records,
+                    columns=[column.name for column in token_sets.columns],
+                )
+            await base.execute("VACUUM ANALYZE")
+        finally:
+            await base.close()
+    return ids
+
+
 def _connection(
     house: House, workspace_id: WorkspaceId, app_id: AppId, org_url: Origin, number: int
 ) -> Connection:
@@ -171,7 +215,7 @@ def _connection(
         org_id=read_org_id("00D5g000004bLxZ"),
         org_name="Globex",
         instance_url=org_url,
-        login_url=LOGIN_HOSTS[Environment.PRODUCTION],
+        login_url=org_url,
         user=ConnectedUser(
             id=read_user_id("0055g000001aBcD"),
             username="ada@globex.example",
@@ -202,7 +246,8 @@ async def _sealed(house: House, connection: Connection) -> dict[str, Any]:
     return await sealed_tokens(house.vault, connection, tokens)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -107,9 +107,9 @@ async def _carry_out(asked: dict[str, Any]) -> dict[str, Any]:
     tally = Tally(counts_from=begun + asked["warm_up"])
     loop = asyncio.get_running_loop()
     callers = []
-    for _ in range(asked["connections"]):
+    for _, port in zip(range(asked["connections"]), itertools.cycle(asked["ports"]), strict=False):
         _, caller = await loop.create_connection(
-            lambda: Caller(requests, tally), asked["host"], asked["port"]
+            lambda: Caller(requests, tally), asked["host"], port
         )
         callers.append(caller)
     await asyncio.sleep(asked["warm_up"] + asked["seconds"])

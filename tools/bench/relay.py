@@ -3,16 +3,19 @@
 They hand on method, path, headers and body over aiohttp, streaming, and have none of the service's
 duties: no key, no token, no rules, no audit. One is of the same stack as the service: a route of
 Starlette's (`python -m tools.bench.relay`, the org's URL on standard input); the other speaks ASGI
-by hand (`… relay raw`). The org (`… relay org`) answers each request with the same page of records.
+by hand (`… relay raw`). The org (`… relay org`) answers each call with the same page of records,
+and each refresh with new tokens.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
+import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
@@ -28,6 +31,7 @@ from yarl import URL
 from tools.bench.programs import announce, serve
 
 _RECORDS: Final = 20
+_LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 _DROPPED: Final = frozenset({b"host", b"connection", b"transfer-encoding"})
 
 
@@ -101,10 +105,11 @@ class RawRelay:
 
 
 class Org(asyncio.Protocol):
-    """Answers each request of a connection with a page of records, and the world's clock."""
+    """Answers calls with a page of records, refreshes with new tokens, and tells the time."""
 
-    def __init__(self, records: bytes) -> None:
+    def __init__(self, records: bytes, numbers: Iterator[int]) -> None:
         self._records = records
+        self._numbers = numbers
         self._received = b""
         self._transport: asyncio.Transport
 
@@ -113,11 +118,38 @@ class Org(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer each request that is whole; none of them has a body."""
-        *whole, self._received = (self._received + data).split(b"\r\n\r\n")
-        for head in whole:
-            asks_clock = head.startswith(b"GET /clock")
-            self._transport.write(_clock() if asks_clock else self._records)
+        """Answer each request that is whole."""
+        self._received += data
+        while (whole := _whole(self._received)) is not None:
+            asked, self._received = self._received[:whole], self._received[whole:]
+            if asked.startswith(b"GET /clock"):
+                self._transport.write(_clock())
+            elif asked.startswith(b"POST /services/oauth2/token"):
+                self._transport.write(_tokens(next(self._numbers)))
+            else:
+                self._transport.write(self._records)
+
+
+def _whole(received: bytes) -> int | None:
+    """Return how long the first request is; None while more of it is to come."""
+    head = received.find(b"\r\n\r\n")
+    if head < 0:
+        return None
+    said = _LENGTH.search(received, 0, head + 2)
+    length = head + 4 + (int(said[1]) if said else 0)
+    return length if len(received) >= length else None
+
+
+def _tokens(number: int) -> bytes:
+    return _answer(
+        {
+            "access_token": f"not-a-real-access-token-{number:090}",
+            "refresh_token": f"not-a-real-refresh-token-{number:065}",
+            "scope": "api refresh_token",
+            "token_type": "Bearer",
+            "issued_at": str(round(datetime.now(UTC).timestamp() * 1000)),
+        }
+    )
 
 
 def _clock() -> bytes:
@@ -142,8 +174,10 @@ def _answer(document: dict[str, Any]) -> bytes:
 
 
 async def _answer_as_org() -> None:
-    page = _page()
-    server = await asyncio.get_running_loop().create_server(lambda: Org(page), "127.0.0.1", 0)
+    page, numbers = _page(), itertools.count(1)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Org(page, numbers), "127.0.0.1", 0
+    )
     announce(server.sockets[0].getsockname()[1])
     await server.serve_forever()
 

@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,18 +24,13 @@ import asyncpg
 from tests.support.postgres import Server, running_postgres
 
 from keyturn_core.salesforce.hosts import Origin
-from keyturn_service.adapters.sql import places
-from keyturn_service.adapters.sql.tables import connections, token_sets
-from keyturn_service.bootstrap import open_house
 from keyturn_service.settings import Settings, environment_of_child
-from tools.bench.__main__ import Run, Subject, measure, reads_of, sync_milliseconds
-from tools.bench.house import Bench, seed, serving, settings_of
+from tools.bench.__main__ import Run, Subject, measure, median, reads_of, sync_milliseconds
+from tools.bench.house import Bench, multiply, seed, serving, settings_of
 from tools.bench.programs import running
 from tools.world import BIN
 
 REPORT: Final = Path("build/reseal.json")
-_DUMMY_TOKEN: Final = b"not-a-real-token-" + b"x" * 95
-_AT_ONCE: Final = 20_000
 _READERS: Final = 16
 _SLICE: Final = 5.0  # seconds of one measure of reads
 _GIVE_UP: Final = 1_800.0
@@ -54,40 +48,6 @@ class Resealed:
     def rate(self) -> float:
         """Token sets a second; each has two sealed values."""
         return self.sets / self.seconds
-
-
-async def multiply(settings: Settings, sets: int) -> list[str]:
-    """Make `sets` connections of the one that is there, each with sealed tokens of its own."""
-    async with open_house(settings, background=False) as house:
-        base = await asyncpg.connect(settings.database_url)
-        try:
-            [template] = await base.fetch("SELECT * FROM connections")
-            ids = [template["id"], *(f"con_copy{n:015}" for n in range(1, sets))]
-            others = [c.name for c in connections.columns if c.name not in {"id", "customer_id"}]
-            await base.execute(
-                f"INSERT INTO connections (id, customer_id, {', '.join(others)})"  # noqa: S608 - ours
-                f" SELECT 'con_copy' || lpad(n::text, 15, '0'), 'customer-' || n,"
-                f" {', '.join(others)} FROM connections, generate_series(1, $1) AS n",
-                sets - 1,
-            )
-            [kept] = await base.fetch("SELECT received_at, expires_at FROM token_sets")
-            workspace_id = template["workspace_id"]
-            for begin in range(1, sets, _AT_ONCE):
-                records = []
-                for one in ids[begin : begin + _AT_ONCE]:
-                    where = (workspace_id, one, 1)
-                    access = await house.vault.seal(_DUMMY_TOKEN, places.access_token(*where))
-                    refresh = await house.vault.seal(_DUMMY_TOKEN, places.refresh_token(*where))
-                    records.append((one, 1, access, refresh, *kept))
-                await base.copy_records_to_table(
-                    token_sets.name,
-                    records=records,
-                    columns=[column.name for column in token_sets.columns],
-                )
-            await base.execute("VACUUM ANALYZE")
-        finally:
-            await base.close()
-    return ids
 
 
 def rotate(settings: Settings) -> None:
@@ -134,15 +94,7 @@ def reseal(settings: Settings, sets: int, reads: Subject | None) -> Resealed:
     if done["resealed"] < sets or done["refused"]:
         raise RuntimeError(f"not everything was sealed anew: {dict(done)}")
     seconds = (done["ended_at"] - done["begun_at"]) / 1_000_000
-    return Resealed(sets=done["resealed"], seconds=seconds, reads=_median(runs) if runs else None)
-
-
-def _median(runs: list[Run]) -> Run:
-    return Run(
-        rate=statistics.median(run.rate for run in runs),
-        p50_ms=statistics.median(run.p50_ms for run in runs),
-        p99_ms=statistics.median(run.p99_ms for run in runs),
-    )
+    return Resealed(sets=done["resealed"], seconds=seconds, reads=median(runs) if runs else None)
 
 
 def measure_all(
@@ -191,18 +143,18 @@ def main() -> int:
         running_postgres(fsync=True) as postgres,
     ):
         folder = Path(made)
-        median, worst = sync_milliseconds(folder)
+        sync, worst = sync_milliseconds(folder)
         load = os.getloadavg()[0]
         print(
             f"{os.cpu_count()} cores, load {load:.1f}; fdatasync of this disk: median"
-            f" {median:.2f} ms, p99 {worst:.2f} ms; PostgreSQL with fsync, audit on",
+            f" {sync:.2f} ms, p99 {worst:.2f} ms; PostgreSQL with fsync, audit on",
             flush=True,
         )
         before, resealed = measure_all(postgres, folder, asked.sets, alone=asked.alone)
     REPORT.parent.mkdir(exist_ok=True)
     report = {
         "load": load,
-        "fdatasync_ms": {"median": median, "p99": worst},
+        "fdatasync_ms": {"median": sync, "p99": worst},
         "reads_before": asdict(before),
         "resealed": [asdict(one) | {"rate": one.rate} for one in resealed],
     }
