@@ -40,6 +40,7 @@ ROUNDS = frozenset(
         "connections.claim_due",
         "revocations.claim_due",
         "incidents.claim_due",
+        "incidents.under_way_since",
     }
 )
 

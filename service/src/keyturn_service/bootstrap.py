@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from keyturn_service.adapters.system import (
 from keyturn_service.bootstrap_install import joined_install
 from keyturn_service.bootstrap_key_file import new_key_file, newest_key, open_key_file
 from keyturn_service.bootstrap_keys import joined_keys
+from keyturn_service.bootstrap_retention import Round, joined_retention
 from keyturn_service.bootstrap_rounds import joined_rounds
 from keyturn_service.bootstrap_watch import joined_watch
 from keyturn_service.domain.app import Workspace
@@ -93,7 +94,7 @@ from keyturn_service.use_cases.watch_database import WatchDatabase
 from keyturn_service.vault.data_key_rotation import DataKeyRotation
 from keyturn_service.vault.envelope import Envelopes
 from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
-from keyturn_service.vault.hashes import keyed_hashes
+from keyturn_service.vault.hashes import kept_root, keyed_hashes
 from keyturn_service.vault.refusals import Refusals
 from keyturn_service.vault.resealing import Reseal
 from keyturn_service.vault.root_keys import RootKeys
@@ -269,6 +270,14 @@ async def _opened(
     alarm = Alarm()
     see_install = await joined_install(settings, egress, clock, to_close)
     epochs = SqlEpochs(database, audit, stores.serving)
+    audit_rounds = joined_retention(
+        settings,
+        database=database,
+        root=await kept_root(key_source, data_keys) or b"",
+        incidents=parts.stores.incidents,
+        audit=parts.audit,
+        clock=clock,
+    )
     wiring, rounds, watch = _wired(
         settings,
         parts,
@@ -279,6 +288,7 @@ async def _opened(
         see_install=see_install,
         reseal=keys.reseal,
         epochs=epochs,
+        audit_rounds=audit_rounds,
     )
     if background:
         # Before an answer can lie there under this run's key.
@@ -336,6 +346,7 @@ def _wired(
     see_install: SeeInstall,
     reseal: Reseal,
     epochs: Epochs,
+    audit_rounds: Mapping[str, Round],
 ) -> tuple[Wiring, Rounds, WatchDatabase]:
     """Join ports to use cases, from those that need nobody to those that need the most."""
     stores, spool, audit = parts.stores, parts.spool, parts.audit
@@ -571,5 +582,6 @@ def _wired(
         watch_database=watch,
         reseal=reseal,
         renew_data_keys=vault.renew,
+        audit_rounds=audit_rounds,
     )
     return wiring, rounds, watch

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from keyturn_service.adapters.sql.audit_chains import SqlAuditChains
+from keyturn_service.adapters.sql.audit_retention import SqlAuditTurns, SqlTrimMarks
 from keyturn_service.adapters.sql.database import Database, DatabaseRefused, read_database_url
-from keyturn_service.adapters.sql.schema import see_audit_table
+from keyturn_service.adapters.sql.schema import see_audit_tables
 from keyturn_service.adapters.sql.workspaces import SqlDataKeys
 from keyturn_service.adapters.system import SystemClock
 from keyturn_service.bootstrap import telling
 from keyturn_service.bootstrap_key_file import open_key_file
 from keyturn_service.domain.checkpoint import SignedCheckpoint
+from keyturn_service.ports import Turn
 from keyturn_service.settings import Settings
 from keyturn_service.use_cases.make_checkpoint import MakeCheckpoint
 from keyturn_service.use_cases.verify_audit import Verdict, VerifyAudit
@@ -48,7 +51,7 @@ async def verify_audit(
     """Verify the audit; nothing is written, and replicas may run meanwhile.
 
     The checkpoint has to be signed by `public_key`; by this installation's own where that is
-    None. The key file is needed for that alone.
+    None. The key file is needed for that, and where retention trimmed chains.
 
     Raises:
         CannotStart: key file or database is not as it has to be.
@@ -56,12 +59,28 @@ async def verify_audit(
     """
     with telling():
         async with _database_that_is_there(settings) as database:
-            if signed is not None:
-                by = public_key or (await _checkpoint_key(settings, database)).public_key
-                if not is_signed(signed.checkpoint.message(), signed.signature, by=by):
-                    raise CheckpointNotOurs(by.hex())
-            verify = VerifyAudit(chains=SqlAuditChains(database))
+            marks, by = SqlTrimMarks(database), public_key or b""
+            if not by and (signed is not None or await marks.all()):
+                by = (await _checkpoint_key(settings, database)).public_key
+            if signed is not None and not is_signed(
+                signed.checkpoint.message(), signed.signature, by=by
+            ):
+                raise CheckpointNotOurs(by.hex())
+            verify = VerifyAudit(
+                chains=SqlAuditChains(database), marks=marks, is_signed=partial(is_signed, by=by)
+            )
             return await verify(None if signed is None else signed.checkpoint)
+
+
+async def audit_turns(settings: Settings) -> Sequence[Turn]:
+    """Return how export and retention go; nothing is written.
+
+    Raises:
+        CannotStart: the database is not as it has to be.
+    """
+    with telling():
+        async with _database_that_is_there(settings) as database:
+            return await SqlAuditTurns(database).all()
 
 
 @contextlib.asynccontextmanager
@@ -76,7 +95,7 @@ async def _database_that_is_there(settings: Settings) -> AsyncIterator[Database]
     async with contextlib.AsyncExitStack() as to_close:
         database = Database(url)
         to_close.push_async_callback(database.close)
-        await see_audit_table(database)
+        await see_audit_tables(database)
         yield database
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from keyturn_service.adapters.background.rounds import Alarm, Rounds
 from keyturn_service.adapters.sql.stores import Stores
@@ -31,6 +31,7 @@ def joined_rounds(
     watch_database: WatchDatabase,
     reseal: Reseal,
     renew_data_keys: Callable[[], Awaitable[None]],
+    audit_rounds: Mapping[str, Callable[[], Awaitable[object]]],
 ) -> Rounds:
     """Join all rounds; the alarm wakes the one that ends grants."""
     return Rounds(
@@ -70,5 +71,6 @@ def joined_rounds(
             audit=audit,
             clock=clock,
         ),
+        audit_rounds=audit_rounds,
         clock=clock,
     )

@@ -115,6 +115,21 @@ class Settings(BaseSettings):
         default=None,
         description="Private key of that app's certificate, PEM, mode 0600.",
     )
+    audit_export_dir: Path | None = Field(
+        default=None,
+        description="Folder that checkpoints of the audit are exported to; none are where none is"
+        " named. It has to be there.",
+    )
+    audit_export_minutes: int = Field(
+        default=60, ge=1, le=7 * 24 * 60, description="How often a checkpoint is exported."
+    )
+    audit_keep_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_500,
+        description="Age from which on records of the audit are removed, as far as an exported"
+        " checkpoint vouches for them; they are kept for ever where none is named.",
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8321, ge=1, le=65535, description="Port of plain HTTP.")
     tls_port: int | None = Field(
@@ -149,6 +164,15 @@ class Settings(BaseSettings):
         parts = (self.tls_port, self.tls_cert_file, self.tls_key_file)
         if any(part is not None for part in parts) and None in parts:
             raise ValueError("tls_port, tls_cert_file and tls_key_file go together")
+        return self
+
+    @model_validator(mode="after")
+    def _see_that_what_is_removed_is_vouched_for(self) -> Self:
+        if self.audit_keep_days is not None and self.audit_export_dir is None:
+            raise ValueError(
+                "audit_keep_days needs audit_export_dir: only what an exported checkpoint"
+                " vouches for is removed"
+            )
         return self
 
     @model_validator(mode="after")

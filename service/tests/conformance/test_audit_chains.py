@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import pytest
@@ -13,6 +14,7 @@ from service.tests.support.values import START, event
 
 from keyturn_service.adapters.sql import audit_chains
 from keyturn_service.adapters.sql.audit_chains import SqlAuditChains
+from keyturn_service.adapters.sql.audit_retention import SqlTrimMarks
 from keyturn_service.domain.audit_check import Wrong
 from keyturn_service.domain.checkpoint import SignedCheckpoint
 from keyturn_service.ports import AuditUnavailable, ChainUnreadable, StoreUnavailable
@@ -44,7 +46,11 @@ async def checkpoint(base: Base) -> SignedCheckpoint:
 
 async def verdict(base: Base, signed: SignedCheckpoint | None = None) -> Verdict:
     """Verify the audit, also against a checkpoint."""
-    verify = VerifyAudit(chains=SqlAuditChains(base.database))
+    verify = VerifyAudit(
+        chains=SqlAuditChains(base.database),
+        marks=SqlTrimMarks(base.database),
+        is_signed=partial(is_signed, by=KEY.public_key),
+    )
     return await verify(None if signed is None else signed.checkpoint)
 
 

@@ -12,8 +12,14 @@ import msgspec
 
 from keyturn.cli.outcome import FAILED, Outcome, failure, json_option, refused_usage
 from keyturn.errors import Problem
+from keyturn_service.adapters.checkpoints.directory import newest_in
 from keyturn_service.bootstrap import CannotStart
-from keyturn_service.bootstrap_audit import CheckpointNotOurs, make_checkpoint, verify_audit
+from keyturn_service.bootstrap_audit import (
+    CheckpointNotOurs,
+    audit_turns,
+    make_checkpoint,
+    verify_audit,
+)
 from keyturn_service.cli.logs import log_to_stderr
 from keyturn_service.domain.audit_check import BadRecord, Wrong
 from keyturn_service.domain.checkpoint import (
@@ -23,8 +29,10 @@ from keyturn_service.domain.checkpoint import (
     read_public_key,
     written_checkpoint,
 )
-from keyturn_service.ports import ChainUnreadable
+from keyturn_service.ports import ChainUnreadable, Turn
 from keyturn_service.settings import SettingsRefused, read_settings
+from keyturn_service.use_cases.export_checkpoint import EXPORT
+from keyturn_service.use_cases.trim_audit import TRIM
 from keyturn_service.use_cases.verify_audit import Verdict
 
 _WORDS: Final = {
@@ -35,7 +43,9 @@ _WORDS: Final = {
     Wrong.CUT_OFF: "the record is missing with all behind it, though the checkpoint knows of them",
     Wrong.LEFT_OUT: "the whole chain is missing, though the checkpoint knows of it",
     Wrong.AFTER_END: "a record stands behind the one that closed its chain",
+    Wrong.TRIM_FORGED: "what says that it was trimmed up to here is not signed by the service",
 }
+_TURNS: Final = {EXPORT: "last exported", TRIM: "old records last removed"}
 _MEND: Final = (
     "Somebody changed the database behind the service's back, or it was restored to before the"
     " checkpoint. Keep the database and the checkpoints as they are, compare this record with"
@@ -100,34 +110,34 @@ def checkpoint(*, out: Path | None) -> Outcome:
     help="The last exported checkpoint; - reads it from standard input.",
 )
 @click.option(
+    "--against",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="FOLDER|FILE",
+    help="The same, or the folder that checkpoints are exported to: the newest of it is taken.",
+)
+@click.option(
     "--public-key",
     metavar="HEX",
     help="Whose signature counts; then the key file is not needed.",
 )
 @json_option
-def verify(*, file: BinaryIO | None, public_key: str | None) -> Outcome:
+def verify(*, file: BinaryIO | None, against: Path | None, public_key: str | None) -> Outcome:
     r"""Verify every chain of the audit, and name the first bad record.
 
     Without a checkpoint a chain that was cut off at its end, left out, or recorded anew as a
-    whole looks as it should. Exit status: 0 whole, 1 a bad record is named or nobody could
-    look, 2 wrong usage.
+    whole looks as it should. What retention removed is not missed: a signed mark stands for it,
+    so that the key file or --public-key is needed where chains were trimmed. Exit status: 0
+    whole, 1 a bad record is named or nobody could look, 2 wrong usage.
 
     \b
     Example:
       keyturn audit verify --checkpoint audit-1.json
+      keyturn audit verify --against /mnt/audit-checkpoints
     """
     try:
-        signed = None if file is None else read_checkpoint(file.read())
-    except CheckpointUnreadable as error:
-        return refused_usage(
-            f"--checkpoint: this is not what `keyturn audit checkpoint` writes: {error}"
-        )
-    try:
-        by = None if public_key is None else read_public_key(public_key)
-    except CheckpointUnreadable as error:
-        return refused_usage(f"--public-key: take it from `keyturn audit checkpoint`: {error}")
-    if signed is None and by is not None:
-        return refused_usage("--public-key says who signed a checkpoint: name --checkpoint too")
+        signed, by = _given(file, against, public_key)
+    except _UsageRefused as error:
+        return refused_usage(str(error))
     try:
         log_to_stderr()
         verdict = asyncio.run(verify_audit(read_settings(), signed, by))
@@ -140,6 +150,103 @@ def verify(*, file: BinaryIO | None, public_key: str | None) -> Outcome:
             " where it was exported to, and the key file that belongs to this database",
         )
     return _outcome(verdict, signed)
+
+
+@audit.command()
+@json_option
+def status() -> Outcome:
+    r"""Say when a checkpoint was last exported, and how the removal of old records goes.
+
+    Exit status: 0 each went well the last time, 1 one of them failed, or nobody could look.
+
+    \b
+    Example:
+      keyturn audit status
+    """
+    try:
+        log_to_stderr()
+        turns = asyncio.run(audit_turns(read_settings()))
+    except (SettingsRefused, CannotStart) as error:
+        return failure("cannot_start", str(error))
+    result = [
+        {
+            "name": turn.name,
+            "succeeded_at": None if turn.succeeded_at is None else turn.succeeded_at.isoformat(),
+            "problem": turn.problem,
+        }
+        for turn in turns
+    ]
+    text = "\n".join(_turn(turn) for turn in turns) or "no checkpoint was ever due: see"
+    if not turns:
+        text += " KEYTURN_AUDIT_EXPORT_DIR"
+    failed = [turn for turn in turns if turn.problem is not None]
+    if not failed:
+        return Outcome(result=result, text=text)
+    problem = Problem(
+        code="audit_round_failed",
+        title=f"{_TURNS[failed[0].name]}: {failed[0].problem}",
+        remedy="reconfigure",
+        who="operator",
+        detail="It is tried again by itself. Where chains do not fit the exported checkpoint, or"
+        " one is not as it was written: run `keyturn audit verify`.",
+    )
+    return Outcome(status=FAILED, result=result, text=text, problem=problem)
+
+
+def _turn(turn: Turn) -> str:
+    at = "never" if turn.succeeded_at is None else turn.succeeded_at.isoformat()
+    problem = "" if turn.problem is None else f"; failed since: {turn.problem}"
+    return f"{_TURNS[turn.name]}: {at}{problem}"
+
+
+class _UsageRefused(Exception):
+    """What was given cannot be used; the text says why."""
+
+
+def _given(
+    file: BinaryIO | None, against: Path | None, public_key: str | None
+) -> tuple[SignedCheckpoint | None, bytes | None]:
+    """Read the checkpoint and whose signature counts.
+
+    Raises:
+        _UsageRefused: one of them is none, or they do not go together.
+    """
+    if file is not None and against is not None:
+        raise _UsageRefused("--checkpoint and --against both name a checkpoint: name one")
+    option = "--checkpoint" if against is None else "--against"
+    try:
+        text = _newest(against) if file is None else file.read()
+        signed = None if text is None else read_checkpoint(text)
+    except OSError as error:
+        raise _UsageRefused(f"{option}: cannot read {against}: {error.strerror}") from None
+    except CheckpointUnreadable as error:
+        raise _UsageRefused(
+            f"{option}: this is not what `keyturn audit checkpoint` writes: {error}"
+        ) from None
+    try:
+        by = None if public_key is None else read_public_key(public_key)
+    except CheckpointUnreadable as error:
+        raise _UsageRefused(
+            f"--public-key: take it from `keyturn audit checkpoint`: {error}"
+        ) from None
+    if signed is None and by is not None:
+        raise _UsageRefused("--public-key says who signed a checkpoint: name --checkpoint too")
+    return signed, by
+
+
+def _newest(against: Path | None) -> bytes | None:
+    """Return the checkpoint to verify against.
+
+    Raises:
+        OSError: it cannot be read.
+        CheckpointUnreadable: there is none in the folder.
+    """
+    if against is None:
+        return None
+    newest = newest_in(against) if against.is_dir() else against.read_bytes()
+    if newest is None:
+        raise CheckpointUnreadable("the folder holds no exported checkpoint")
+    return newest
 
 
 def _write_new(path: Path, text: str) -> None:
@@ -194,6 +301,7 @@ def _outcome(verdict: Verdict, signed: SignedCheckpoint | None) -> Outcome:
         "chains": verdict.chains,
         "records": verdict.records,
         "unclosed": verdict.unclosed,
+        "trimmed": verdict.trimmed,
         "checkpoint": None if signed is None else signed.checkpoint.made_at.isoformat(),
         "first_bad": None if bad is None else _as_result(bad),
     }
@@ -203,9 +311,17 @@ def _outcome(verdict: Verdict, signed: SignedCheckpoint | None) -> Outcome:
             code="audit_broken", title=title, remedy="report", who="operator", detail=_MEND
         )
         return Outcome(status=FAILED, result=result, text=f"{title}\n{_MEND}", problem=problem)
+    if verdict.forgotten:
+        return failure(
+            "checkpoint_too_old",
+            f"{verdict.forgotten} chains of this checkpoint cannot be judged by it: since it was"
+            " made, retention may have removed them. Take the newest exported one",
+        )
     text = f"whole: {verdict.chains} chains, {verdict.records} records"
     if verdict.unclosed:
         text += f"; {verdict.unclosed} without an end (their run goes on, or was killed)"
+    if verdict.trimmed:
+        text += f"; {verdict.trimmed} older ones were removed by retention"
     if signed is not None:
         return Outcome(
             result=result, text=f"{text}; holds the checkpoint of {result['checkpoint']}"

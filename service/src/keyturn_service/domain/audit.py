@@ -16,6 +16,8 @@ CHAIN_START: Final = bytes(32)
 CHAIN_CLOSED: Final = "chain.closed"
 """The type of the last event of a chain."""
 _FORMAT: Final = b"keyturn-audit-1\x00"
+_CANNOT_HASH: Final = (ValueError, TypeError, OverflowError, RecursionError)
+"""What the hash of a detail ends with that no event of ours ever had."""
 _written: Final = msgspec.json.Encoder().encode  # JSON without spaces, as UTF-8
 
 
@@ -72,3 +74,17 @@ def record_hash(event: AuditEvent, *, writer: str, sequence: int, previous: byte
         ]
     )
     return hashlib.sha256(_FORMAT + previous + body).digest()
+
+
+def hashes_to_itself(record: AuditRecord) -> bool:
+    """Tell whether a record's hash is the one of what it says."""
+    try:
+        expected = record_hash(
+            record.event,
+            writer=record.writer,
+            sequence=record.sequence,
+            previous=record.previous,
+        )
+    except _CANNOT_HASH:
+        return False
+    return expected == record.hash

@@ -2,20 +2,18 @@
 
 What a chain shows by itself is an edit, a gap, a change of order, and a record behind its end. A
 checkpoint that is kept elsewhere shows the rest: an end that was cut off, a chain that was left
-out, and one whose hashes were all computed anew.
+out, and one whose hashes were all computed anew. Where retention trimmed a chain, a signed mark
+says what its first record has to follow.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
-from keyturn_service.domain.audit import CHAIN_CLOSED, CHAIN_START, AuditRecord, record_hash
+from keyturn_service.domain.audit import CHAIN_CLOSED, CHAIN_START, AuditRecord, hashes_to_itself
 from keyturn_service.domain.checkpoint import ChainEnd
-
-_CANNOT_HASH: Final = (ValueError, TypeError, OverflowError, RecursionError)
-"""What the hash of a detail ends with that no event of ours ever had."""
+from keyturn_service.domain.retention import TrimMark
 
 
 class Wrong(StrEnum):
@@ -36,6 +34,8 @@ class Wrong(StrEnum):
     """Nothing stands in the whole chain, though the checkpoint knows of it."""
     AFTER_END = "after_end"
     """It stands behind the record that closed its chain."""
+    TRIM_FORGED = "trim_forged"
+    """What says that the chain was trimmed up to it is not signed by this installation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,19 +50,29 @@ class BadRecord:
 class ChainCheck:
     """One chain that is looked at in order; of what was seen, length and last hash are kept.
 
-    `signed` is how far the chain went by a checkpoint.
+    `signed` is how far the chain went by a checkpoint. `mark`, whose signature has to be verified
+    before, says what retention removed of its beginning.
     """
 
-    def __init__(self, writer: str, signed: ChainEnd | None) -> None:
+    def __init__(self, writer: str, signed: ChainEnd | None, mark: TrimMark | None = None) -> None:
         self._writer = writer
         self._signed_length = 0 if signed is None else signed.length
         self._signed_head = b"" if signed is None else signed.head
-        self._head = CHAIN_START
         self._suspect: BadRecord | None = None
-        self.length = 0
+        self.trimmed = 0 if mark is None else mark.sequence
+        """Records that retention removed."""
+        self.closed = False if mark is None else mark.whole
+        """Whether the last record seen, or removed, closed the chain."""
+        self._head = CHAIN_START if mark is None else mark.head
+        self._place = self.trimmed
+        self._mark_fits = (
+            mark is None or self.trimmed != self._signed_length or mark.head == self._signed_head
+        )
+
+    @property
+    def length(self) -> int:
         """Records seen that are as they were written."""
-        self.closed = False
-        """Whether the last of them closed the chain."""
+        return self._place - self.trimmed
 
     def see(self, record: AuditRecord | None) -> BadRecord | None:
         """Look at the next record in ascending order of sequences; name the first bad one.
@@ -72,7 +82,7 @@ class ChainCheck:
         """
         if self._suspect is not None:
             return self._displaced(record, self._suspect)
-        place = self.length + 1
+        place = self._place + 1
         if self.closed:
             return self._bad(place if record is None else record.sequence, Wrong.AFTER_END)
         if record is None:
@@ -88,17 +98,20 @@ class ChainCheck:
         """Name the first bad record, now that there is no further one."""
         if self._suspect is not None:
             return self._suspect
-        if self.length >= self._signed_length:
+        if not self._mark_fits:
+            return self._bad(self.trimmed, Wrong.REWRITTEN)
+        emptied = self.trimmed > 0 and self.length == 0 and not self.closed
+        if self._place >= self._signed_length and not emptied:
             return None
-        if self.length == 0:
+        if self._place == 0:
             return self._bad(1, Wrong.LEFT_OUT)
-        return self._bad(self.length + 1, Wrong.CUT_OFF)
+        return self._bad(self._place + 1, Wrong.CUT_OFF)
 
     def _see_in_place(self, record: AuditRecord) -> BadRecord | None:
         """Look at the record that stands where the next one has to stand."""
-        place, fits = record.sequence, _hashes_to_itself(record)
+        place, fits = record.sequence, hashes_to_itself(record)
         if record.previous != self._head:
-            if fits and place - 1 not in (0, self._signed_length):
+            if fits and place - 1 not in (self.trimmed, self._signed_length):
                 return self._bad(place - 1, Wrong.REWRITTEN)
             self._suspect = self._bad(place, Wrong.EDITED)
             return None
@@ -106,7 +119,7 @@ class ChainCheck:
             return self._bad(place, Wrong.EDITED)
         if place == self._signed_length and record.hash != self._signed_head:
             return self._bad(place, Wrong.REWRITTEN)
-        self.length, self._head = place, record.hash
+        self._place, self._head = place, record.hash
         self.closed = record.event.type == CHAIN_CLOSED
         return None
 
@@ -118,16 +131,3 @@ class ChainCheck:
 
     def _bad(self, sequence: int, wrong: Wrong) -> BadRecord:
         return BadRecord(writer=self._writer, sequence=sequence, wrong=wrong)
-
-
-def _hashes_to_itself(record: AuditRecord) -> bool:
-    try:
-        expected = record_hash(
-            record.event,
-            writer=record.writer,
-            sequence=record.sequence,
-            previous=record.previous,
-        )
-    except _CANNOT_HASH:
-        return False
-    return expected == record.hash

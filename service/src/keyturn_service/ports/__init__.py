@@ -111,6 +111,21 @@ from keyturn_service.ports.records import (
 from keyturn_service.ports.records import (
     SpoolKeys as SpoolKeys,
 )
+from keyturn_service.ports.retention import (
+    ArchiveUnavailable as ArchiveUnavailable,
+)
+from keyturn_service.ports.retention import (
+    AuditTurns as AuditTurns,
+)
+from keyturn_service.ports.retention import (
+    CheckpointArchive as CheckpointArchive,
+)
+from keyturn_service.ports.retention import (
+    TrimMarks as TrimMarks,
+)
+from keyturn_service.ports.retention import (
+    Turn as Turn,
+)
 from keyturn_service.ports.salesforce import (
     AnswerLost as AnswerLost,
 )

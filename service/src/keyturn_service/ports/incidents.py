@@ -37,6 +37,10 @@ class Incidents(Protocol):
         """Return the latest incident of exactly that scope that still has grants to end."""
         ...
 
+    async def under_way_since(self) -> datetime | None:
+        """Return when the oldest incident was opened that still has grants to end."""
+        ...
+
     async def newest_first(self) -> Sequence[Incident]:
         """Return all incidents."""
         ...

@@ -106,6 +106,14 @@ class AuditChains(Protocol):
         """
         ...
 
+    async def page(self, writer: str, *, after: int, limit: int) -> Sequence[AuditRecord | None]:
+        """Return the first records of a chain behind a sequence, as `records` gives them."""
+        ...
+
+    async def standing(self, ends: Sequence[ChainEnd]) -> Collection[str]:
+        """Return the writers of those whose record of that sequence is there, with that hash."""
+        ...
+
     async def ends(self) -> Sequence[ChainEnd]:
         """Return the last record of each chain, in whatever order; whether it fits is not asked.
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from service.tests.support.values import OTHER_WORKSPACE, START, event
 
-from keyturn_service.domain.audit import CHAIN_START, AuditRecord, chained, record_hash
+from keyturn_service.domain.audit import (
+    CHAIN_START,
+    AuditRecord,
+    chained,
+    hashes_to_itself,
+    record_hash,
+)
 from keyturn_service.domain.ids import ConnectionId
 
 
@@ -79,3 +86,19 @@ def test_the_order_of_details_says_nothing() -> None:
 
     assert list(turned) != list(event().detail)
     assert record_hash(event(detail=turned), **place) == record_hash(event(), **place)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fits"),
+    [
+        ({}, True),
+        ({"hash": bytes(32)}, False),
+        ({"sequence": 2}, False),
+        ({"event": event(detail={"number": 2**70})}, False),
+    ],
+)
+def test_a_record_hashes_to_itself_or_was_changed(changes: dict[str, Any], *, fits: bool) -> None:
+    """Also to what no record can be."""
+    record = chained(event(), writer="run_one", sequence=1, previous=CHAIN_START)
+
+    assert hashes_to_itself(replace(record, **changes)) is fits

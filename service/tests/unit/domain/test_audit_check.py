@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from service.tests.support.values import event
+from service.tests.support.audit_chains import mark_at
+from service.tests.support.values import START, event
 
 from keyturn_service.domain.audit import CHAIN_START, AuditRecord, chained
 from keyturn_service.domain.audit_check import BadRecord, ChainCheck, Wrong
 from keyturn_service.domain.checkpoint import ChainEnd
+from keyturn_service.domain.retention import TrimMark
 
 RUN = "run_one"
 Chain = list[AuditRecord]
@@ -38,10 +40,12 @@ def end_of(records: Chain, length: int | None = None) -> ChainEnd:
 
 
 def checked(
-    records: Iterable[AuditRecord | None], signed: ChainEnd | None = None
+    records: Iterable[AuditRecord | None],
+    signed: ChainEnd | None = None,
+    mark: TrimMark | None = None,
 ) -> tuple[int, Wrong] | None:
     """Return what a check names, until it names something."""
-    check = ChainCheck(RUN, signed)
+    check = ChainCheck(RUN, signed, mark)
     for record in records:
         bad = check.see(record)
         if bad is not None:
@@ -254,3 +258,56 @@ def test_no_change_of_rows_goes_unnoticed(data: st.DataObject) -> None:
     in_order = sorted(found, key=lambda record: record.sequence)
 
     assert (checked(in_order, end_of(whole)) is None) == (in_order == whole)
+
+
+@pytest.mark.parametrize("trimmed", [1, 3, 4])
+def test_a_chain_that_was_trimmed_is_whole_from_its_mark_on(trimmed: int) -> None:
+    """Against every checkpoint of its past, also from before what was removed."""
+    records = chain()
+    mark = mark_at(records[trimmed - 1], at=START)
+
+    for signed in (None, *(end_of(records, length) for length in range(1, 6))):
+        assert checked(records[trimmed:], signed, mark) is None
+
+
+def test_a_chain_that_is_gone_is_whole_with_its_mark() -> None:
+    """And nothing may come behind it; what was removed is counted apart."""
+    records = chain()
+    mark = mark_at(records[-1], at=START, whole=True)
+    check = ChainCheck(RUN, end_of(records), mark)
+
+    assert check.end() is None
+    assert (check.trimmed, check.length, check.closed) == (5, 0, True)
+    assert checked([at(records[-1], 6)], None, mark) == (6, Wrong.AFTER_END)
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        (lambda records: records[3:], (3, Wrong.DELETED)),
+        (lambda records: records[1:], (2, Wrong.EDITED)),
+        (lambda records: [edited(records[2], actor="user"), *records[3:]], (3, Wrong.EDITED)),
+        (lambda records: [anew(records[2], actor="user"), *records[3:]], (3, Wrong.REWRITTEN)),
+        (
+            lambda records: [replace(records[2], previous=bytes(32)), *records[3:]],
+            (3, Wrong.EDITED),
+        ),
+        (lambda _: [], (3, Wrong.CUT_OFF)),
+    ],
+)
+def test_behind_a_mark_the_first_bad_record_is_named(
+    left: Callable[[Chain], Chain], expected: tuple[int, Wrong]
+) -> None:
+    """Also where nothing is left, though the mark says that something is."""
+    records = chain()
+    mark = mark_at(records[1], at=START)
+
+    assert checked(left(records), None, mark) == expected
+
+
+def test_a_mark_that_the_checkpoint_contradicts_is_named() -> None:
+    """It trimmed a chain that had been written anew."""
+    records = chain()
+    mark = mark_at(anew(records[1], actor="user"), at=START)
+
+    assert checked([], end_of(records, 2), mark) == (2, Wrong.REWRITTEN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -28,6 +28,7 @@ _CLEAN_EVERY: Final = 5.0
 _GUARD_EVERY: Final = 2.0
 _SAY_EVERY: Final = 30.0
 _RESEAL_EVERY: Final = 2.0
+_AUDIT_EVERY: Final = 2.0
 _WATCH_EVERY: Final = 0.9  # at least once a second
 _RENEW_EVERY: Final = 15.0
 _CLAIM: Final = timedelta(minutes=2)  # longer than one revocation's calls can take
@@ -71,6 +72,7 @@ class Rounds:
         reseal: Reseal,
         watch_database: WatchDatabase,
         renew_data_keys: Callable[[], Awaitable[None]],
+        audit_rounds: Mapping[str, Callable[[], Awaitable[object]]],
         clock: Clock,
     ) -> None:
         self._alarm = alarm
@@ -85,6 +87,7 @@ class Rounds:
         self._reseal = reseal
         self._watch_database = watch_database
         self._renew_data_keys = renew_data_keys
+        self._audit_rounds = audit_rounds
         self._clock = clock
 
     @contextlib.asynccontextmanager
@@ -101,6 +104,10 @@ class Rounds:
             asyncio.create_task(_repeat("spool_keys", self._say_spool_keys, _pause(_SAY_EVERY))),
             asyncio.create_task(_repeat("reseal", self._reseal, _pause(_RESEAL_EVERY))),
             asyncio.create_task(_repeat("data_keys", self._renew_data_keys, _pause(_RENEW_EVERY))),
+            *(
+                asyncio.create_task(_repeat(f"audit_{name}", work, _pause(_AUDIT_EVERY)))
+                for name, work in self._audit_rounds.items()
+            ),
         ]
         try:
             yield

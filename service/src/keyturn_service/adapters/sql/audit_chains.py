@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import func, select, type_coerce
+from sqlalchemy import func, select, tuple_, type_coerce
 from sqlalchemy.types import NullType
 
 from keyturn_service.adapters.sql.database import Database
@@ -19,6 +19,7 @@ from keyturn_service.domain.checkpoint import ChainEnd
 from keyturn_service.ports import ChainUnreadable
 
 PAGE: Final = 1000  # records that are held at once
+_AT_ONCE: Final = 200
 _HASH_BYTES: Final = len(CHAIN_START)
 # Not by the columns' types, which fail on what no record has: SQLite keeps anything anywhere.
 _RAW: Final = {
@@ -62,6 +63,31 @@ class SqlAuditChains:
             if len(rows) < PAGE or not isinstance(rows[-1].sequence, int):
                 return
             page = asked.where(columns.sequence > rows[-1].sequence)
+
+    async def page(self, writer: str, *, after: int, limit: int) -> Sequence[AuditRecord | None]:
+        """Return the first records behind a sequence."""
+        columns = audit_events.c
+        asked = (
+            select(*_RAW.values())
+            .where(columns.writer == writer, columns.sequence > after)
+            .order_by(columns.sequence)
+            .limit(limit)
+        )
+        async with self.database.read() as reading:
+            return [_record_of(row) for row in (await reading.execute(asked)).all()]
+
+    async def standing(self, ends: Sequence[ChainEnd]) -> Collection[str]:
+        """Return the writers of those whose record is there, with its hash."""
+        columns, found = audit_events.c, set[str]()
+        for start in range(0, len(ends), _AT_ONCE):
+            some = {(end.writer, end.length): end.head for end in ends[start : start + _AT_ONCE]}
+            asked = select(columns.writer, columns.sequence, _RAW["hash"]).where(
+                tuple_(columns.writer, columns.sequence).in_(some)
+            )
+            async with self.database.read() as reading:
+                rows = (await reading.execute(asked)).all()
+            found |= {row.writer for row in rows if some[row.writer, row.sequence] == row.hash}
+        return found
 
     async def ends(self) -> Sequence[ChainEnd]:
         """Return the last record of each chain.

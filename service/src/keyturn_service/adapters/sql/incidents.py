@@ -110,6 +110,14 @@ class SqlIncidents:
             row = (await reading.execute(asked.limit(1))).first()
         return None if row is None else _incident_of(row)
 
+    async def under_way_since(self) -> datetime | None:
+        """Return when the oldest incident was opened that still has grants to end."""
+        left = select(1).where(_grant.incident_id == incidents.c.id, _grant.due_at.is_not(None))
+        asked = select(func.min(incidents.c.opened_at)).where(left.exists())
+        async with self.database.read() as reading:
+            opened_at: datetime | None = (await reading.execute(asked)).scalar()
+        return opened_at
+
     async def newest_first(self) -> Sequence[Incident]:
         """Return all incidents."""
         async with self.database.read() as reading:

@@ -9,11 +9,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Connection, Table, inspect, select, text
 from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyturn_service.adapters.sql.database import Database, DatabaseRefused
-from keyturn_service.adapters.sql.tables import audit_events
+from keyturn_service.adapters.sql.tables import audit_events, audit_trims
 
 _FOLDER: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x6B657974  # "keyt": one replica migrates, the others wait
@@ -36,27 +37,31 @@ async def migrate(database: Database) -> None:
         await connection.run_sync(_upgrade)
 
 
-async def see_audit_table(database: Database) -> None:
+async def see_audit_tables(database: Database) -> None:
     """See that the service has made its tables here and the audit's can be read; change nothing.
 
     Raises:
         DatabaseRefused: it has not, or this user may not read it.
         StoreUnavailable: the database does not answer.
     """
-    async with database.read() as connection:
-        name = audit_events.name
-        if not await connection.run_sync(lambda found: inspect(found).has_table(name)):
-            raise DatabaseRefused(
-                "there are no tables of ours in the database: look whether it is the service's"
-                " (KEYTURN_DATA_DIR, KEYTURN_DATABASE_URL)"
-            )
-        try:
-            await connection.execute(select(audit_events.c.writer).limit(1))
-        except ProgrammingError:
-            raise DatabaseRefused(
-                f"this database user may not read {name}: its owner has to"
-                f" GRANT SELECT ON {name} to it"
-            ) from None
+    for table in (audit_events, audit_trims):
+        async with database.read() as connection:
+            await _see_table(connection, table)
+
+
+async def _see_table(connection: AsyncConnection, table: Table) -> None:
+    name = table.name
+    if not await connection.run_sync(lambda found: inspect(found).has_table(name)):
+        raise DatabaseRefused(
+            f"there is no table {name} of ours in the database: look whether it is the service's"
+            " (KEYTURN_DATA_DIR, KEYTURN_DATABASE_URL) and this release has started on it once"
+        )
+    try:
+        await connection.execute(select(table.c.writer).limit(1))
+    except ProgrammingError:
+        raise DatabaseRefused(
+            f"this database user may not read {name}: its owner has to GRANT SELECT ON {name} to it"
+        ) from None
 
 
 def alembic_config(connection: Connection) -> Config:

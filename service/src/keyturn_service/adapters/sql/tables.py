@@ -11,6 +11,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -360,4 +361,24 @@ audit_events: Final = Table(
     Column("hash", Hash, nullable=False),
     Index(None, "workspace_id", "at", "writer", "sequence"),
     Index(None, "connection_id", "at"),
+)
+
+audit_trims: Final = Table(
+    "audit_trims",
+    metadata,
+    Column("writer", Id, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("head", Hash, nullable=False),
+    Column("whole", Boolean, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),
+)
+
+audit_turns: Final = Table(
+    "audit_turns",
+    metadata,
+    Column("name", Id, primary_key=True),
+    Column("due_at", BigInteger, nullable=False),  # microseconds of the database's own clock
+    Column("succeeded_at", Moment),
+    Column("problem", Text),
 )

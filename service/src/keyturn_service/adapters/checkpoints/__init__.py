@@ -1,0 +1,1 @@
+"""Where exported checkpoints go: one module a kind of place, behind `ports.CheckpointArchive`."""
