@@ -9,7 +9,7 @@ from typing import Any
 
 from service.tests.support.values import event
 
-from keyturn_service.domain.audit import CHAIN_START, AuditRecord, chained
+from keyturn_service.domain.audit import CHAIN_CLOSED, CHAIN_START, AuditRecord, chained
 from keyturn_service.domain.checkpoint import ChainEnd
 from keyturn_service.domain.retention import SignedMark, TrimMark
 from keyturn_service.ports import ArchiveUnavailable, Turn
@@ -41,6 +41,7 @@ class MemoryAuditChains:
     def __init__(self, chains: Mapping[str, Sequence[Any]]) -> None:
         self.kept = dict(chains)
         self.read: list[tuple[str, int]] = []
+        self.paged: list[str] = []
 
     async def writers(self) -> Sequence[str]:
         """Return the names of all writers, the last one first."""
@@ -59,6 +60,7 @@ class MemoryAuditChains:
 
     async def page(self, writer: str, *, after: int, limit: int) -> Sequence[AuditRecord | None]:
         """Return the first records behind a sequence."""
+        self.paged.append(writer)
         there = self.kept.get(writer, [])
         return [one for one in there if one is None or one.sequence > after][:limit]
 
@@ -71,6 +73,16 @@ class MemoryAuditChains:
             if one is not None
         }
         return {end.writer for end in ends if (end.writer, end.length, end.head) in there}
+
+    async def begun_before(self, moment: datetime) -> Collection[str]:
+        """Return the writers of chains whose first record is older, and which have more."""
+        return {
+            writer
+            for writer, chain in self.kept.items()
+            if chain
+            and chain[0].event.at < moment
+            and (len(chain) > 1 or chain[0].event.type == CHAIN_CLOSED)
+        }
 
     async def ends(self) -> Sequence[ChainEnd]:
         """Return the last record of each chain, the last chain first."""

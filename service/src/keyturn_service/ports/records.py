@@ -114,6 +114,13 @@ class AuditChains(Protocol):
         """Return the writers of those whose record of that sequence is there, with that hash."""
         ...
 
+    async def begun_before(self, moment: datetime) -> Collection[str]:
+        """Return the writers of chains whose first record is older, or cannot be read.
+
+        None of a chain that is down to its last record and was not closed by it.
+        """
+        ...
+
     async def ends(self) -> Sequence[ChainEnd]:
         """Return the last record of each chain, in whatever order; whether it fits is not asked.
 

@@ -84,12 +84,15 @@ class TrimAudit:
         before = await self._before()
         await self._forget(held, checkpoint)
         ends_at = self.clock.monotonic() + _WORK
+        begun = await self.chains.begun_before(before)  # the others have nothing to be removed
         removed, problem = 0, None
         for end in checkpoint.chains:
             mark = held.marks.get(end.writer)
             if end.writer in held.misfits:
                 problem = f"chain {end.writer} does not fit the newest exported checkpoint"
                 _log.error("audit_not_trimmed", error="AuditContradicted")
+                continue
+            if end.writer not in begun:
                 continue
             while mark is None or not (mark.whole or mark.sequence >= end.length):
                 if self.clock.monotonic() > ends_at:

@@ -173,6 +173,20 @@ async def test_a_chain_that_is_not_whole_or_does_not_fit_stays_and_the_others_go
     assert house.chains.kept["run_cut"] == cut[:1]
 
 
+async def test_chains_that_have_nothing_to_be_removed_are_not_read() -> None:
+    """A thousand of them would take the time of those that have."""
+    young, last = a_chain("run_young", 3), a_chain("run_last", 1)
+    house = a_house(run_last=last, run_long=LONG, run_young=young)
+    await house.exported()
+    house.chains.kept["run_young"] = [
+        replace(one, event=replace(one.event, at=house.clock.now())) for one in young
+    ]
+
+    assert await house.trimmed() == len(LONG)
+
+    assert set(house.chains.paged) == {"run_long"}
+
+
 async def test_after_some_seconds_the_turn_is_given_on() -> None:
     """To whoever is first, at once."""
     house = a_house(run_long=a_chain("run_long", 3 * BATCH))

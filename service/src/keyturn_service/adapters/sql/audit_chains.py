@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import func, select, tuple_, type_coerce
+from sqlalchemy import CTE, ScalarSelect, func, or_, select, type_coerce
 from sqlalchemy.types import NullType
 
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.tables import audit_events
-from keyturn_service.adapters.sql.types import from_micros
-from keyturn_service.domain.audit import CHAIN_START, AuditEvent, AuditRecord
+from keyturn_service.adapters.sql.types import from_micros, to_micros
+from keyturn_service.domain.audit import CHAIN_CLOSED, CHAIN_START, AuditEvent, AuditRecord
 from keyturn_service.domain.checkpoint import ChainEnd
 from keyturn_service.ports import ChainUnreadable
 
@@ -35,8 +35,10 @@ class SqlAuditChains:
 
     async def writers(self) -> Sequence[str]:
         """Return the names of all writers."""
+        found = _writers()
+        asked = select(found.c.writer).where(found.c.writer.is_not(None))
         async with self.database.read() as reading:
-            return (await reading.scalars(select(audit_events.c.writer).distinct())).all()
+            return (await reading.scalars(asked)).all()
 
     async def records(
         self, writer: str, *, since: datetime | None = None
@@ -81,13 +83,34 @@ class SqlAuditChains:
         columns, found = audit_events.c, set[str]()
         for start in range(0, len(ends), _AT_ONCE):
             some = {(end.writer, end.length): end.head for end in ends[start : start + _AT_ONCE]}
-            asked = select(columns.writer, columns.sequence, _RAW["hash"]).where(
-                tuple_(columns.writer, columns.sequence).in_(some)
+            # One by one: SQLite would read the whole table for a list of pairs.
+            places = (
+                (columns.writer == writer) & (columns.sequence == sequence)
+                for writer, sequence in some
             )
+            asked = select(columns.writer, columns.sequence, _RAW["hash"]).where(or_(*places))
             async with self.database.read() as reading:
                 rows = (await reading.execute(asked)).all()
             found |= {row.writer for row in rows if some[row.writer, row.sequence] == row.hash}
         return found
+
+    async def begun_before(self, moment: datetime) -> Collection[str]:
+        """Return the writers of chains whose first record is older, and which have more than it."""
+        columns, found = audit_events.c, _writers()
+        asked = select(
+            columns.writer, _RAW["at"], columns.type, columns.sequence, _place(func.max, found)
+        ).join(
+            found,
+            (columns.writer == found.c.writer) & (columns.sequence == _place(func.min, found)),
+        )
+        async with self.database.read() as reading:
+            rows = (await reading.execute(asked)).all()
+        begun = to_micros(moment)
+        return {
+            writer
+            for writer, at, kind, first, last in rows
+            if (not isinstance(at, int) or at < begun) and (first != last or kind == CHAIN_CLOSED)
+        }
 
     async def ends(self) -> Sequence[ChainEnd]:
         """Return the last record of each chain.
@@ -95,18 +118,36 @@ class SqlAuditChains:
         Raises:
             ChainUnreadable: the last row of a chain is no record.
         """
-        columns = audit_events.c
-        last = (
-            select(columns.writer, func.max(columns.sequence).label("sequence"))
-            .group_by(columns.writer)
-            .subquery()
-        )
+        columns, found = audit_events.c, _writers()
         asked = select(*_RAW.values()).join(
-            last, (last.c.writer == columns.writer) & (last.c.sequence == columns.sequence)
+            found,
+            (columns.writer == found.c.writer) & (columns.sequence == _place(func.max, found)),
         )
         async with self.database.read() as reading:
             rows = (await reading.execute(asked)).all()
         return [_end_of(row) for row in rows]
+
+
+def _writers() -> CTE:
+    """Return the names of all writers, and a null behind them.
+
+    One look into the primary key finds each: how many records there are does not count.
+    """
+    writer = audit_events.c.writer
+    found = select(func.min(writer).label("writer")).cte("writers", recursive=True)
+    following = select(func.min(writer)).where(writer > found.c.writer).correlate(found)
+    return found.union_all(select(following.scalar_subquery()).where(found.c.writer.is_not(None)))
+
+
+def _place(which: Callable[[Any], Any], found: CTE) -> ScalarSelect[Any]:
+    """Return the first or last sequence of each writer's chain."""
+    there = audit_events.alias()
+    return (
+        select(which(there.c.sequence))
+        .where(there.c.writer == found.c.writer)
+        .correlate(found)
+        .scalar_subquery()
+    )
 
 
 def _end_of(row: Any) -> ChainEnd:
