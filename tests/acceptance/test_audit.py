@@ -182,7 +182,6 @@ def test_a_checkpoint_is_never_written_over(house: House) -> None:
     [
         (("verify", "--checkpoint", "nowhere.json"), "nowhere.json"),
         (("verify", "--checkpoint", __file__), "keyturn audit checkpoint"),
-        (("verify", "--against", str(Path(__file__).parent)), "no exported checkpoint"),
         (("verify", "--public-key", "x"), "--public-key"),
         (("verify", "--public-key", "00" * 32), "--checkpoint"),
     ],
@@ -193,35 +192,6 @@ def test_wrong_usage_says_what_is_wrong(house: House, words: tuple[str, ...], sa
 
     assert (ended.status, ended.code) == (2, "usage")
     assert said in ended.title
-
-
-def test_the_newest_checkpoint_of_a_folder_is_taken(house: House, tmp_path: Path) -> None:
-    """Names sort by time; what has another name is not looked at."""
-    folder = tmp_path / "exported"
-    folder.mkdir()
-    shutil.copy(house.checkpoint, folder / "audit-20261128T120000.000000Z.json")
-    (folder / "audit-20251128T120000.000000Z.json").write_text("an old one")
-    (folder / "readme.txt").write_text("not one")
-
-    said = house.keyturn_audit("verify", "--against", str(folder))
-
-    assert said.result["whole"], said
-    assert said.result["checkpoint"] == json.loads(house.checkpoint.read_text())["made_at"]
-
-
-def test_what_export_and_retention_failed_on_is_told(house: House) -> None:
-    """With exit status 1; before anything was due there is nothing to tell."""
-    assert house.keyturn_audit("status")[:2] == (0, [])
-    house.execute(
-        "INSERT INTO audit_turns (name, due_at, succeeded_at, problem)"
-        " VALUES ('export', 0, 0, 'the folder is away')"
-    )
-
-    said = house.keyturn_audit("status")
-
-    assert (said.status, said.code) == (1, "audit_round_failed")
-    assert "the folder is away" in said.title
-    assert said.result[0]["name"] == "export"
 
 
 def test_where_no_database_is_none_is_made(tmp_path: Path) -> None:

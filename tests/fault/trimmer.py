@@ -1,8 +1,8 @@
-"""A process that removes old records of the audit, and kills itself at its second batch.
+"""A program that forks a process for each line, which removes old records of the audit.
 
-Started as a program with one line of JSON on standard input: `url` of the database, `folder` of
-the exported checkpoints, and `kill_at`: `within` the transaction, `after` it,
-or null.
+A line of standard input is JSON: `url` of the database, `folder` of the exported checkpoints, and
+`kill_at`, where the process kills itself at its second batch: `within` the transaction, `after`
+it, or null. Standard output has the status of each as `os.waitpid` tells it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy.dialects.postgresql.asyncpg
+import sqlalchemy.dialects.sqlite.aiosqlite  # noqa: F401 - loaded before anybody is forked
+
+from keyturn_service.adapters.checkpoints.directory import DirectoryArchive
 from keyturn_service.adapters.sql.audit import SqlAuditLog
 from keyturn_service.adapters.sql.audit_retention import SqlTrimMarks
 from keyturn_service.adapters.sql.database import Database, read_database_url
 from keyturn_service.adapters.sql.incidents import SqlIncidents
 from keyturn_service.adapters.system import SystemClock
-from keyturn_service.bootstrap_retention import joined_retention
+from keyturn_service.bootstrap_retention import audit_rounds
 from keyturn_service.settings import Settings
 from keyturn_service.use_cases.trim_audit import TRIM, TrimAudit
+from keyturn_service.vault.checkpoints import CheckpointKey
 
 ROOT = bytes(range(32))  # a dummy in place of the root of the keyed hashes
 _BATCH = 2
@@ -56,14 +61,15 @@ async def trimmed(url: str, folder: Path, kill_at: str | None) -> int:
     """Remove what is old, as a replica's round does; return how many records."""
     database, clock = Database(read_database_url(url)), SystemClock()
     try:
-        rounds = joined_retention(
+        rounds = audit_rounds(
             Settings(
                 public_urls="https://connect.acme.example",  # type: ignore[arg-type] # as read
                 audit_export_dir=folder,
                 audit_keep_days=30,
             ),
+            DirectoryArchive(folder),
             database=database,
-            root=ROOT,
+            signer=CheckpointKey(ROOT),
             incidents=SqlIncidents(database),
             audit=SqlAuditLog(database, f"run_{os.getpid()}", clock),
             clock=clock,
@@ -77,9 +83,18 @@ async def trimmed(url: str, folder: Path, kill_at: str | None) -> int:
 
 
 def main() -> None:
-    """Do it once."""
-    given = json.loads(sys.stdin.readline())
-    print(asyncio.run(trimmed(given["url"], Path(given["folder"]), given["kill_at"])))
+    """Fork one after the other."""
+    while line := sys.stdin.readline():
+        pid = os.fork()
+        if not pid:
+            try:
+                given = json.loads(line)
+                asyncio.run(trimmed(given["url"], Path(given["folder"]), given["kill_at"]))
+                os._exit(0)
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(pid, 0)
+        print(status, flush=True)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from keyturn_service.adapters.system import (
 from keyturn_service.bootstrap_install import joined_install
 from keyturn_service.bootstrap_key_file import new_key_file, newest_key, open_key_file
 from keyturn_service.bootstrap_keys import joined_keys
-from keyturn_service.bootstrap_retention import Round, joined_retention
+from keyturn_service.bootstrap_retention import Round, joined_retention, seen_rounds
 from keyturn_service.bootstrap_rounds import joined_rounds
 from keyturn_service.bootstrap_watch import joined_watch
 from keyturn_service.domain.app import Workspace
@@ -84,6 +84,7 @@ from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
 from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
 from keyturn_service.use_cases.seal_service import SealService
+from keyturn_service.use_cases.see_audit_rounds import SeeAuditRounds
 from keyturn_service.use_cases.see_install import SeeInstall
 from keyturn_service.use_cases.set_keep_alive import SetKeepAlive
 from keyturn_service.use_cases.settle_attempt import SettleAttempt
@@ -94,7 +95,7 @@ from keyturn_service.use_cases.watch_database import WatchDatabase
 from keyturn_service.vault.data_key_rotation import DataKeyRotation
 from keyturn_service.vault.envelope import Envelopes
 from keyturn_service.vault.errors import CannotOpen, KeyMissing, KeySourceUnavailable
-from keyturn_service.vault.hashes import kept_root, keyed_hashes
+from keyturn_service.vault.hashes import keyed_hashes
 from keyturn_service.vault.refusals import Refusals
 from keyturn_service.vault.resealing import Reseal
 from keyturn_service.vault.root_keys import RootKeys
@@ -270,10 +271,10 @@ async def _opened(
     alarm = Alarm()
     see_install = await joined_install(settings, egress, clock, to_close)
     epochs = SqlEpochs(database, audit, stores.serving)
-    audit_rounds = joined_retention(
+    audit_rounds = await joined_retention(
         settings,
         database=database,
-        root=await kept_root(key_source, data_keys) or b"",
+        key_source=key_source,
         incidents=parts.stores.incidents,
         audit=parts.audit,
         clock=clock,
@@ -289,6 +290,7 @@ async def _opened(
         reseal=keys.reseal,
         epochs=epochs,
         audit_rounds=audit_rounds,
+        see_audit_rounds=seen_rounds(settings, database, clock),
     )
     if background:
         # Before an answer can lie there under this run's key.
@@ -347,6 +349,7 @@ def _wired(
     reseal: Reseal,
     epochs: Epochs,
     audit_rounds: Mapping[str, Round],
+    see_audit_rounds: SeeAuditRounds,
 ) -> tuple[Wiring, Rounds, WatchDatabase]:
     """Join ports to use cases, from those that need nobody to those that need the most."""
     stores, spool, audit = parts.stores, parts.spool, parts.audit
@@ -517,6 +520,7 @@ def _wired(
             waiting=waiting,
         ),
         seal=SealService(seals=stores.seals, audit=audit, clock=clock),
+        see_audit_rounds=see_audit_rounds,
         set_keep_alive=SetKeepAlive(connections=stores.connections, audit=audit, clock=clock),
         disconnect=Disconnect(
             connections=stores.connections,

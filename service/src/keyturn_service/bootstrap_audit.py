@@ -9,20 +9,19 @@ from functools import partial
 from pathlib import Path
 
 from keyturn_service.adapters.sql.audit_chains import SqlAuditChains
-from keyturn_service.adapters.sql.audit_retention import SqlAuditTurns, SqlTrimMarks
+from keyturn_service.adapters.sql.audit_retention import SqlTrimMarks
 from keyturn_service.adapters.sql.database import Database, DatabaseRefused, read_database_url
 from keyturn_service.adapters.sql.schema import see_audit_tables
-from keyturn_service.adapters.sql.workspaces import SqlDataKeys
 from keyturn_service.adapters.system import SystemClock
 from keyturn_service.bootstrap import telling
 from keyturn_service.bootstrap_key_file import open_key_file
+from keyturn_service.bootstrap_retention import checkpoint_key, seen_rounds
 from keyturn_service.domain.checkpoint import SignedCheckpoint
-from keyturn_service.ports import Turn
 from keyturn_service.settings import Settings
 from keyturn_service.use_cases.make_checkpoint import MakeCheckpoint
+from keyturn_service.use_cases.see_audit_rounds import AuditRound
 from keyturn_service.use_cases.verify_audit import Verdict, VerifyAudit
 from keyturn_service.vault.checkpoints import CheckpointKey, is_signed
-from keyturn_service.vault.hashes import kept_root
 
 
 class CheckpointNotOurs(Exception):
@@ -72,7 +71,7 @@ async def verify_audit(
             return await verify(None if signed is None else signed.checkpoint)
 
 
-async def audit_turns(settings: Settings) -> Sequence[Turn]:
+async def see_audit_rounds(settings: Settings) -> Sequence[AuditRound]:
     """Return how export and retention go; nothing is written.
 
     Raises:
@@ -80,7 +79,7 @@ async def audit_turns(settings: Settings) -> Sequence[Turn]:
     """
     with telling():
         async with _database_that_is_there(settings) as database:
-            return await SqlAuditTurns(database).all()
+            return await seen_rounds(settings, database, SystemClock())()
 
 
 @contextlib.asynccontextmanager
@@ -105,11 +104,4 @@ def _may_be_there(backend: str, name: str | None) -> bool:
 
 
 async def _checkpoint_key(settings: Settings, database: Database) -> CheckpointKey:
-    key_source = await open_key_file(settings)
-    root = await kept_root(key_source, SqlDataKeys(database))
-    if root is None:
-        raise DatabaseRefused(
-            "there is no hash key in the database, from which the key of checkpoints comes: if"
-            " the service has run on it, somebody removed it; restore it from a backup"
-        )
-    return CheckpointKey(root)
+    return await checkpoint_key(await open_key_file(settings), database)

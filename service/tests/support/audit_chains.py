@@ -172,13 +172,15 @@ class MemoryArchive:
 class MemoryTurns:
     """`ports.AuditTurns`: due or not as a test says; it notes how each turn ended."""
 
-    def __init__(self, *, due: bool = True) -> None:
+    def __init__(self, *kept: Turn, due: bool = True) -> None:
+        self.kept = kept
         self.due = due
         self.said: list[tuple[str, str | None, timedelta]] = []
 
-    async def claim(self, name: str, *, ttl: timedelta) -> bool:
+    async def claim(self, name: str, *, ttl: timedelta, most: timedelta) -> bool:
         """Take the turn if it is due."""
-        del name, ttl
+        del name
+        assert ttl <= most
         return self.due
 
     async def succeeded(self, name: str, *, at: datetime, pause: timedelta) -> None:
@@ -186,10 +188,11 @@ class MemoryTurns:
         del at
         self.said.append((name, None, pause))
 
-    async def failed(self, name: str, problem: str, *, pause: timedelta) -> None:
+    async def failed(self, name: str, problem: str, *, pause: timedelta) -> datetime | None:
         """Note it."""
         self.said.append((name, problem, pause))
+        return next((one.succeeded_at for one in self.kept if one.name == name), None)
 
     async def all(self) -> Sequence[Turn]:
-        """Return nothing: nobody asks."""
-        return []
+        """Return what a test says."""
+        return self.kept

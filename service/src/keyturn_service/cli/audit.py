@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -13,11 +15,12 @@ import msgspec
 from keyturn.cli.outcome import FAILED, Outcome, failure, json_option, refused_usage
 from keyturn.errors import Problem
 from keyturn_service.adapters.checkpoints.directory import newest_in
+from keyturn_service.adapters.system import SystemClock
 from keyturn_service.bootstrap import CannotStart
 from keyturn_service.bootstrap_audit import (
     CheckpointNotOurs,
-    audit_turns,
     make_checkpoint,
+    see_audit_rounds,
     verify_audit,
 )
 from keyturn_service.cli.logs import log_to_stderr
@@ -29,9 +32,10 @@ from keyturn_service.domain.checkpoint import (
     read_public_key,
     written_checkpoint,
 )
-from keyturn_service.ports import ChainUnreadable, Turn
+from keyturn_service.ports import ChainUnreadable
 from keyturn_service.settings import SettingsRefused, read_settings
 from keyturn_service.use_cases.export_checkpoint import EXPORT
+from keyturn_service.use_cases.see_audit_rounds import AuditRound, RoundState, late_after
 from keyturn_service.use_cases.trim_audit import TRIM
 from keyturn_service.use_cases.verify_audit import Verdict
 
@@ -45,7 +49,8 @@ _WORDS: Final = {
     Wrong.AFTER_END: "a record stands behind the one that closed its chain",
     Wrong.TRIM_FORGED: "what says that it was trimmed up to here is not signed by the service",
 }
-_TURNS: Final = {EXPORT: "last exported", TRIM: "old records last removed"}
+_ROUNDS: Final = {EXPORT: "last exported", TRIM: "old records last removed"}
+_NO_ROUNDS: Final = "nothing is exported: see KEYTURN_AUDIT_EXPORT_DIR"
 _MEND: Final = (
     "Somebody changed the database behind the service's back, or it was restored to before the"
     " checkpoint. Keep the database and the checkpoints as they are, compare this record with"
@@ -140,7 +145,8 @@ def verify(*, file: BinaryIO | None, against: Path | None, public_key: str | Non
         return refused_usage(str(error))
     try:
         log_to_stderr()
-        verdict = asyncio.run(verify_audit(read_settings(), signed, by))
+        settings = read_settings()
+        verdict = asyncio.run(verify_audit(settings, signed, by))
     except (SettingsRefused, CannotStart) as error:
         return failure("cannot_start", str(error))
     except CheckpointNotOurs as error:
@@ -149,7 +155,11 @@ def verify(*, file: BinaryIO | None, against: Path | None, public_key: str | Non
             f"the checkpoint was changed, or is not signed by key {error}: take the file from"
             " where it was exported to, and the key file that belongs to this database",
         )
-    return _outcome(verdict, signed)
+    outcome = _outcome(verdict, signed)
+    if signed is None or against is None or not against.is_dir():
+        return outcome
+    late = late_after(timedelta(minutes=settings.audit_export_minutes))
+    return replace(outcome, warnings=(*outcome.warnings, *_old(signed, late)))
 
 
 @audit.command()
@@ -157,7 +167,8 @@ def verify(*, file: BinaryIO | None, against: Path | None, public_key: str | Non
 def status() -> Outcome:
     r"""Say when a checkpoint was last exported, and how the removal of old records goes.
 
-    Exit status: 0 each went well the last time, 1 one of them failed, or nobody could look.
+    Exit status: 0 all is well, 1 one of them failed the last time, or was not done for more than
+    twice as long as it should be, or nobody could look.
 
     \b
     Example:
@@ -165,38 +176,58 @@ def status() -> Outcome:
     """
     try:
         log_to_stderr()
-        turns = asyncio.run(audit_turns(read_settings()))
+        rounds = asyncio.run(see_audit_rounds(read_settings()))
     except (SettingsRefused, CannotStart) as error:
         return failure("cannot_start", str(error))
-    result = [
-        {
-            "name": turn.name,
-            "succeeded_at": None if turn.succeeded_at is None else turn.succeeded_at.isoformat(),
-            "problem": turn.problem,
-        }
-        for turn in turns
-    ]
-    text = "\n".join(_turn(turn) for turn in turns) or "no checkpoint was ever due: see"
-    if not turns:
-        text += " KEYTURN_AUDIT_EXPORT_DIR"
-    failed = [turn for turn in turns if turn.problem is not None]
-    if not failed:
+    result = [_round_as_result(one) for one in rounds]
+    text = "\n".join(_round(one) for one in rounds) or _NO_ROUNDS
+    bad = [one for one in rounds if one.state is not RoundState.OK]
+    if not bad:
         return Outcome(result=result, text=text)
     problem = Problem(
-        code="audit_round_failed",
-        title=f"{_TURNS[failed[0].name]}: {failed[0].problem}",
+        code=f"audit_round_{bad[0].state}",
+        title=_round(bad[0]),
         remedy="reconfigure",
         who="operator",
         detail="It is tried again by itself. Where chains do not fit the exported checkpoint, or"
-        " one is not as it was written: run `keyturn audit verify`.",
+        " one is not as it was written: run `keyturn audit verify`. Where nothing is tried: see"
+        " whether replicas run with KEYTURN_AUDIT_EXPORT_DIR, and whether the folder hangs.",
     )
     return Outcome(status=FAILED, result=result, text=text, problem=problem)
 
 
-def _turn(turn: Turn) -> str:
+def _round(one: AuditRound) -> str:
+    turn = one.turn
     at = "never" if turn.succeeded_at is None else turn.succeeded_at.isoformat()
-    problem = "" if turn.problem is None else f"; failed since: {turn.problem}"
-    return f"{_TURNS[turn.name]}: {at}{problem}"
+    text = f"{_ROUNDS[turn.name]}: {at}"
+    if one.age is not None:
+        text += f", {round(one.age.total_seconds() / 60)} minutes ago"
+    if one.state is RoundState.LATE:
+        text += "; that is too long ago, and nothing says why"
+    return text if turn.problem is None else f"{text}; failed since: {turn.problem}"
+
+
+def _round_as_result(one: AuditRound) -> dict[str, object]:
+    turn = one.turn
+    return {
+        "name": turn.name,
+        "state": str(one.state),
+        "succeeded_at": None if turn.succeeded_at is None else turn.succeeded_at.isoformat(),
+        "age_seconds": None if one.age is None else round(one.age.total_seconds()),
+        "problem": turn.problem,
+    }
+
+
+def _old(signed: SignedCheckpoint, late: timedelta) -> tuple[str, ...]:
+    """Return the warning that the newest checkpoint of a folder is older than it should be."""
+    age = SystemClock().now() - signed.checkpoint.made_at
+    if age <= late:
+        return ()
+    text = (
+        f"the newest checkpoint of the folder is {round(age / timedelta(hours=1))} hours old, and"
+        " what was recorded since is not held against any: see `keyturn audit status`"
+    )
+    return (text,)
 
 
 class _UsageRefused(Exception):

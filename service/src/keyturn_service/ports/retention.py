@@ -79,16 +79,19 @@ class Turn:
 class AuditTurns(Protocol):
     """Whose turn it is, by the database's clock."""
 
-    async def claim(self, name: str, *, ttl: timedelta) -> bool:
-        """Take the turn if it is due; it is due again after `ttl` if nobody says how it ended."""
+    async def claim(self, name: str, *, ttl: timedelta, most: timedelta) -> bool:
+        """Take the turn if it is due; it is due again after `ttl` if nobody says how it ended.
+
+        It is due as well where that lies further ahead than `most`: nobody of us said so.
+        """
         ...
 
     async def succeeded(self, name: str, *, at: datetime, pause: timedelta) -> None:
         """Say that it was done; it is due again after `pause`."""
         ...
 
-    async def failed(self, name: str, problem: str, *, pause: timedelta) -> None:
-        """Say what it failed on; it is due again after `pause`."""
+    async def failed(self, name: str, problem: str, *, pause: timedelta) -> datetime | None:
+        """Say what it failed on; it is due again after `pause`. Return when it last succeeded."""
         ...
 
     async def all(self) -> Sequence[Turn]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+import structlog
+
 from keyturn_service.domain.checkpoint import written_checkpoint
 from keyturn_service.ports import (
     ArchiveUnavailable,
@@ -20,6 +22,7 @@ from keyturn_service.use_cases.make_checkpoint import MakeCheckpoint
 EXPORT: Final = "export"
 CLAIM: Final = timedelta(seconds=30)  # within which another replica takes over
 RETRY: Final = timedelta(seconds=30)
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +48,16 @@ class ExportCheckpoint:
             ChainUnreadable: the last row of a chain is no record.
             StoreUnavailable: the database does not answer.
         """
-        if not await self.turns.claim(EXPORT, ttl=CLAIM):
+        most = max(self.every, CLAIM, RETRY)
+        if not await self.turns.claim(EXPORT, ttl=CLAIM, most=most):
             return False
         try:
             await self._export()
         except (AuditContradicted, ArchiveUnavailable) as error:
-            await self.turns.failed(EXPORT, str(error), pause=RETRY)
+            await self._failed(error, str(error))
             raise
         except ChainUnreadable as error:
-            problem = f"the last row of chain {error} is no record of ours"
-            await self.turns.failed(EXPORT, problem, pause=RETRY)
+            await self._failed(error, f"the last row of chain {error} is no record of ours")
             raise
         await self.turns.succeeded(EXPORT, at=self.clock.now(), pause=self.every)
         return True
@@ -68,3 +71,9 @@ class ExportCheckpoint:
         signed = await self.make()
         document = written_checkpoint(signed).encode()
         await self.archive.put(document, made_at=signed.checkpoint.made_at)
+
+    async def _failed(self, error: Exception, problem: str) -> None:
+        """Say so in the database, and in the log: with the seconds since one was exported."""
+        succeeded_at = await self.turns.failed(EXPORT, problem, pause=RETRY)
+        age = None if succeeded_at is None else (self.clock.now() - succeeded_at).total_seconds()
+        _log.error("checkpoint_not_exported", error=type(error).__name__, seconds=age)

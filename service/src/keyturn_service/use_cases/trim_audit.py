@@ -34,7 +34,7 @@ BATCH: Final = 500  # records that one transaction removes
 BEFORE_INCIDENT: Final = timedelta(minutes=10)  # what led to it is evidence: see `ReportIncident`
 _CLAIM: Final = timedelta(seconds=30)  # within which another replica takes over
 _WORK: Final = 10.0  # seconds after which the turn is given on
-_PAUSE: Final = timedelta(hours=1)
+PAUSE: Final = timedelta(hours=1)
 _RETRY: Final = timedelta(minutes=1)
 _log = structlog.get_logger()
 
@@ -67,12 +67,13 @@ class TrimAudit:
             AuditUnavailable: nothing was removed, as it could not be recorded.
             StoreUnavailable: the database does not answer.
         """
-        if not await self.turns.claim(TRIM, ttl=_CLAIM):
+        if not await self.turns.claim(TRIM, ttl=_CLAIM, most=PAUSE):
             return 0
         try:
             held = await self.hold()
         except (AuditContradicted, ArchiveUnavailable) as error:
             await self.turns.failed(TRIM, str(error), pause=_RETRY)
+            _log.error("audit_not_trimmed", error=type(error).__name__)
             raise
         if held.checkpoint is None:
             problem = "no checkpoint was exported yet, so nothing vouches for what is removed"
@@ -110,9 +111,9 @@ class TrimAudit:
                 removed += following.sequence - (0 if mark is None else mark.sequence)
                 mark = following
         if problem is None:
-            await self.turns.succeeded(TRIM, at=self.clock.now(), pause=_PAUSE)
+            await self.turns.succeeded(TRIM, at=self.clock.now(), pause=PAUSE)
         else:
-            await self.turns.failed(TRIM, problem, pause=_PAUSE)
+            await self.turns.failed(TRIM, problem, pause=PAUSE)
         return removed
 
     async def _before(self) -> datetime:

@@ -83,7 +83,7 @@ def create_app(wiring: Wiring, *, pages: Sequence[BaseRoute] = ()) -> FastAPI:
         [
             _document_route(app, wiring.public_urls),
             *compat.compat_routes(parts),
-            *health_routes(wiring.workspaces),
+            *health_routes(wiring.workspaces, wiring.see_audit_rounds),
             *error_pages(),
             *pages,
         ]

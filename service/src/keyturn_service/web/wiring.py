@@ -39,6 +39,7 @@ from keyturn_service.use_cases.proxy_call import ProxyCall
 from keyturn_service.use_cases.put_consumer_credentials import PutConsumerCredentials
 from keyturn_service.use_cases.register_app import RegisterApp
 from keyturn_service.use_cases.seal_service import SealService
+from keyturn_service.use_cases.see_audit_rounds import SeeAuditRounds
 from keyturn_service.use_cases.see_install import SeeInstall
 from keyturn_service.use_cases.set_keep_alive import SetKeepAlive
 from keyturn_service.use_cases.verify_connection import VerifyConnection
@@ -69,6 +70,7 @@ class Wiring:
     connect_by_assertion: ConnectByAssertion
     verify_connection: VerifyConnection
     seal: SealService
+    see_audit_rounds: SeeAuditRounds
     set_keep_alive: SetKeepAlive
     disconnect: Disconnect
     get_access_token: GetAccessToken

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from structlog.testing import capture_logs
 
+from keyturn_service.ports import Turn
 from keyturn_service.web.refusals import ENTRIES
 
 
@@ -36,6 +39,20 @@ async def test_a_service_without_its_database_lives_but_is_not_ready(house):
 
     assert alive.status_code == 200
     assert (ready.status_code, ready.json()["code"]) == (503, "store_unavailable")
+
+
+async def test_a_replica_whose_audit_is_not_exported_serves_on_and_says_so(house):
+    """Since when, and not on what: anybody may ask."""
+    last = house.clock.now() - timedelta(hours=7)
+    house.memory.turns = [Turn(name="export", succeeded_at=last, problem="/mnt/audit: disk full")]
+
+    ready = await house.http.get("/readyz")
+
+    assert ready.status_code == 200
+    assert ready.json() == {
+        "status": "ready",
+        "audit": [{"name": "export", "state": "failed", "age_seconds": 7 * 3600}],
+    }
 
 
 @pytest.mark.parametrize(

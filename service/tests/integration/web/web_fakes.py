@@ -76,6 +76,7 @@ class Memory:
     ending: set = field(default_factory=set)
     events: list = field(default_factory=list)
     revoked: list = field(default_factory=list)
+    turns: list = field(default_factory=list)
     lookups: int = 0
     down: bool = False
     audit_down: bool = False
@@ -85,6 +86,15 @@ class Memory:
         self.lookups += 1
         if self.down:
             raise StoreUnavailable("postgresql://keyturn:hunter2@db")
+
+
+class FakeTurns:
+    def __init__(self, memory):
+        self.memory = memory
+
+    async def all(self):
+        self.memory.look()
+        return self.memory.turns
 
 
 class FakeWorkspaces:

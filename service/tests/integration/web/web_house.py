@@ -52,6 +52,7 @@ from keyturn_service.use_cases.proxy_call import ProxyCall
 from keyturn_service.use_cases.put_consumer_credentials import PutConsumerCredentials
 from keyturn_service.use_cases.register_app import RegisterApp
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
+from keyturn_service.use_cases.see_audit_rounds import SeeAuditRounds
 from keyturn_service.use_cases.set_keep_alive import SetKeepAlive
 from keyturn_service.use_cases.token_for_proxy import TokenForProxy
 from keyturn_service.web.app import create_app
@@ -345,7 +346,9 @@ def wire(memory, clock, refreshing, relay, *, public_urls):
         ),
         connect_by_assertion=fakes.FakeConnectByAssertion(memory),
         verify_connection=fakes.FakeVerifyConnection(memory),
-        seal=None,
+        seal=None, see_audit_rounds=SeeAuditRounds(
+            turns=fakes.FakeTurns(memory), pauses={"export": timedelta(hours=1)}, clock=clock
+        ),
         set_keep_alive=SetKeepAlive(connections=connections, audit=audit, clock=clock),
         disconnect=Disconnect(
             connections=connections, store=store, leases=fakes.FakeLeases(),

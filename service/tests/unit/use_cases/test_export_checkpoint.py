@@ -16,9 +16,11 @@ from service.tests.support.audit_chains import (
     end_of,
 )
 from service.tests.support.fakes import FakeClock
+from service.tests.support.values import START
+from structlog.testing import capture_logs
 
 from keyturn_service.domain.checkpoint import ChainEnd, read_checkpoint
-from keyturn_service.ports import ArchiveUnavailable, ChainUnreadable
+from keyturn_service.ports import ArchiveUnavailable, ChainUnreadable, Turn
 from keyturn_service.use_cases.export_checkpoint import EXPORT, RETRY, ExportCheckpoint
 from keyturn_service.use_cases.hold_checkpoint import AuditContradicted, HoldCheckpoint
 from keyturn_service.use_cases.make_checkpoint import MakeCheckpoint
@@ -92,13 +94,22 @@ async def test_an_audit_that_was_changed_is_not_signed() -> None:
 
 async def test_where_nothing_can_be_kept_it_says_so() -> None:
     """And tries again soon."""
-    archive, turns = MemoryArchive(), MemoryTurns()
+    archive = MemoryArchive()
+    turns = MemoryTurns(Turn(name=EXPORT, succeeded_at=START - HOUR, problem=None))
     archive.away = True
 
-    with pytest.raises(ArchiveUnavailable):
+    with capture_logs() as logs, pytest.raises(ArchiveUnavailable):
         await export(MemoryAuditChains({}), archive, turns)()
 
     assert turns.said == [(EXPORT, "the folder is away", RETRY)]
+    assert logs == [
+        {
+            "event": "checkpoint_not_exported",
+            "log_level": "error",
+            "error": "ArchiveUnavailable",
+            "seconds": 3600,
+        }
+    ]
 
 
 async def test_a_chain_that_ends_with_nonsense_is_named() -> None:

@@ -98,12 +98,13 @@ class SqlAuditTurns:
 
     database: Database
 
-    async def claim(self, name: str, *, ttl: timedelta) -> bool:
+    async def claim(self, name: str, *, ttl: timedelta, most: timedelta) -> bool:
         """Take the turn if it is due."""
-        now = clock_of(self.database)
-        due = select(audit_turns.c.due_at > now).where(audit_turns.c.name == name)
+        now, due_at = clock_of(self.database), audit_turns.c.due_at
+        is_due = (due_at <= now) | (due_at > now + _micros(most))
+        asked = select(is_due).where(audit_turns.c.name == name)
         async with self.database.read() as reading:
-            if (await reading.execute(due)).scalar():
+            if (await reading.execute(asked)).scalar() is False:
                 return False  # nothing is due: nothing is written
         dialect = sqlite if self.database.is_sqlite else postgresql
         until = now + _micros(ttl)
@@ -113,7 +114,7 @@ class SqlAuditTurns:
                 taking.on_conflict_do_update(
                     index_elements=[audit_turns.c.name],
                     set_={"due_at": until},
-                    where=audit_turns.c.due_at <= now,
+                    where=is_due,
                 ).returning(audit_turns.c.name)
             )
             return taken.scalar() is not None
@@ -122,9 +123,9 @@ class SqlAuditTurns:
         """Say that it was done."""
         await self._say(name, pause, succeeded_at=at, problem=None)
 
-    async def failed(self, name: str, problem: str, *, pause: timedelta) -> None:
+    async def failed(self, name: str, problem: str, *, pause: timedelta) -> datetime | None:
         """Say what it failed on."""
-        await self._say(name, pause, problem=problem)
+        return await self._say(name, pause, problem=problem)
 
     async def all(self) -> Sequence[Turn]:
         """Return how each went."""
@@ -134,12 +135,15 @@ class SqlAuditTurns:
             Turn(name=row.name, succeeded_at=row.succeeded_at, problem=row.problem) for row in rows
         ]
 
-    async def _say(self, name: str, pause: timedelta, **said: Any) -> None:
+    async def _say(self, name: str, pause: timedelta, **said: Any) -> datetime | None:
         due_at = clock_of(self.database) + _micros(pause)
+        saying = update(audit_turns).where(audit_turns.c.name == name)
         async with self.database.write() as writing:
-            await writing.execute(
-                update(audit_turns).where(audit_turns.c.name == name).values(due_at=due_at, **said)
+            told = await writing.execute(
+                saying.values(due_at=due_at, **said).returning(audit_turns.c.succeeded_at)
             )
+            succeeded_at: datetime | None = told.scalar()
+        return succeeded_at
 
 
 def _see_done(done: bool) -> None:  # noqa: FBT001 - the only thing it is told

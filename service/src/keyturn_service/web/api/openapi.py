@@ -9,6 +9,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from keyturn_service.use_cases.see_audit_rounds import RoundState
 from keyturn_service.web.api.access_token import PATH as ACCESS_TOKEN_PATH
 from keyturn_service.web.api.access_token import AccessTokenIn, AccessTokenOut
 from keyturn_service.web.api.openapi_compat import compat_paths, compat_schemas
@@ -115,7 +116,23 @@ def _paths_beside() -> _Document:
             **{method: _proxy_operation(method) for method in _METHODS},
         },
         "/healthz": {"get": _probe("is_alive", "Tell that the process lives.")},
-        "/readyz": {"get": _probe("is_ready", "Tell whether the database answers.")},
+        "/readyz": {
+            "get": _probe(
+                "is_ready",
+                "Tell whether the database answers, and how the audit's export and retention go.",
+                audit={
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "name": {"type": "string"},
+                            "state": {"type": "string", "enum": [*RoundState]},
+                            "age_seconds": {"type": ["integer", "null"]},
+                        },
+                    },
+                },
+            )
+        },
     }
 
 
@@ -146,8 +163,8 @@ def _proxy_operation(method: str) -> _Document:
     return operation
 
 
-def _probe(name: str, description: str) -> _Document:
-    schema = {"type": "object", "properties": {"status": {"type": "string"}}}
+def _probe(name: str, description: str, **more: _Document) -> _Document:
+    schema = {"type": "object", "properties": {"status": {"type": "string"}, **more}}
     answer = {"description": "It is so", "content": {"application/json": {"schema": schema}}}
     return {
         "tags": ["health"],
