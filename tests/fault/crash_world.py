@@ -157,7 +157,7 @@ class CrashWorld:
 
     def refreshes(self, since: int = 0) -> list[dict[str, Any]]:
         """Return the refreshes that the org saw."""
-        asked = {"grant_type": "refresh_token", "since": since}
+        asked: dict[str, str | int] = {"grant_type": "refresh_token", "since": since}
         return list(self.control.get("/journal", params=asked).json()["entries"])
 
     def next_entry(self) -> int:
@@ -204,7 +204,7 @@ class CrashWorld:
         with Walker(httpx2.Client(trust_env=False, timeout=40)) as browser:
             browser.stop_before = RETURN_URL
             browser.get(session["url"])
-            browser.submit("connect", environment="production")
+            browser.submit("connect", environment=org["environment"])
             browser.submit("Login", username=admin["username"], pw=admin["password"])
             browser.submit("oaapprove")
             query = parse_qs(urlsplit(browser.stopped_at or "").query)
@@ -216,7 +216,7 @@ class CrashWorld:
 
 def second_replica(world: CrashWorld, folder: Path) -> CrashWorld:
     """Return another replica over the same database and keys, with a spool of its own."""
-    port = _free_port(besides=world.settings["port"])
+    [port] = free_ports(1, besides=world.settings["port"])
     url = f"http://127.0.0.1:{port}"
     settings = world.settings | {
         "public_urls": [url],
@@ -239,7 +239,7 @@ def crash_world(
     folder: Path, *, database_url: str = "", switches: Sequence[str] = ()
 ) -> Iterator[CrashWorld]:
     """Give a world whose replica is not started yet."""
-    port = _free_port()
+    [port] = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     argv = [str(BIN / "orgsim"), "serve", "--json", "--exit-with-stdin"]
     argv += ["--app-callback", f"{url}/oauth/callback"]
@@ -336,21 +336,24 @@ def _hosts(world: CrashWorld) -> dict[Environment, str]:
     }
 
 
-def _free_port(*, besides: int | None = None) -> int:
-    """Return a free port that no outgoing connection is lent: the replica comes back to it.
+def free_ports(count: int, *, besides: int | None = None) -> list[int]:
+    """Return free ports that no outgoing connection is lent: a replica comes back to its own.
 
     Each worker of a run has ports of its own: one that is free because its replica was just
     killed is nobody else's.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
     first = 15_000 + os.getppid() % 500 * _WORKERS
+    found: list[int] = []
     for port in range(first + worker, 20_000, _WORKERS):
+        if len(found) == count:
+            return found
         if port == besides:
             continue
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(("127.0.0.1", port))
-            return port
+            found.append(port)
     raise RuntimeError("no free port")
 
 
