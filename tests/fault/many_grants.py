@@ -6,18 +6,12 @@ The pages of the service are left out: what is tested is what becomes of many co
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
-from urllib.parse import parse_qs, urlencode, urlsplit
 
-import httpx2
 from tests.fault.crash_world import CrashWorld
-from tools.walker import Walker
 
 from keyturn_core.salesforce.hosts import Environment, Origin
 from keyturn_core.salesforce.ids import read_org_id, read_user_id
@@ -37,21 +31,28 @@ from keyturn_service.settings import read_settings
 
 SWITCHES: Final = ("approvals_per_user_and_app=100000",)
 """What `orgsim` needs, so that a few users can give many grants."""
-_VERIFIER: Final = "v" * 64
 _SESSION: Final = timedelta(hours=2)
+_PAGE: Final = 1_000  # grants, of one call at the simulator's control port
+_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Given:
-    """A token response, and who gave it."""
+    """Tokens of one grant, what is said of them, and who gave it."""
 
     org: Mapping[str, Any]
     username: str
     said: Mapping[str, Any]
+    tokens: Mapping[str, str]
 
 
-def connect_many(world: CrashWorld, count: int) -> list[str]:
-    """Connect so many customers, by the users of all orgs in turn; return the connections' ids."""
+def connect_many(
+    world: CrashWorld, count: int, *, first: int = 0, days_ago: int = 0
+) -> Sequence[str]:
+    """Connect so many customers, by the users of all orgs in turn; return the connections' ids.
+
+    They granted access so many days ago, and were refreshed just now.
+    """
     people = [
         (org, user)
         for org in world.said["orgs"]
@@ -60,77 +61,65 @@ def connect_many(world: CrashWorld, count: int) -> list[str]:
         for user in org["users"]
     ]
     shares = [len(range(at, count, len(people))) for at in range(len(people))]
-    with ThreadPoolExecutor(len(people)) as pool:
-        given = pool.map(lambda one, count: _grants(world, *one, count), people, shares)
-        grants = [one for some in given for one in some]
-    now = datetime.fromisoformat(world.control.get("/clock").json()["now"])
-    asyncio.run(_kept(world, grants, now))
-    return [f"con_{number:06}" for number in range(count)]
+    given = [
+        one
+        for (org, user), share in zip(people, shares, strict=True)
+        for one in _grants(world, org, user, share, days_ago)
+    ]
+    return asyncio.run(_kept(world, given, first, timedelta(days=days_ago)))
 
 
 def _grants(
-    world: CrashWorld, org: Mapping[str, Any], user: Mapping[str, str], count: int
-) -> list[_Given]:
+    world: CrashWorld, org: Mapping[str, Any], user: Mapping[str, str], count: int, days_ago: int
+) -> Iterator[_Given]:
     """Have one user grant access so many times."""
-    app = next(app for app in world.said["apps"] if app["name"] == "Acme")
-    callback = f"{world.url}/oauth/callback"
-    digest = hashlib.sha256(_VERIFIER.encode()).digest()
-    asked = {
-        "response_type": "code",
-        "client_id": app["consumer_key"],
-        "redirect_uri": callback,
-        "scope": "api refresh_token id openid",
-        "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
-        "code_challenge_method": "S256",
-    }
-    address = f"{org['my_domain_url']}/services/oauth2/authorize?{urlencode(asked)}"
-    exchanged = {
-        "grant_type": "authorization_code",
-        "client_id": app["consumer_key"],
-        "client_secret": app["consumer_secret"],
-        "redirect_uri": callback,
-        "code_verifier": _VERIFIER,
-    }
-    given = []
-    http = httpx2.Client(trust_env=False, timeout=60)
-    with Walker(http) as browser:
-        browser.stop_before = callback
-        for _ in range(count):
-            browser.stopped_at = None
-            browser.get(address)
-            if browser.stopped_at is None:
-                browser.submit("Login", username=user["username"], pw=user["password"])
-                browser.submit("oaapprove")
-            [code] = parse_qs(urlsplit(browser.stopped_at or "").query)["code"]
-            answer = http.post(
-                f"{world.said['login_url']}/services/oauth2/token", data=exchanged | {"code": code}
-            )
-            answer.raise_for_status()
-            given.append(_Given(org=org, username=user["username"], said=answer.json()))
-    return given
+    for begin in range(0, count, _PAGE):
+        asked = {
+            "app": "Acme",
+            "user_id": user["user_id"],
+            "count": min(_PAGE, count - begin),
+            "age": f"P{days_ago}D",
+        }
+        answer = world.control.post(f"/orgs/{org['org_id']}/grants", json=asked)
+        answer.raise_for_status()
+        said = answer.json()
+        for tokens in said["grants"]:
+            yield _Given(org=org, username=user["username"], said=said, tokens=tokens)
 
 
-async def _kept(world: CrashWorld, grants: Sequence[_Given], now: datetime) -> None:
+async def _kept(
+    world: CrashWorld, grants: Sequence[_Given], first: int, age: timedelta
+) -> Sequence[str]:
     settings = read_settings(**world.settings, dev_world=world.dev_world)
     async with open_house(settings, background=False) as house:
+        now = house.clock.now()
         [workspace] = await house.stores.workspaces.all()
         [app] = await house.stores.apps.list(workspace.id)
         login_url = Origin(world.said["login_url"])
-        for number, given in enumerate(grants):
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def keep(number: int, given: _Given) -> str:
             connection = replace(
                 _connection(given, app, login_url, now),
                 id=ConnectionId(f"con_{number:06}"),
                 customer_id=CustomerId(f"customer-{number}"),
+                authorized_at=now - age,
             )
             tokens = TokenSet(
                 generation=1,
-                access_token=AccessToken(given.said["access_token"]),
-                refresh_token=RefreshToken(given.said["refresh_token"]),
+                access_token=AccessToken(given.tokens["access_token"]),
+                refresh_token=RefreshToken(given.tokens["refresh_token"]),
                 received_at=now,
                 expires_at=now + _SESSION,
             )
-            if not await house.stores.tokens.add(connection, tokens):
-                raise RuntimeError("a customer is connected twice")
+            async with turns:
+                if not await house.stores.tokens.add(connection, tokens):
+                    raise RuntimeError("a customer is connected twice")
+            return str(connection.id)
+
+        return await asyncio.gather(
+            *(keep(number, given) for number, given in enumerate(grants, first))
+        )
 
 
 def _connection(given: _Given, app: App, login_url: Origin, now: datetime) -> Connection:

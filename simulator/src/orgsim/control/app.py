@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI, Query
 from starlette.types import ASGIApp
 
 from orgsim.clock import NotADuration, parse_duration
-from orgsim.control import changes, views
+from orgsim.control import changes, giving, views
 from orgsim.control.problems import Conflict, NotThere, Problem, answer_problems, documented
 from orgsim.control.requests import (
     Advance,
@@ -15,6 +15,7 @@ from orgsim.control.requests import (
     AppChange,
     ClockQuery,
     FaultAsked,
+    GrantsAsked,
     InstallationChange,
     JournalQuery,
     NamespaceAsked,
@@ -29,7 +30,8 @@ from orgsim.world import World
 
 _DESCRIPTION = (
     "Moves the clock, sets faults, reads the journal and makes fresh worlds. `GET /orgs`,"
-    " `GET /dev-hub` and `GET /apps` are the only answers with secrets."
+    " `GET /dev-hub`, `GET /apps` and `POST /orgs/{org_id}/grants` are the only answers with"
+    " secrets."
 )
 _BODY = documented(400, 422)
 _QUERY = documented(422)
@@ -50,6 +52,7 @@ def make_control_app(world: World, directory: Directory) -> ASGIApp:
         _journal_routes(world),
         _fault_routes(world),
         _setup_routes(world),
+        _grant_routes(world, directory),
     ):
         app.include_router(router)
     answer_problems(app)
@@ -206,5 +209,20 @@ def _setup_routes(world: World) -> APIRouter:
     async def change_switches(asked: SwitchesChange) -> Switches:
         """Decide what Salesforce's documents leave open."""
         return changes.change_switches(world, asked)
+
+    return router
+
+
+def _grant_routes(world: World, directory: Directory) -> APIRouter:
+    router = APIRouter(tags=["grants"])
+
+    @router.post(
+        "/orgs/{org_id}/grants",
+        status_code=HTTPStatus.CREATED,
+        responses=_BODY | documented(404, 409),
+    )
+    async def give_grants(org_id: str, asked: GrantsAsked) -> views.GrantsView:
+        """Have a user grant access many times at once, as if they had gone through the pages."""
+        return giving.give_grants(world, directory.face("plain"), org_id, asked)
 
     return router

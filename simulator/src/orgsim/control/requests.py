@@ -269,6 +269,17 @@ class OrgChange(Asked):
     state: OrgState
 
 
+class GrantsAsked(Asked):
+    """So many grants that a user has given an app, with all its scopes."""
+
+    app: _TEXT
+    """Consumer key or name."""
+    user_id: _TEXT
+    count: Annotated[int, Field(ge=1, le=1_000), _WHOLE] = 1
+    age: Duration = "PT0S"
+    """How long ago they were given; they have been in use until now."""
+
+
 class UserChange(Asked):
     """Whether a person may log in."""
 

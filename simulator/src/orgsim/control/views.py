@@ -1,4 +1,7 @@
-"""What the control port answers. Only `OrgView`, `DevHubView` and `AppView` hold secrets."""
+"""What the control port answers.
+
+Only `OrgView`, `DevHubView`, `AppView` and `GrantView` hold secrets.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -194,6 +197,22 @@ class FaultsView(View):
     names: dict[str, str]
     faults: list[FaultView]
     documented_errors: list[DocumentedErrorView]
+
+
+class GrantView(View):
+    """What a client holds of a grant."""
+
+    access_token: str
+    refresh_token: str | None
+
+
+class GrantsView(View):
+    """Grants that were given, and what the token responses said of all of them."""
+
+    id: str
+    instance_url: str
+    scope: str
+    grants: list[GrantView]
 
 
 class EndedView(View):

@@ -61,7 +61,8 @@ class GrantBook:
     def of(self, *, org_id: str, user_id: str, consumer_key: str) -> list[Grant]:
         """Return the approvals of one user for one app, oldest first."""
         wanted = (org_id, user_id, consumer_key)
-        return [g for g in self.all() if (g.org_id, g.user_id, g.consumer_key) == wanted]
+        held = [g for g in self._book if (g.org_id, g.user_id, g.consumer_key) == wanted]
+        return sorted(held, key=lambda grant: grant.created_at)
 
     def presented(self, refresh_token: str) -> tuple[Grant, bool] | None:
         """Find the grant of a refresh token, and whether it is the one in force."""

@@ -60,8 +60,13 @@ def identity_url(world: World, face: Face, org: Org, user: User) -> str:
     return f"{face.origin(site)}/id/{org.org_id}/{user.user_id}"
 
 
-def approve(party: Party, *, scopes: frozenset[str]) -> tuple[Grant, str | None]:
-    """Make a grant; where it holds a refresh token, the sixth pushes the oldest out."""
+def approve(
+    party: Party, *, scopes: frozenset[str], given_at: datetime | None = None
+) -> tuple[Grant, str | None]:
+    """Make a grant; where it holds a refresh token, the sixth pushes the oldest out.
+
+    One that was given earlier has been in use until now.
+    """
     world, now = party.world, party.now
     token = world.mint.refresh_token() if "refresh_token" in scopes else None
     if token is not None:
@@ -79,7 +84,7 @@ def approve(party: Party, *, scopes: frozenset[str]) -> tuple[Grant, str | None]
         user_id=party.user.user_id,
         consumer_key=party.app.consumer_key,
         scopes=scopes,
-        created_at=now,
+        created_at=given_at or now,
         last_used_at=now,
         refresh_hash=None,
     )
