@@ -53,6 +53,7 @@ def joined_rounds(
         watch_database=watch_database,
         guard=GuardConnections(
             connections=stores.connections,
+            keys=stores.signing_keys,
             seals=stores.seals,
             refresh=refresh,
             audit=audit,

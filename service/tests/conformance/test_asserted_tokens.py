@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from service.tests.support.databases import Base
@@ -118,6 +118,26 @@ async def test_a_renewal_puts_the_new_token_set_in_force(base: Base) -> None:
     assert await base.stores.tokens.renew(elsewhere, NEW, instead_of=1, fence=held)
 
     assert await base.stores.tokens.load(CONNECTION) == (replace(NEXT, keep_alive=False), NEW)
+
+
+async def test_a_renewal_leaves_the_time_at_which_it_is_looked_at(base: Base) -> None:
+    """It hangs on a certificate; where none was known, it is looked at again."""
+    connections = base.stores.connections
+    later = START + timedelta(days=60)
+
+    async def due(at: datetime) -> bool:
+        return bool(await connections.claim_due(at, until=later, limit=1))
+
+    await base.stores.tokens.add(MADE, BARE)
+    await connections.looked_after(MADE, due_at=later)
+    assert await base.stores.tokens.renew(NEXT, NEW, instead_of=1, fence=await fence(base))
+    assert not await due(later - HOUR)
+    assert await due(later)
+
+    await connections.looked_after(NEXT, due_at=None)
+    third, newer = replace(NEXT, generation=3), replace(NEW, generation=3)
+    assert await base.stores.tokens.renew(third, newer, instead_of=2, fence=await fence(base))
+    assert await due(START + HOUR)
 
 
 async def test_a_renewal_by_a_grant_of_its_own_keeps_whose_it_is(base: Base) -> None:

@@ -20,13 +20,16 @@ from service.tests.support.values import (
     WORKSPACE,
     app,
     connection,
+    private_key,
+    signing_key,
     user,
 )
 
 from keyturn_core.salesforce.hosts import Environment, Origin
 from keyturn_core.salesforce.ids import OrgId
-from keyturn_service.domain.connection import ConnectionState
-from keyturn_service.domain.ids import AppId, ConnectionId, CustomerId
+from keyturn_service.domain.connection import ConnectionState, Renewal
+from keyturn_service.domain.ids import AppId, ConnectionId, CustomerId, SigningKeyId
+from keyturn_service.domain.signing_key import SigningKeyState
 from keyturn_service.ports import ConnectionFilter, StoreUnavailable
 
 ALL = ConnectionFilter()
@@ -280,6 +283,32 @@ async def test_a_generation_that_came_meanwhile_keeps_its_own_time(base: Base) -
     await base.stores.connections.looked_after(connection(generation=0), due_at=None)
 
     assert await claimed(base, days=24) == [CONNECTION]
+
+
+async def test_what_hangs_on_a_certificate_is_looked_at_when_another_one_signs(
+    base: Base,
+) -> None:
+    """Added as the active one, or activated; what is refreshed has its time still."""
+    keys, by_assertion = base.stores.signing_keys, ConnectionId("con_jwt")
+    await base.with_connection()
+    await base.with_connection(id=by_assertion, org_id=OTHER_ORG, renewal=Renewal.JWT_BEARER)
+    assert await claimed(base, days=1) == [by_assertion]  # nobody has looked yet
+    looked = connection(id=by_assertion, org_id=OTHER_ORG, renewal=Renewal.JWT_BEARER)
+
+    async def looked_after() -> None:
+        await base.stores.connections.looked_after(looked, due_at=None)
+        assert await claimed(base, days=9) == []
+
+    await looked_after()
+    assert await keys.add(signing_key(created_at=START), private_key())
+    assert await claimed(base, days=2) == [by_assertion]
+
+    await looked_after()
+    staged = signing_key(id=SigningKeyId("sk_two"), state=SigningKeyState.STAGED)
+    assert await keys.add(staged, private_key())
+    assert await claimed(base, days=9) == []
+    assert await keys.activate(staged, at=START + HOUR)
+    assert await claimed(base, days=2) == [by_assertion]
 
 
 async def test_the_latest_use_is_kept(base: Base) -> None:

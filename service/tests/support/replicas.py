@@ -381,6 +381,7 @@ def _replica(
             reads=stores.serving, renew_if_needed=renew, audit=audit, uses=uses, clock=clock
         ),
         guard=GuardConnections(
+            keys=stores.signing_keys,
             connections=stores.connections,
             seals=stores.seals,
             refresh=refresh,

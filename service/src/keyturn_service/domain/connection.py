@@ -146,35 +146,43 @@ class Connection:
         A moment of its own for each connection and generation: connections that were made on
         one day are not refreshed on one day.
         """
-        if not self._lives_by_refreshing or not self.keep_alive:
+        if not self._lives or self.renewal is not Renewal.REFRESH_TOKEN or not self.keep_alive:
             return None
         digest = hashlib.sha256(f"{self.id}:{self.generation}".encode()).digest()
         share = int.from_bytes(digest[:8]) / 2**64
         return self.last_renewed_at + KEPT_FROM + share * (KEPT_BY - KEPT_FROM)
 
-    def warnings(self) -> Sequence[datetime]:
+    def warnings(self, *, certificate_ends: datetime | None = None) -> Sequence[datetime]:
         """Return when its owner is to be told that it will end, those to come, soonest first.
 
-        What lives shorter than a warning's lead is not announced by it. Ends of certificates
-        are the app's.
+        What lives shorter than a warning's lead is not announced by it, and what the vendor has
+        let go is not announced at all.
         """
-        ends, because = self.dies()
-        if ends is None or not self._lives_by_refreshing:
+        ends, _ = self.dies(certificate_ends=certificate_ends)
+        if ends is None or not self.keep_alive:
             return []
-        fixed = because is DiesBecause.FIXED_LIFETIME
-        since = self.authorized_at if fixed else self.last_renewed_at
-        told = max(since, self.warned_at or since)
+        told = max(self.authorized_at, self.warned_at or self.authorized_at)
         return [ends - ahead for ahead in WARNED_AHEAD if ends - ahead > told]
 
     def due_at(self) -> datetime | None:
-        """Return when something is to be done for it by itself; None where nothing is."""
+        """Return when something is to be done for it by itself; None where nothing is.
+
+        When that is for a connection that is renewed by assertions its app's certificate says,
+        so that one is to be looked at first.
+        """
+        if self.renewal is Renewal.JWT_BEARER:
+            return self.last_renewed_at if self._lives else None
+        return self.due_by()
+
+    def due_by(self, *, certificate_ends: datetime | None = None) -> datetime | None:
+        """Return when something is to be done, given when the app's certificate ends."""
         due = self.refresh_due()
-        return min([*self.warnings(), *([] if due is None else [due])], default=None)
+        warnings = self.warnings(certificate_ends=certificate_ends)
+        return min([*warnings, *([] if due is None else [due])], default=None)
 
     @property
-    def _lives_by_refreshing(self) -> bool:
-        live = self.state in {ConnectionState.ACTIVE, ConnectionState.UNCERTAIN}
-        return live and self.renewal is Renewal.REFRESH_TOKEN
+    def _lives(self) -> bool:
+        return self.state in {ConnectionState.ACTIVE, ConnectionState.UNCERTAIN}
 
     def dies(
         self, *, certificate_ends: datetime | None = None
@@ -185,7 +193,7 @@ class Connection:
         only the fixed lifetime of the org's policy ends it. What is renewed by assertions knows
         neither: it ends with the certificate that verifies them.
         """
-        if self.state not in {ConnectionState.ACTIVE, ConnectionState.UNCERTAIN}:
+        if not self._lives:
             return None, None
         if self.renewal is Renewal.JWT_BEARER:
             if certificate_ends is None:

@@ -10,9 +10,10 @@ from typing import Final
 import structlog
 
 from keyturn_service.domain.audit import AuditEvent
-from keyturn_service.domain.connection import Connection
+from keyturn_service.domain.connection import Connection, Renewal
 from keyturn_service.domain.errors import ConnectionCannotServe
-from keyturn_service.ports import AuditLog, Clock, Connections, Seals
+from keyturn_service.domain.signing_key import active_key
+from keyturn_service.ports import AuditLog, Clock, Connections, Seals, SigningKeys
 from keyturn_service.use_cases.refresh_tokens import RefreshTokens
 
 AT_ONCE: Final = 16
@@ -30,6 +31,7 @@ class GuardConnections:
     """
 
     connections: Connections
+    keys: SigningKeys
     seals: Seals
     refresh: RefreshTokens
     audit: AuditLog
@@ -49,11 +51,13 @@ class GuardConnections:
 
     async def _look_after(self, connection: Connection, now: datetime) -> None:
         try:
+            ends = await self._certificate_ends(connection)
+            connection = await self._warned(connection, now, ends)
             due = connection.refresh_due()
             if due is not None and due <= now:
                 connection = await self._refreshed(connection)
-            connection = await self._warned(connection, now)
-            await self.connections.looked_after(connection, due_at=_next(connection, now))
+            due = _next(connection.due_by(certificate_ends=ends), now)
+            await self.connections.looked_after(connection, due_at=due)
         except Exception as error:  # noqa: BLE001 - the others go on; it is due when the claim ends
             _log.warning(
                 "connection_not_guarded", connection_id=connection.id, error=type(error).__name__
@@ -69,11 +73,24 @@ class GuardConnections:
             return found or connection
         return renewed
 
-    async def _warned(self, connection: Connection, now: datetime) -> Connection:
-        """Tell the owner, once for all warnings that are due."""
-        ends, because = connection.dies()
-        due = [moment for moment in connection.warnings() if moment <= now]
-        if ends is None or not due:
+    async def _certificate_ends(self, connection: Connection) -> datetime | None:
+        """Return when the certificate ends that the connection hangs on."""
+        if connection.renewal is not Renewal.JWT_BEARER:
+            return None
+        key = active_key(await self.keys.list(connection.app_id))
+        return None if key is None else key.not_after
+
+    async def _warned(
+        self, connection: Connection, now: datetime, certificate_ends: datetime | None
+    ) -> Connection:
+        """Tell the owner, once for all warnings that are due, and keep that at once.
+
+        The refresh that may follow ends the claim: a warning that is still due then would be
+        given again by whoever looks next.
+        """
+        ends, because = connection.dies(certificate_ends=certificate_ends)
+        warnings = connection.warnings(certificate_ends=certificate_ends)
+        if ends is None or not any(moment <= now for moment in warnings):
             return connection
         await self.audit.record(
             AuditEvent(
@@ -85,10 +102,11 @@ class GuardConnections:
                 detail={"dies_at": ends.isoformat(), "dies_because": because},
             )
         )
-        return replace(connection, warned_at=now)
+        warned = replace(connection, warned_at=now)
+        await self.connections.looked_after(warned, due_at=now + _CLAIM)
+        return warned
 
 
-def _next(connection: Connection, now: datetime) -> datetime | None:
+def _next(due: datetime | None, now: datetime) -> datetime | None:
     """Return when to look again; what is still due has been tried just now."""
-    due = connection.due_at()
     return due if due is None else max(due, now + _AGAIN)

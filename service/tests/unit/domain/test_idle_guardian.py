@@ -21,7 +21,7 @@ from keyturn_service.domain.ids import ConnectionId
 
 DAY = timedelta(days=1)
 FIXED = [START + FIXED_LIFETIME - days * DAY for days in (30, 7, 1)]
-IDLE = [START + IDLE_LIMIT - days * DAY for days in (7, 1)]
+ENDS = START + 300 * DAY  # of a certificate
 
 
 def test_it_is_refreshed_well_before_it_is_idle_for_too_long() -> None:
@@ -83,9 +83,42 @@ def test_a_fixed_end_is_told_thirty_seven_and_one_day_ahead() -> None:
     assert connection(keep_alive=True).warnings() == FIXED
 
 
-def test_an_idle_end_is_told_seven_and_one_day_ahead() -> None:
-    """Thirty days ahead would be at once."""
-    assert connection(keep_alive=False).warnings() == IDLE
+@pytest.mark.parametrize("renewal", list(Renewal))
+def test_what_was_let_go_is_not_announced(renewal: Renewal) -> None:
+    """Its owner wants it to end."""
+    let_go = connection(keep_alive=False, renewal=renewal)
+
+    assert let_go.dies(certificate_ends=ENDS) != (None, None)
+    assert let_go.warnings(certificate_ends=ENDS) == []
+    assert let_go.due_by(certificate_ends=ENDS) is None
+
+
+def test_a_certificates_end_is_told_thirty_seven_and_one_day_ahead() -> None:
+    """Whatever is renewed by its assertions is never refreshed to stay alive."""
+    made = connection(renewal=Renewal.JWT_BEARER)
+
+    told = [ENDS - days * DAY for days in (30, 7, 1)]
+    assert made.warnings(certificate_ends=ENDS) == told
+    assert made.due_by(certificate_ends=ENDS) == told[0]
+    later = ENDS + 700 * DAY
+    warned = replace(made, warned_at=told[1])
+    assert warned.warnings(certificate_ends=ENDS) == told[2:]
+    assert len(warned.warnings(certificate_ends=later)) == 3
+
+
+def test_a_certificate_that_ends_soon_is_told_of_as_far_as_it_can_be() -> None:
+    """What was connected in its last twenty days is told seven days ahead and one."""
+    made = connection(renewal=Renewal.JWT_BEARER, authorized_at=ENDS - 20 * DAY)
+
+    assert made.warnings(certificate_ends=ENDS) == [ENDS - 7 * DAY, ENDS - DAY]
+
+
+def test_what_hangs_on_a_certificate_is_looked_at_first() -> None:
+    """Its row does not say when that ends; where nothing is known, nothing is told."""
+    made = connection(renewal=Renewal.JWT_BEARER, last_refreshed_at=START + DAY)
+
+    assert made.due_at() == START + DAY
+    assert made.due_by() is None
 
 
 @pytest.mark.parametrize(("told", "left"), [(0, 2), (1, 1), (2, 0)])
@@ -103,14 +136,12 @@ def test_a_new_grant_starts_anew() -> None:
     assert len(made.warnings()) == 3
 
 
-@pytest.mark.parametrize(
-    "changes", [{"renewal": Renewal.JWT_BEARER}, {"state": ConnectionState.REVOKED}]
-)
-def test_what_does_not_live_by_refreshing_is_not_announced(changes: dict[str, object]) -> None:
-    """A certificate's end is the app's; what is over has no end to come."""
-    made = connection(**changes)
+@pytest.mark.parametrize("renewal", list(Renewal))
+def test_what_is_over_has_no_end_to_come(renewal: Renewal) -> None:
+    """Nobody looks at it again."""
+    made = connection(renewal=renewal, state=ConnectionState.REVOKED)
 
-    assert made.warnings() == []
+    assert made.warnings(certificate_ends=ENDS) == []
     assert made.due_at() is None
 
 
@@ -121,4 +152,3 @@ def test_it_is_due_for_whatever_comes_first() -> None:
 
     old = connection(last_refreshed_at=FIXED[0] - DAY)
     assert old.due_at() == FIXED[0]
-    assert connection(keep_alive=False).due_at() == IDLE[0]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any, cast
 
 from service.tests.support.fakes import refused
 from service.tests.support.replicas import Kitchen, Replica, World
-from service.tests.support.values import CONNECTION, START
+from service.tests.support.values import APP, CONNECTION, START, WORKSPACE
 
 from keyturn_core.oauth.token_answer import NotProcessed
 from keyturn_service.domain.connection import FIXED_LIFETIME, ConnectionState
+from keyturn_service.domain.ids import ConnectionId, SigningKeyId
+from keyturn_service.domain.signing_key import SigningKeyState
 from keyturn_service.ports import StoreUnavailable
+from keyturn_service.use_cases.refresh_tokens import RefreshTokens
 
 DAY = timedelta(days=1)
 
@@ -20,6 +25,18 @@ async def let_go(replica: Replica) -> None:
     await replica.stores.connections.set_keep_alive(
         CONNECTION, keep_alive=False, now=replica.world.clock.now()
     )
+
+
+async def told_of(replica: Replica, world: World, *, days: int) -> list[int]:
+    """Let the days pass; return those on which the owner was told of an end."""
+    told: list[int] = []
+    before = world.audit.types.count("connection.dies_soon")
+    begun = world.clock.now()
+    while (day := (world.clock.now() - begun).days) < days:
+        await replica.guard()
+        told += [day] * (world.audit.types.count("connection.dies_soon") - before - len(told))
+        world.clock.advance(days=1)
+    return told
 
 
 async def test_a_connection_that_nobody_uses_lives_for_ninety_days(
@@ -44,36 +61,64 @@ async def test_nothing_is_done_before_it_is_due(replica: Replica, world: World) 
     assert (await world.connection()).generation == 1
 
 
-async def test_what_was_let_go_dies_announced(replica: Replica, world: World) -> None:
-    """Seven days ahead and one; its token is not presented."""
+async def test_what_was_let_go_dies_in_peace(replica: Replica, world: World) -> None:
+    """Its token is not presented, and nobody is told."""
     await let_go(replica)
-    told = []
-    for day in range(40):
-        await replica.guard()
-        told += [day] * (world.audit.types.count("connection.dies_soon") - len(told))
-        world.clock.advance(days=1)
-
-    assert told == [23, 29]
+    assert await told_of(replica, world, days=40) == []
     assert (await world.connection()).generation == 1
-    event = next(one for one in world.audit.events if one.type == "connection.dies_soon")
-    assert event.connection_id == CONNECTION
-    assert dict(event.detail) == {
-        "dies_at": (START + 30 * DAY).isoformat(),
-        "dies_because": "idle",
-    }
 
 
 async def test_a_fixed_end_is_announced_to_whoever_keeps_it_alive(
     replica: Replica, world: World
 ) -> None:
     """Though it is refreshed all the time."""
-    told = []
-    for day in range(366):
-        await replica.guard()
-        told += [day] * (world.audit.types.count("connection.dies_soon") - len(told))
-        world.clock.advance(days=1)
+    told = await told_of(replica, world, days=366)
 
     assert [FIXED_LIFETIME.days - day for day in told] == [30, 7, 1]
+
+
+async def test_a_certificates_end_is_announced_for_what_hangs_on_it(
+    bare: Replica, world: World
+) -> None:
+    """Once each time, and nothing is presented for it."""
+    await bare.with_signing_key(not_after=START + 90 * DAY)
+    made, _ = await bare.asserted()
+
+    assert await told_of(bare, world, days=100) == [60, 83, 89]
+
+    event = next(one for one in world.audit.events if one.type == "connection.dies_soon")
+    assert event.connection_id == made.id
+    assert dict(event.detail) == {
+        "dies_at": (START + 90 * DAY).isoformat(),
+        "dies_because": "certificate",
+    }
+    assert (await world.connection(made.id)).generation == made.generation
+
+
+async def test_another_certificate_has_an_end_of_its_own(bare: Replica, world: World) -> None:
+    """Once it signs; what was told of the one before counts for nothing."""
+    await bare.with_signing_key(not_after=START + 90 * DAY)
+    await bare.asserted()
+    assert await told_of(bare, world, days=70) == [60]
+    later = SigningKeyId("sk_two")
+    await bare.with_signing_key(id=later, not_after=START + 130 * DAY, state=SigningKeyState.STAGED)
+    key = await bare.stores.signing_keys.get(WORKSPACE, APP, later)
+    assert key is not None
+    assert await bare.stores.signing_keys.activate(key, at=world.clock.now())
+
+    assert [70 + day for day in await told_of(bare, world, days=65)] == [100, 123, 129]
+
+
+async def test_without_a_certificate_there_is_no_end_to_tell_of(
+    bare: Replica, world: World
+) -> None:
+    """Its key was retired: what becomes of the connection is another matter."""
+    await bare.with_signing_key(not_after=START + 90 * DAY)
+    await bare.asserted()
+    [key] = await bare.stores.signing_keys.list(APP)
+    await bare.stores.signing_keys.retire(key, at=START)
+
+    assert await told_of(bare, world, days=100) == []
 
 
 async def test_an_org_that_is_away_is_asked_again_within_hours(
@@ -112,6 +157,24 @@ async def test_of_two_replicas_one_refreshes(kitchen: Kitchen, replica: Replica)
     assert (await kitchen.world.connection()).generation == 2
 
 
+async def test_an_end_is_told_once_though_a_refresh_is_due_with_it(
+    kitchen: Kitchen, replica: Replica
+) -> None:
+    """The refresh ends the claim, and another replica looks at once."""
+    world, other = kitchen.world, await kitchen.replica()
+    world.clock.advance(days=FIXED_LIFETIME.days - 30)
+
+    async def refresh(connection_id: ConnectionId, *, refused: int) -> Any:
+        renewed = await replica.refresh(connection_id, refused=refused)
+        await other.guard()
+        return renewed
+
+    assert await replace(replica.guard, refresh=cast("RefreshTokens", refresh))() == 1
+
+    assert (await world.connection()).generation == 2
+    assert world.audit.types.count("connection.dies_soon") == 1
+
+
 async def test_a_claim_of_a_dead_replica_ends(replica: Replica, world: World) -> None:
     """After thirty seconds another one takes over."""
     world.clock.advance(days=24)
@@ -128,8 +191,7 @@ async def test_a_claim_of_a_dead_replica_ends(replica: Replica, world: World) ->
 
 async def test_without_a_record_there_is_no_warning(replica: Replica, world: World) -> None:
     """It is told once the audit can be written."""
-    await let_go(replica)
-    world.clock.advance(days=23)
+    world.clock.advance(days=FIXED_LIFETIME.days - 30)
     world.audit.down = True
     await replica.guard()
 

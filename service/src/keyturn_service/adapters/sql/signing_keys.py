@@ -9,12 +9,14 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyturn_core.secrets import PrivateKey
 from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.key_holds import hold_keys
-from keyturn_service.adapters.sql.tables import apps, signing_keys
+from keyturn_service.adapters.sql.tables import apps, connections, signing_keys
+from keyturn_service.domain.connection import Renewal
 from keyturn_service.domain.ids import AppId, SigningKeyId, WorkspaceId
 from keyturn_service.domain.signing_key import SigningKey, SigningKeyState
 from keyturn_service.vault.vault import Vault
@@ -43,6 +45,8 @@ class SqlSigningKeys:
                 await writing.execute(
                     insert(signing_keys).values(**_values(key), private_key=sealed)
                 )
+                if key.state is _ACTIVE:
+                    await _look_at_connections(writing, key.app_id, at=key.created_at)
         except IntegrityError:
             return False
         return True
@@ -97,6 +101,7 @@ class SqlSigningKeys:
             await writing.execute(
                 update(signing_keys).where(usable).values(state=_ACTIVE, retired_at=None)
             )
+            await _look_at_connections(writing, key.app_id, at=at)
         return True
 
     async def retire(self, key: SigningKey, *, at: datetime) -> None:
@@ -121,6 +126,15 @@ class SqlSigningKeys:
                 update(signing_keys).where(which).values(private_key=None, **values)
             )
         return changed.rowcount
+
+
+async def _look_at_connections(writing: AsyncConnection, app_id: AppId, *, at: datetime) -> None:
+    """Have the guardian look at those that another certificate gives another end."""
+    await writing.execute(
+        update(connections)
+        .where(connections.c.app_id == app_id, connections.c.renewal == Renewal.JWT_BEARER)
+        .values(due_at=at)
+    )
 
 
 def _values(key: SigningKey) -> dict[str, Any]:

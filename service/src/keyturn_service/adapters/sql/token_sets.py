@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,8 +28,9 @@ from keyturn_service.adapters.sql.tables import (
     refresh_leases,
     token_sets,
 )
+from keyturn_service.adapters.sql.types import Moment
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome
-from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
+from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
 from keyturn_service.domain.ids import AttemptId, ConnectionId, SpoolId, WorkspaceId
 from keyturn_service.ports import StaleWrite
 from keyturn_service.vault.vault import Vault
@@ -387,6 +388,8 @@ async def _put_in_force(
     if not await _hold_fence(writing, held):
         return False
     values = connection_values(connection)
+    if connection.renewal is Renewal.JWT_BEARER:  # its time hangs on the certificate
+        values["due_at"] = func.coalesce(connections.c.due_at, literal(values["due_at"], Moment))
     changed = await writing.execute(
         update(connections).where(_in_force(held)).values({name: values[name] for name in names})
     )
