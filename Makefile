@@ -93,7 +93,7 @@ architecture: ## the tree itself
 .PHONY: fault-long
 COUNT ?= 100000
 KILLS ?= 3000
-fault-long: setup ## a thousand readers at eight replicas; ten minutes of mixed load; 10,000 grants revoked; COUNT crash schedules, KILLS kills into build
+fault-long: setup ## a thousand readers at eight replicas; ten minutes of mixed load; 10,000 grants revoked, 10,000 connections kept for 90 days; COUNT crash schedules, KILLS kills into build
 	@$(PY) -m pytest -q --no-header tests/long
 	@$(PY) -m tests.fault.schedules --count $(COUNT)
 	@for database in sqlite postgresql; do $(PY) -m tests.fault.kills $$database --count $$(($(KILLS) / 2)) || exit 1; done
