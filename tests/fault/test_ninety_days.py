@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.long.ninety_days import DAY, ninety_days
 
-CONNECTIONS = 100
+CONNECTIONS = 60
 STEP = 4 * DAY  # a refresh is late by so much at most: 24 and 4 days are less than 30
 SEVERAL = 3
 
