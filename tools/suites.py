@@ -64,7 +64,7 @@ SUITES = {
             name="acceptance",
             folders=("tests/acceptance",),
             by_file=True,
-            timed=("tests/acceptance/test_dev_world.py",),
+            timed=("tests/acceptance/test_back_on_its_port.py",),
         ),
         Suite(name="real-clients", folders=("tests/real_clients",), by_file=True),
         Suite(name="browser", folders=("tests/browser",), by_file=True),
