@@ -24,6 +24,8 @@ class Suite:
     folders: tuple[str, ...]
     """Patterns of folders, from the root."""
     workers: int = 2
+    one_by_one: bool = False
+    """Whether a worker is given few tests at a time: they are few, and some take minutes."""
     by_file: bool = False
     """Whether a file's tests stay together: its world is started once."""
     timed: tuple[str, ...] = ()
@@ -68,7 +70,7 @@ SUITES = {
         ),
         Suite(name="real-clients", folders=("tests/real_clients",), by_file=True),
         Suite(name="browser", folders=("tests/browser",), by_file=True),
-        Suite(name="fault", folders=("tests/fault",)),
+        Suite(name="fault", folders=("tests/fault",), one_by_one=True),
         Suite(name="parity", folders=("tests/parity",)),
     )
 }
@@ -120,7 +122,9 @@ def _runs(suite: Suite, paths: list[str]) -> list[tuple[str, ...]]:
     """Return the commands that are the suite, one after the other."""
     workers: tuple[str, ...] = ("-n", str(suite.workers)) if suite.workers else ()
     if suite.by_file:
-        workers += ("--dist", "loadfile")
+        workers += ("--dist", "loadfile", "--no-loadscope-reorder")
+    if suite.one_by_one:
+        workers += ("--maxschedchunk", "1")
     coverage = tuple(f"--cov={package}" for package in suite.covered)
     gate = ("--cov-branch", "--cov-report=") if coverage else ()
     later = tuple(f"--ignore={file}" for file in suite.timed)

@@ -15,6 +15,8 @@ import pytest
 from tests.support.vendor import Vendor
 from tools.world import BIN, running_world
 
+pytestmark = pytest.mark.takes(40)
+
 
 class Said(NamedTuple):
     """How a command ended, as a program reads it."""

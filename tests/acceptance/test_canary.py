@@ -15,6 +15,8 @@ from tools.world import World, running_world
 
 ASSERTION = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9"  # the header of every assertion of ours
 
+pytestmark = pytest.mark.takes(50)
+
 
 @dataclass
 class Used:

@@ -14,6 +14,8 @@ import pytest
 from tests.support.vendor import Vendor
 from tools.world import BIN, World, running_world
 
+pytestmark = pytest.mark.takes(50)
+
 
 def _alive(pid: int) -> bool:
     try:

@@ -36,6 +36,8 @@ AUTHORIZE = {"path": "/services/oauth2/authorize"}
 CODE = {"path": "/services/oauth2/token", "grant_type": "authorization_code"}
 REFRESH = {"path": "/services/oauth2/token", "grant_type": "refresh_token"}
 
+pytestmark = pytest.mark.takes(80)
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:

@@ -10,6 +10,8 @@ import pytest
 from tests.support.vendor import Vendor
 from tools.walker import Walker
 
+pytestmark = pytest.mark.takes(60)
+
 
 @pytest.fixture
 def org(vendor: Vendor) -> Iterator[Mapping[str, Any]]:

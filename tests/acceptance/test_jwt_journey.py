@@ -20,6 +20,8 @@ from keyturn import Conflict, Keyturn
 READERS = 50
 ASSERTION = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
+pytestmark = pytest.mark.takes(70)
+
 
 def keyturn_command(world: World, tmp_path: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
     """Run the command; return its exit status and what it said."""

@@ -24,6 +24,8 @@ from tools.world import BIN, World, running_world
 _STEP = "P5D"  # a refresh is due after 24 of 30 idle days at the latest
 _STEPS = 12
 
+pytestmark = pytest.mark.takes(40)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Operated:

@@ -14,6 +14,8 @@ from tools.world import World, running_world
 CODE = {"path": "/services/oauth2/token", "grant_type": "authorization_code"}
 REFRESH = {"path": "/services/oauth2/token", "grant_type": "refresh_token"}
 
+pytestmark = pytest.mark.takes(40)
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:

@@ -13,6 +13,8 @@ from tools.world import World
 
 from keyturn_core.salesforce.refusals import CATALOGUE
 
+pytestmark = pytest.mark.takes(80)
+
 
 @pytest.fixture
 def visitor(open_browser: Callable[..., Person], vendor: Vendor, world: World) -> Visitor:

@@ -23,7 +23,7 @@ from keyturn import Keyturn
 ORG = "Oakhollow"
 
 # App and package are made by the real `sf`: two dozen commands of a second or two.
-pytestmark = pytest.mark.timeout(480)
+pytestmark = [pytest.mark.timeout(480), pytest.mark.takes(90)]
 
 
 @pytest.fixture(scope="module")

@@ -221,6 +221,7 @@ def test_a_slow_answer_is_waited_for_by_all(world: CrashWorld) -> None:
     assert _refreshes(world, since) == [200]
 
 
+@pytest.mark.takes(40)
 def test_an_answer_slower_than_the_time_out_is_not_asked_for_again(world: CrashWorld) -> None:
     """The caller is told to come back; then the outcome is unknown, and nothing is presented."""
     connection = _connected(world)

@@ -13,6 +13,7 @@ from tests.fault.kills import DATABASES, REPORTS, WAYS
 EACH = 150  # kills on each database: three hundred on both
 
 
+@pytest.mark.takes(100)
 @pytest.mark.timeout(900)  # half a second each, when nothing runs beside
 @pytest.mark.parametrize("database", DATABASES)
 def test_a_kill_at_each_place_of_a_refresh_loses_no_connection(database: str) -> None:

@@ -25,6 +25,7 @@ from tests.fault.tally import SECOND, SOUND, STORAGE, Course, Fault, Tally, Then
 PLAIN = Course(answer=Answering.WHOLE, storage=SOUND, certificate=False)
 
 
+@pytest.mark.takes(85)
 @pytest.mark.timeout(900)
 def test_no_schedule_loses_what_could_be_kept() -> None:
     """Each schedule ended rightly, on both databases, and each place met each fault."""

@@ -43,7 +43,7 @@ MEMBERS = {
 
 
 # A command of `sf` takes a second or two by itself, and a release is a dozen of them.
-pytestmark = pytest.mark.timeout(480)
+pytestmark = [pytest.mark.timeout(480), pytest.mark.takes(40)]
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ LINK = "/packaging/installPackage.apexp?p0=04t"
 
 
 # A command of `sf` takes a second or two by itself, and a release is a dozen of them.
-pytestmark = pytest.mark.timeout(480)
+pytestmark = [pytest.mark.timeout(480), pytest.mark.takes(390)]
 
 
 @dataclass(frozen=True, kw_only=True)

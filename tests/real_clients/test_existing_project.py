@@ -26,7 +26,7 @@ OURS = ("force-app/keyturn/", "keyturn-build/", "keyturn.toml", "keyturn.version
 ORG = "Northwind"
 
 # A command of `sf` takes a second or two by itself, and two releases are two dozen of them.
-pytestmark = pytest.mark.timeout(480)
+pytestmark = [pytest.mark.timeout(480), pytest.mark.takes(85)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from keyturn import Conflict, Connection
 THIRD = "Larkfield"
 
 # A command of `sf` takes a second or two by itself, and the walk has two dozen of them.
-pytestmark = pytest.mark.timeout(480)
+pytestmark = [pytest.mark.timeout(480), pytest.mark.takes(85)]
 
 
 @dataclass(frozen=True, kw_only=True)

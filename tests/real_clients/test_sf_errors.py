@@ -27,7 +27,10 @@ from tests.support.sf import (
     user_of,
 )
 
-pytestmark = pytest.mark.timeout(300)  # one login at a time has sf's callback port
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.takes(110),
+]  # one login at a time has sf's callback port
 
 BY_TOKEN = (
     ("invalid_client_id", "client identifier invalid"),

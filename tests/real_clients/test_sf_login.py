@@ -16,7 +16,10 @@ from tests.support.sf import (
     user_of,
 )
 
-pytestmark = pytest.mark.timeout(300)  # one login at a time has sf's callback port
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.takes(45),
+]  # one login at a time has sf's callback port
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,8 @@ ALL_KINDS = (
     "ExtlClntAppConfigurablePolicies",
 )
 
+pytestmark = pytest.mark.takes(110)
+
 
 @pytest.fixture(scope="module")
 def sim() -> Iterator[Orgsim]:

@@ -35,6 +35,8 @@ READER = """\
 </userPermissions>
 """
 
+pytestmark = pytest.mark.takes(120)
+
 
 @pytest.fixture(scope="module")
 def sim() -> Iterator[Orgsim]:

@@ -12,6 +12,7 @@ from orgsim_program import OrgsimProgram
 SCHEMATHESIS = str(Path(sys.executable).parent / "schemathesis")
 
 
+@pytest.mark.takes(50)
 @pytest.mark.timeout(300)
 def test_the_control_port_keeps_to_its_document(tmp_path):
     """No status, body, type or method that the document does not have, and no valid call refused.

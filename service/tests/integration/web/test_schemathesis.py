@@ -20,6 +20,7 @@ _NOT_PROMISED = "use_after_free"
 _PROXIED = "/salesforce/"
 
 
+@pytest.mark.takes(50)
 @pytest.mark.timeout(480)
 async def test_the_document_holds(house: House, tmp_path):
     """Valid requests are not called invalid, invalid ones are, and no answer is undocumented."""
