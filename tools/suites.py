@@ -24,6 +24,7 @@ class Suite:
     folders: tuple[str, ...]
     """Patterns of folders, from the root."""
     workers: int = 2
+    """More than there are cores where tests wait: for a time-out, a poll, another program."""
     one_by_one: bool = False
     """Whether a worker is given few tests at a time: they are few, and some take minutes."""
     by_file: bool = False
@@ -65,12 +66,13 @@ SUITES = {
         Suite(
             name="acceptance",
             folders=("tests/acceptance",),
+            workers=3,
             by_file=True,
             timed=("tests/acceptance/test_back_on_its_port.py",),
         ),
-        Suite(name="real-clients", folders=("tests/real_clients",), by_file=True),
-        Suite(name="browser", folders=("tests/browser",), by_file=True),
-        Suite(name="fault", folders=("tests/fault",), one_by_one=True),
+        Suite(name="real-clients", folders=("tests/real_clients",), workers=3, by_file=True),
+        Suite(name="browser", folders=("tests/browser",), workers=3, by_file=True),
+        Suite(name="fault", folders=("tests/fault",), workers=3, one_by_one=True),
         Suite(name="parity", folders=("tests/parity",)),
     )
 }
