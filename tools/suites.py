@@ -61,6 +61,7 @@ SUITES = {
         Suite(
             name="integration",
             folders=("*/tests/integration", "examples/*/tests/integration", "*/tests/conformance"),
+            in_memory=True,
         ),
         Suite(name="docs", folders=("tests/docs",)),
         Suite(
