@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
@@ -49,7 +50,7 @@ class Groups(click.Group):
         if found is None:
             return None
         try:
-            loaded = found.load()
+            loaded = _load(found)
         except ImportError as error:
             return _broken(cmd_name, error)
         if not isinstance(loaded, click.Command):
@@ -74,6 +75,16 @@ def run(arguments: Sequence[str], find: Callable[[], Mapping[str, EntryPoint]] =
     if isinstance(ended, Outcome):
         return show(ended, as_json=as_json)
     return ended if isinstance(ended, int) else 0
+
+
+def _load(found: EntryPoint) -> object:
+    """Load a group; what loading makes stays, so nobody looks for garbage meanwhile."""
+    gc.disable()
+    try:
+        loaded: object = found.load()
+    finally:
+        gc.enable()
+    return loaded
 
 
 def _keep_line_breaks(command: click.Command) -> None:
