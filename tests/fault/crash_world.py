@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
+from tests.fault.forked import Forked, nursery
 from tools.walker import Walker
 from tools.world import BIN
 
@@ -45,7 +45,7 @@ class CrashWorld:
     dev_world: dict[str, Any]
     url: str
     api_key: str = ""
-    replica: subprocess.Popen[str] | None = None
+    replica: Forked | None = None
     http: httpx2.Client = field(init=False)
     control: httpx2.Client = field(init=False)
 
@@ -80,13 +80,7 @@ class CrashWorld:
         self.kill()  # what a test that failed left running
         began = time.monotonic()
         with (self.folder / "replica.log").open("a") as log:
-            self.replica = subprocess.Popen(
-                [sys.executable, "-m", "tests.fault.replica"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
+            self.replica = nursery().fork(log)
         given = {
             "settings": self.settings,
             "dev_world": self.dev_world,
@@ -96,8 +90,6 @@ class CrashWorld:
             "pause_at": pause_at,
             "full_at": full_at,
         }
-        if self.replica.stdin is None or self.replica.stdout is None:
-            raise RuntimeError("the replica has no pipes")
         self.replica.stdin.write(json.dumps(given) + "\n")
         self.replica.stdin.flush()
         if not self.replica.stdout.readline():
@@ -125,9 +117,8 @@ class CrashWorld:
             self.replica.send_signal(number)
         self.replica.wait(_PATIENCE)
         for pipe in (self.replica.stdin, self.replica.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
         self.replica = None
 
     def call(self, method: str, path: str, body: Any = None) -> httpx2.Response:

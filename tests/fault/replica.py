@@ -1,6 +1,6 @@
 """A replica that is killed, held up or failed at one awaited call, or notes which it met.
 
-Started as a program with one line of JSON on standard input: `settings`, `dev_world`, `arm`
+Started with one line of JSON on standard input: `settings`, `dev_world`, `arm`
 (a file whose being there arms it), `record` (a file to write the calls to) and, each
 `<call>:before`, `<call>:after` or null: `kill_at`; `full_at`, where the disk is full; and
 `pause_at`, where the file `<arm>.paused` is made, and the call goes on when that is gone.

@@ -76,6 +76,8 @@ def _check_ended_once(world: CrashWorld, since: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.takes(30)
+@pytest.mark.timeout(300)
 def test_a_revoke_all_that_is_killed_half_way_is_ended_by_another_replica(
     kind: str, server: Server, tmp_path: Path
 ) -> None:

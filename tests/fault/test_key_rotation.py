@@ -204,6 +204,7 @@ def _all_replicas(world: CrashWorld) -> Iterator[list[CrashWorld]]:
 
 
 @pytest.mark.takes(40)
+@pytest.mark.timeout(300)
 def test_a_rotation_under_load_costs_no_read(world: CrashWorld) -> None:
     """Rotated, re-wrapped, killed half-way and run twice at once; and a replica starts anew."""
     world.start()
@@ -273,6 +274,7 @@ def test_a_key_that_a_stopped_replicas_spool_needs_is_not_destroyed(world: Crash
 
 
 @pytest.mark.takes(40)
+@pytest.mark.timeout(300)
 def test_a_rotation_of_data_keys_under_load_costs_no_read(world: CrashWorld) -> None:
     """The replica that seals anew is killed half-way; the others go on, and no read fails.
 
