@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from msgspec import structs
+
 from keyturn_core.salesforce.hosts import LOGIN_HOSTS, Environment, Origin
 from keyturn_core.salesforce.ids import read_org_id, read_user_id
 from keyturn_core.salesforce.scopes import Scope
@@ -365,7 +367,7 @@ def event(**changes: Any) -> AuditEvent:
         connection_id=CONNECTION,
         detail={"generation": 1, "again": False, "about": "Zürich", "nothing": None},
     )
-    return replace(made, **changes)
+    return structs.replace(made, **changes)
 
 
 def consumer_secret() -> ConsumerSecret:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -21,8 +20,7 @@ _CANNOT_HASH: Final = (ValueError, TypeError, OverflowError, RecursionError)
 _written: Final = msgspec.json.Encoder().encode  # JSON without spaces, as UTF-8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditEvent:
+class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Who did what to which connection.
 
     `type` is `<thing>.<past participle>`; `actor` is `key_…`, `user`, `system` or `operator`.
@@ -37,8 +35,7 @@ class AuditEvent:
     detail: Mapping[str, str | int | bool | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditRecord:
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An event in its writer's chain. `writer` is one run of one replica."""
 
     writer: str

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+import msgspec
+
 from keyturn_core.salesforce.hosts import Environment, Origin
 from keyturn_core.salesforce.ids import OrgId
 from keyturn_core.secrets import (
@@ -276,8 +278,7 @@ class TokenStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
+class Serving(msgspec.Struct, frozen=True, kw_only=True):
     """All that a hot read needs, in one look at the database; no refresh token is opened for it.
 
     `basis` is what it rests on, None where it cannot be asked about later. `sealed` says that an

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+import msgspec
 
 from keyturn_service.domain.attempt import SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent, AuditRecord
@@ -27,8 +28,7 @@ class ChainUnreadable(Exception):
     """The last row of a chain is no record. The only argument is the writer's name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Basis:
+class Basis(msgspec.Struct, frozen=True, kw_only=True):
     """What an API key and a connection with its token said when they were read.
 
     Each in a form of the database's own, which only adapters compare. The event that rests on

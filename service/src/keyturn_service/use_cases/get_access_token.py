@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from keyturn_service.domain.api_key import ApiKey, Right
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connection import ConnectionInUse, TokenInForce
@@ -14,8 +16,7 @@ from keyturn_service.use_cases.admit import admit
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class Served(msgspec.Struct, frozen=True, kw_only=True):
     """An access token on its way out, and for whom."""
 
     connection: ConnectionInUse

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from service.tests.support.values import OTHER_WORKSPACE, START, event
 
 from keyturn_service.domain.audit import (

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 from service.tests.support.audit_chains import a_chain, end_of, mark_at
 from service.tests.support.values import START
 
@@ -66,9 +67,9 @@ def test_only_so_many_go_at_once_and_the_next_ones_follow() -> None:
     "change",
     [
         lambda _: None,
-        lambda record: replace(record, sequence=9),
-        lambda record: replace(record, previous=bytes(31)),
-        lambda record: replace(record, hash=bytes(32)),
+        lambda record: structs.replace(record, sequence=9),
+        lambda record: structs.replace(record, previous=bytes(31)),
+        lambda record: structs.replace(record, hash=bytes(32)),
     ],
 )
 def test_a_page_that_is_not_whole_is_left_as_it_is(place: int, change: Any) -> None:
@@ -92,7 +93,7 @@ def test_nothing_may_stand_behind_the_end_of_a_chain() -> None:
     """Nor behind a mark that says it is gone."""
     behind = a_chain("run_one", 6)[5]
     for page, mark in (
-        ([*CLOSED, replace(behind, previous=CLOSED[-1].hash)], None),
+        ([*CLOSED, structs.replace(behind, previous=CLOSED[-1].hash)], None),
         ([behind], mark_at(CLOSED[-1], at=START, whole=True)),
     ):
         with pytest.raises(ChainNotWhole) as caught:
