@@ -179,6 +179,7 @@ def temporary_in_memory(*, wanted: bool = True) -> Iterator[Mapping[str, str]]:
         yield {}
         return
     with tempfile.TemporaryDirectory(prefix="keyturn-", dir=_MEMORY) as folder:
+        Path(folder).chmod(0o711)  # PostgreSQL refuses root and runs as a user who passes through
         yield {"TMPDIR": folder}
 
 
