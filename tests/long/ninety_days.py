@@ -86,6 +86,7 @@ def ninety_days(folder: Path, count: int, *, step: timedelta, replicas: int = 2)
             },
             "let_go_asked": passed.asked,
             "tried_again": passed.tried_again,
+            "not_kept_alive": _not_kept(folder),
             **_told(east, groups, passed, step),
             **_refreshed(east, groups, passed, step),
             "states": _states(east, groups),
@@ -98,6 +99,24 @@ def ninety_days(folder: Path, count: int, *, step: timedelta, replicas: int = 2)
 def _asked(world: CrashWorld, ids: Sequence[str]) -> dict[int, int]:
     """Ask for access tokens; return how often each status came."""
     return dict(Counter(world.token(one).status_code for one in ids))
+
+
+def _not_kept(folder: Path) -> Mapping[str, int]:
+    """Return how often a refresh that was due brought nothing, by what the replicas' logs say."""
+    return Counter(
+        line.get("code", line.get("error"))
+        for log in folder.rglob("replica.log")
+        for line in map(_logged, log.read_text().splitlines())
+        if line.get("event") in {"not_kept_alive", "connection_not_guarded"}
+    )
+
+
+def _logged(line: str) -> Mapping[str, Any]:
+    try:
+        read = json.loads(line)
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}
 
 
 def _every(count: int) -> int:
