@@ -19,7 +19,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 # `asyncio` puts its own handler in the place of Python's each time a fixture or a test is run; to
-# put it back it prints all that the fixture returned, a seventh of the time of the use cases' tests.
+# put it back it prints all that the fixture returned: a seventh of the use cases' tests' time.
 signal.signal(signal.SIGINT, _interrupt)
 
 
