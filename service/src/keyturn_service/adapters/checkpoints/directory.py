@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from keyturn_service.adapters.disk import sync_folder
 from keyturn_service.ports import ArchiveUnavailable
 
 _NAME: Final = "audit-%Y%m%dT%H%M%S.%fZ.json"
@@ -71,11 +72,7 @@ def _put(folder: Path, name: str, document: bytes) -> None:
         os.link(aside, folder / name)
     finally:
         aside.unlink()
-    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(place)
-    finally:
-        os.close(place)
+    sync_folder(folder)
 
 
 def _words(path: Path, error: OSError) -> str:

@@ -22,6 +22,7 @@ import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from keyturn_service.adapters.disk import sync_folder
 from keyturn_service.adapters.key_sources.remote import KmsKeys, RemoteKeys
 from keyturn_service.domain.ids import new_id
 from keyturn_service.ports import Randomness
@@ -131,7 +132,7 @@ class KeyFile:
                 pass
             finally:
                 beside.unlink()
-            _sync_folder(path.parent)  # the name too is there before anything is sealed under it
+            sync_folder(path.parent)  # the name too is there before anything is sealed under it
         except OSError as error:
             raise KeyFileRefused(f"cannot make the key file {path}: {error.strerror}") from None
         return cls.load(path, randomness, remote)
@@ -275,7 +276,7 @@ class KeyFile:
                 beside.unlink(missing_ok=True)  # of a run that was killed
                 _write(beside, change.held.written())
                 beside.replace(path)
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
         except OSError as error:
             raise KeyFileRefused(f"cannot write the key file {path}: {error.strerror}") from None
         self._look()
@@ -354,14 +355,6 @@ def _write(path: Path, text: str) -> None:
     except OSError:
         path.unlink()
         raise
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(path: Path) -> tuple[_Stamp, _Keys]:

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 import structlog
 
+from keyturn_service.adapters.disk import sync_folder
 from keyturn_service.domain.attempt import SpooledAnswer
 from keyturn_service.domain.ids import (
     ID_BYTES,
@@ -229,7 +230,7 @@ class DirectorySpool:
             with contextlib.suppress(OSError):
                 beside.unlink()
             raise
-        _sync_folder(place.parent)
+        sync_folder(place.parent)
 
     def _read(
         self, attempt_id: AttemptId, parts: Sequence[str]
@@ -341,7 +342,7 @@ def _kept_id(folder: Path, randomness: Randomness) -> SpoolId:
             file.flush()
             os.fsync(file.fileno())
         beside.rename(path)
-        _sync_folder(folder)
+        sync_folder(folder)
     kept = path.read_bytes().strip().decode("ascii", "replace")
     if not _ID.fullmatch(kept):
         raise SpoolRefused(
@@ -349,14 +350,6 @@ def _kept_id(folder: Path, randomness: Randomness) -> SpoolId:
             " `token.presented` have it (spool_id)"
         )
     return SpoolId(kept)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _see_that_it_lasts(folder: Path, *, accepts_loss: bool) -> None:
