@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socketserver
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -101,3 +103,68 @@ def test_a_damaged_refresh_token_is_never_presented(
     detail = _refused(world, connection)
     assert detail["column"] == "refresh_token"
     assert world.refreshes(since) == []
+
+
+@pytest.fixture
+def asked_of_the_proxy(world: CrashWorld) -> Iterator[list[str]]:
+    """An egress proxy, through which every call but those to the world's own hosts goes.
+
+    Gives what it was asked for; it leads nowhere.
+    """
+    asked: list[str] = []
+
+    class Refusing(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.rfile.readline().decode())
+            self.wfile.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refusing) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        world.settings["egress_proxy_url"] = f"http://127.0.0.1:{proxy.server_address[1]}"
+        yield asked
+        proxy.shutdown()
+
+
+@pytest.mark.parametrize(
+    "host", ["https://evil.example", "https://a.my.salesforce.com.evil.example"]
+)
+def test_a_host_planted_in_the_database_is_sent_nothing(
+    world: CrashWorld, change: Callable[[str], None], asked_of_the_proxy: list[str], host: str
+) -> None:
+    """Neither refresh token nor secret nor access token: nobody even connects there."""
+    world.start()
+    refreshed, called = world.connect("Northwind"), world.connect("Larkfield")
+    path = "/services/data/v67.0/limits"
+    assert world.call("GET", f"/v1/connections/{called}/salesforce{path}").status_code == 200
+    world.stop()  # a replica that has read a connection remembers where it leads
+
+    change(f"UPDATE connections SET login_url = '{host}' WHERE id = '{refreshed}'")  # noqa: S608
+    change(f"UPDATE connections SET instance_url = '{host}' WHERE id = '{called}'")  # noqa: S608
+    world.start()
+    proxied = world.call("GET", f"/v1/connections/{called}/salesforce{path}")
+    world.advance("PT3H")
+    token = world.token(refreshed)
+
+    assert (proxied.status_code, proxied.json()["code"]) == (503, "org_unavailable")
+    assert (token.status_code, token.json()["code"]) == (503, "org_unavailable")
+    assert asked_of_the_proxy == []
+    logged = (world.folder / "replica.log").read_text()
+    assert '"host_is_not_salesforces"' in logged
+    assert host in logged
+
+
+def test_a_host_of_salesforces_is_asked_for_at_the_proxy(
+    world: CrashWorld, change: Callable[[str], None], asked_of_the_proxy: list[str]
+) -> None:
+    """So the proxy of the test before would have heard of any other, too."""
+    world.start()
+    connection = world.connect("Northwind")
+    world.stop()
+
+    host = "https://else.my.salesforce.com"
+    change(f"UPDATE connections SET login_url = '{host}' WHERE id = '{connection}'")  # noqa: S608
+    world.start()
+    world.advance("PT3H")
+
+    assert world.token(connection).status_code == 503
+    assert asked_of_the_proxy == ["CONNECT else.my.salesforce.com:443 HTTP/1.1\r\n"]

@@ -113,6 +113,18 @@ def read_instance_url(text: str, *, loopback: frozenset[Origin] = frozenset()) -
     return Origin(f"https://{host}")
 
 
+def is_salesforces(origin: Origin) -> bool:
+    """Tell whether an origin, written as it is kept, is one that tokens may be sent to.
+
+    Login hosts, My Domains, and sites; no host of the user interface.
+    """
+    host = origin.removeprefix("https://")
+    if host == origin:
+        return False
+    known = origin in LOGIN_HOSTS.values()
+    return known or bool(_MY_DOMAIN.fullmatch(host) or _SITE.fullmatch(host))
+
+
 def environment_of(origin: Origin) -> Environment | None:
     """Return what a host serves, None where its name does not say.
 

@@ -15,6 +15,7 @@ from keyturn_core.salesforce.hosts import (
     HostRefused,
     Origin,
     environment_of,
+    is_salesforces,
     read_instance_url,
     read_my_domain,
 )
@@ -291,6 +292,40 @@ def test_the_name_of_a_host_says_what_it_serves(origin, environment):
     assert environment_of(Origin(origin)) is environment
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [*LOGIN_HOSTS.values(), SANDBOX, "https://acme.my.salesforce.mil", "https://acme.my.site.com"],
+)
+def test_a_kept_origin_of_salesforces_is_known(origin):
+    """Login hosts, My Domains of each cloud, and sites."""
+    assert is_salesforces(Origin(origin))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "",
+        "https://",
+        "https://evil.example",
+        "https://salesforce.com",
+        "https://acme.my.salesforce.com.evil.example",
+        "https://evil.example/acme.my.salesforce.com",
+        "https://acme.my.salesforce.com@evil.example",
+        "https://acme.my.salesforce.com:8443",
+        "https://acme.my.salesforce.com/",
+        "https://acme.my.salesforce.com\n",
+        "https://ACME.my.salesforce.com",
+        "http://acme.my.salesforce.com",
+        "acme.my.salesforce.com",
+        "https://acme.lightning.force.com",
+        "https://169.254.169.254",
+    ],
+)
+def test_any_other_origin_is_not_salesforces(origin):
+    """However it is dressed; nor is a host that takes no tokens."""
+    assert not is_salesforces(Origin(origin))
+
+
 def test_each_environment_has_its_login_host():
     """As Salesforce documents them."""
     assert LOGIN_HOSTS == {
@@ -318,3 +353,4 @@ def test_whatever_is_typed_nothing_but_salesforces_hosts_comes_out(text):
         except HostRefused:
             continue
         assert SALESFORCES.fullmatch(origin)
+        assert is_salesforces(origin)

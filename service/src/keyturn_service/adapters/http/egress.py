@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from keyturn_core.salesforce.hosts import Origin
+import structlog
 
+from keyturn_core.salesforce.hosts import Origin, is_salesforces
+
+_log = structlog.get_logger()
 _HTTPS_PORT: Final = 443
 _HTTP_PORT: Final = 80
 
@@ -26,7 +29,7 @@ class Road(Enum):
 
 
 class TargetRefused(Exception):
-    """No call may go there: no https, or an address that is not public."""
+    """No call may go there: not a host of Salesforce's, or an address that is not public."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +58,17 @@ class Egress:
     def road(self, origin: Origin) -> Road:
         """Choose the road to an origin.
 
+        Origins were looked at when they were told; who can write the database has named another
+        one since.
+
         Raises:
-            TargetRefused: the origin speaks plain http and is no development world's.
+            TargetRefused: the origin is neither Salesforce's nor of a development world.
         """
         if origin in self.loopback:
             return Road.DIRECT
-        if urlsplit(origin).scheme != "https":
-            raise TargetRefused("only https leaves this machine")
+        if not is_salesforces(origin):
+            _log.error("host_is_not_salesforces", host=origin)
+            raise TargetRefused("tokens are sent to Salesforce's hosts only")
         return Road.GUARDED if self.proxy_url is None else Road.TUNNEL
 
     def proxy_address(self) -> tuple[str, int]:

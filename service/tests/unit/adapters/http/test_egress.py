@@ -37,12 +37,13 @@ def test_the_road_follows_origin_and_proxy(origin, proxy, road):
 
 
 @pytest.mark.parametrize("proxy", [None, "http://egress.example:3128"])
-def test_plain_http_goes_nowhere_but_to_the_development_world(proxy):
-    """Another port of the same machine is as strange as any host."""
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:41004", "https://evil.example"])
+def test_there_is_no_road_to_a_host_that_is_not_salesforces(origin, proxy):
+    """Whoever wrote it into the database; another port of this machine is as strange as any."""
     egress = Egress(proxy_url=proxy, loopback=frozenset({LOCAL}))
 
     with pytest.raises(TargetRefused):
-        egress.road(Origin("http://127.0.0.1:41004"))
+        egress.road(Origin(origin))
 
 
 @pytest.mark.parametrize("url", ["socks5://egress.example", "https://egress.example", "http://"])
