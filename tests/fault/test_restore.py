@@ -10,6 +10,7 @@ import contextlib
 import sqlite3
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -17,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fault.crash_world import CrashWorld, crash_world
+from tests.fault.crash_world import CrashWorld, crash_world, second_replica
 from tests.support.postgres import Server, running_postgres
 
 ORGS = ("Northwind", "Larkfield", "Brightwater")
+PATIENCE = 60.0  # seconds
 _SINCE_THE_BACKUP = 2  # refreshes of each connection
 
 
@@ -75,8 +77,15 @@ class Postgres:
     def restore(self) -> None:
         """Put it into a new database."""
         url = self._world.settings["database_url"] = self._server.create_database()
-        argv = [_postgres_program("pg_restore"), "--no-owner", f"--dbname={url}", self._dump]
-        subprocess.run(argv, check=True)
+        self._read_back(url)
+
+    def restore_in_place(self) -> None:
+        """Put it where it was: server, timeline and database stay what they were."""
+        self._read_back(self._world.settings["database_url"], "--clean", "--if-exists")
+
+    def _read_back(self, url: str, *options: str) -> None:
+        argv = [_postgres_program("pg_restore"), "--no-owner", *options, f"--dbname={url}"]
+        subprocess.run([*argv, self._dump], check=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -91,6 +100,22 @@ def restored(
     server: Server = request.getfixturevalue("server")
     with crash_world(tmp_path, database_url=server.create_database()) as world:
         yield world, Postgres(world, server)
+
+
+@pytest.fixture
+def pair(tmp_path: Path, server: Server) -> Iterator[tuple[CrashWorld, CrashWorld, Postgres]]:
+    """Give two replicas on one PostgreSQL, started, and what backs it up."""
+    with crash_world(tmp_path, database_url=server.create_database()) as one:
+        (tmp_path / "other").mkdir()
+        other = second_replica(one, tmp_path / "other")
+        try:
+            one.start()
+            other.start()
+            yield one, other, Postgres(one, server)
+        finally:
+            other.kill()
+            other.http.close()
+            other.control.close()
 
 
 @contextmanager
@@ -115,6 +140,59 @@ def _load(work: Callable[[], Any]) -> Iterator[None]:
         thread.join()
     if failed:
         raise failed[0]
+
+
+@pytest.mark.parametrize("end", [CrashWorld.stop, CrashWorld.kill])
+def test_a_snapshot_put_back_in_the_same_place_waits_for_every_journal(
+    pair: tuple[CrashWorld, CrashWorld, Postgres], end: Callable[[CrashWorld], None]
+) -> None:
+    """The replica that starts first presents nothing that the other one may have used up.
+
+    Nothing but the audit records that are missing tells this database from the one before.
+    """
+    one, other, backup = pair
+    by_one, by_other, by_none = (one.connect(name) for name in ORGS)
+    backup.take()
+    for world, connection in ((one, by_one), (other, by_other), (other, by_other)):
+        held = world.token(connection).raise_for_status().json()["generation"]
+        world.token(connection, rejected_generation=held).raise_for_status()
+    if end is CrashWorld.kill:
+        _until_marked(one)
+    for world in (one, other):
+        end(world)
+    backup.restore_in_place()
+    since = one.next_entry()
+
+    one.start()
+    refused = [one.token(name, rejected_generation=1) for name in (by_other, by_none)]
+    assert [answer.json().get("code") for answer in refused] == ["store_unavailable"] * 2
+    assert one.refreshes(since) == []
+    other.start()
+
+    for connection, known in ((by_one, 2), (by_other, 3), (by_none, 1)):
+        assert _refreshed(one, connection, known) == known + 1
+        assert one.connection(connection)["state"] == "active"
+    presented = [entry["token_ref"] for entry in one.refreshes()]
+    assert len(presented) == len(set(presented))
+    assert {entry["status"] for entry in one.refreshes()} == {200}
+
+
+def _until_marked(world: CrashWorld) -> None:
+    """Wait until the replica has left a mark of now for its next start."""
+    mark = Path(world.settings["data_dir"]) / "spool" / "last-mark"
+    before, give_up = mark.read_text(), time.monotonic() + PATIENCE
+    while mark.read_text() == before:
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
+
+
+def _refreshed(world: CrashWorld, connection: str, refused: int) -> int:
+    """Ask for a newer token until there is one; return its generation."""
+    give_up = time.monotonic() + PATIENCE
+    while (answer := world.token(connection, rejected_generation=refused)).status_code != 200:
+        assert time.monotonic() < give_up, answer.text
+        time.sleep(0.2)
+    return int(answer.json()["generation"])
 
 
 def test_no_connection_is_lost_by_a_restore(

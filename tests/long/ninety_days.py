@@ -44,6 +44,11 @@ _LEFT: Final = (
     "SELECT count(*) FROM pg_sleep(0.1), connections WHERE id = ANY($1::text[]) AND due_at <= $2"
 )
 _TRIED: Final = "SELECT id FROM connections WHERE id = ANY($1::text[]) AND due_at <= $2"
+_STAND: Final = (
+    "SELECT c.id, c.state, c.due_at, c.generation, l.owner, l.ends_at, l.fence FROM connections c"
+    " LEFT JOIN refresh_leases l ON l.connection_id = c.id"
+    " WHERE c.id = ANY($1::text[]) AND c.due_at <= $2"
+)
 _DUE: Final = "SELECT id, due_at FROM connections WHERE due_at <= $1"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PAGE: Final = 5_000
@@ -76,7 +81,11 @@ def ninety_days(folder: Path, count: int, *, step: timedelta, replicas: int = 2)
     with _started(folder, replicas) as (east, database_url):
         groups = _connected(east, count)
         seeded = time.monotonic()
-        passed = asyncio.run(_pass(east, database_url, groups, step))
+        try:
+            passed = asyncio.run(_pass(east, database_url, groups, step))
+        except TimeoutError as error:
+            error.add_note(f"not kept alive: {_not_kept(folder)}")
+            raise
         swept = time.monotonic()
         return {
             "connections": count,
@@ -186,9 +195,11 @@ async def _pass(world: CrashWorld, database_url: str, groups: Groups, step: time
 
 async def _until_done(database: Any, due: Sequence[str], before: datetime) -> None:
     give_up = time.monotonic() + _WITHIN
-    while await database.fetchval(_LEFT, due, _micros(before)):
+    while left := await database.fetchval(_LEFT, due, _micros(before)):
         if time.monotonic() > give_up:
-            raise TimeoutError("a step's connections were not looked after")
+            rows = await database.fetch(_STAND, due, _micros(before))
+            stand = [dict(row) for row in rows[:_ASKED_AT_THE_END]]
+            raise TimeoutError(f"{left} connections were not looked after: {stand}")
 
 
 def _now(world: CrashWorld, *, to: datetime | None = None) -> datetime:

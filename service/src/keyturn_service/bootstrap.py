@@ -23,6 +23,7 @@ from keyturn_service.adapters.key_sources.file import KeyFileRefused
 from keyturn_service.adapters.key_sources.local_signer import LocalSigner
 from keyturn_service.adapters.key_sources.private_key_file import PrivateKeyRefused
 from keyturn_service.adapters.spool.directory import DirectorySpool, SpoolRefused
+from keyturn_service.adapters.spool.last_mark import LastMark
 from keyturn_service.adapters.sql.audit import SqlAuditLog
 from keyturn_service.adapters.sql.database import Database, DatabaseRefused, read_database_url
 from keyturn_service.adapters.sql.epochs import SqlEpochs
@@ -82,7 +83,6 @@ from keyturn_service.use_cases.register_app import RegisterApp
 from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
-from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
 from keyturn_service.use_cases.seal_service import SealService
 from keyturn_service.use_cases.see_audit_rounds import SeeAuditRounds
 from keyturn_service.use_cases.see_install import SeeInstall
@@ -241,7 +241,9 @@ async def _opened(
     )
     to_close.callback(spool.close)
     stores = stores_over(database, vault, owner=spool.id, clock=clock)
+    epochs = SqlEpochs(database, audit, stores.serving, LastMark(folder / "last-mark"))
     await audit.open()
+    to_close.push_async_callback(epochs.remember)
     to_close.push_async_callback(_close_audit, audit)
     egress = Egress(
         proxy_url=settings.egress_proxy_url, ca_file=settings.ca_file, loopback=settings.loopback
@@ -270,7 +272,6 @@ async def _opened(
     )
     alarm = Alarm()
     see_install = await joined_install(settings, egress, clock, to_close)
-    epochs = SqlEpochs(database, audit, stores.serving)
     audit_rounds = await joined_retention(
         settings,
         database=database,
@@ -293,8 +294,6 @@ async def _opened(
         see_audit_rounds=seen_rounds(settings, database, clock),
     )
     if background:
-        # Before an answer can lie there under this run's key.
-        await SaySpoolKeys(spool=spool, keys=stores.spool_keys, clock=clock)()
         await watch()
         await to_close.enter_async_context(rounds.running())
         await to_close.enter_async_context(_task(stores.uses.keep_on()))

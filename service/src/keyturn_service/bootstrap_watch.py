@@ -13,6 +13,7 @@ from keyturn_service.use_cases.deliver_spool import DeliverSpool
 from keyturn_service.use_cases.end_grant import EndGrant
 from keyturn_service.use_cases.refresh_tokens import RefreshTokens
 from keyturn_service.use_cases.replay_journal import ReplayJournal
+from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
 from keyturn_service.use_cases.watch_database import GRACE, WatchDatabase
 
 _MAY_BE_GONE: Final = 60.0  # seconds that replicas are waited for whose spools end with them
@@ -53,6 +54,9 @@ def joined_watch(
         presenting=refresh.presenting,
         deliver=deliver,
         replay=replay,
+        say_spool_keys=SaySpoolKeys(
+            spool=refresh.spool, keys=stores.spool_keys, clock=refresh.clock
+        ),
         store=stores.tokens,
         leases=stores.leases,
         spool=refresh.spool,

@@ -16,9 +16,11 @@ from service.tests.support.values import CONNECTION, SPOOL, START, api_key, even
 from sqlalchemy.engine import make_url
 from tests.support.postgres import Server
 
+from keyturn_service.adapters.spool.last_mark import LastMark
 from keyturn_service.adapters.sql.audit import SqlAuditLog
 from keyturn_service.adapters.sql.database import Database, identity_of
 from keyturn_service.adapters.sql.epochs import SqlEpochs
+from keyturn_service.adapters.sql.hot_reads import SqlServingReads
 from keyturn_service.domain.ids import SpoolId
 from keyturn_service.ports import AuditUnavailable, Standing, StoreUnavailable
 
@@ -33,18 +35,24 @@ def audit(base: Base) -> SqlAuditLog:
 
 
 @pytest.fixture
-async def epochs(base: Base, audit: SqlAuditLog) -> SqlEpochs:
+def last_mark(tmp_path: Path) -> LastMark:
+    """Return what a run leaves to the next one."""
+    return LastMark(tmp_path / "last-mark")
+
+
+@pytest.fixture
+async def epochs(base: Base, audit: SqlAuditLog, last_mark: LastMark) -> SqlEpochs:
     """Return the port, over a database whose epoch is named."""
-    epochs = SqlEpochs(base.database, audit, base.stores.serving)
+    epochs = SqlEpochs(base.database, audit, base.stores.serving, last_mark)
     await epochs.begin("epoch_one", await epochs.look(), SPOOL, expects=False)
     return epochs
 
 
 async def test_a_database_without_an_epoch_is_none_that_was_seen(
-    base: Base, audit: SqlAuditLog
+    base: Base, audit: SqlAuditLog, last_mark: LastMark
 ) -> None:
     """As a new installation, or one of an earlier release."""
-    found = await SqlEpochs(base.database, audit, base.stores.serving).look()
+    found = await SqlEpochs(base.database, audit, base.stores.serving, last_mark).look()
 
     assert (found.epoch, found.same) == (None, False)
 
@@ -96,12 +104,14 @@ async def test_what_was_on_its_way_when_the_database_was_exchanged_is_in_no_chai
     assert [one.sequence for one in await base.stores.audit_trail.chain("run_one")] == [1, 2]
 
 
-async def test_another_replicas_name_stands(base: Base, epochs: SqlEpochs) -> None:
+async def test_another_replicas_name_stands(
+    base: Base, epochs: SqlEpochs, last_mark: LastMark
+) -> None:
     """Of two that see the same, one names it."""
     found = await epochs.look()
 
     database = Database(base.database.url)
-    other = SqlEpochs(database, base.audit_log("run_two"), base.stores.serving)
+    other = SqlEpochs(database, base.audit_log("run_two"), base.stores.serving, last_mark)
     names = await asyncio.gather(
         epochs.begin("epoch_two", found, SPOOL, expects=True),
         other.begin("epoch_three", found, OTHER, expects=True),
@@ -110,6 +120,63 @@ async def test_another_replicas_name_stands(base: Base, epochs: SqlEpochs) -> No
 
     assert len(set(names)) == 1
     assert (await epochs.look()).epoch == names[0]
+
+
+async def test_what_the_run_before_knew_tells_of_an_older_database_at_a_start(
+    base: Base, epochs: SqlEpochs, audit: SqlAuditLog, last_mark: LastMark
+) -> None:
+    """A snapshot put back in the same place is the same in all else; a new epoch ends it."""
+    await epochs.remember()
+    assert last_mark.read() is None  # nothing is durable yet
+    await audit.record(event())
+    await epochs.remember()
+    kept = await SqlEpochs(base.database, base.audit_log("run_two"), *epochs_rest(epochs)).look()
+    assert kept.same
+    await base.execute("DELETE FROM audit_events WHERE writer = 'run_one'")
+    later = base.audit_log("run_two")
+    await later.record(event())
+    restarted = SqlEpochs(base.database, later, *epochs_rest(epochs))
+
+    found = [await restarted.look(), await restarted.look()]
+
+    assert [(one.epoch, one.same) for one in found] == [("epoch_one", False)] * 2
+    await restarted.begin("epoch_two", found[-1], SPOOL, expects=True)
+    assert (await restarted.look()).same
+
+
+async def test_what_was_seen_once_may_be_trimmed_later(
+    base: Base, epochs: SqlEpochs, audit: SqlAuditLog
+) -> None:
+    """Of the run before, that is: it was there at this one's start."""
+    await audit.record(event())
+    await epochs.remember()
+    restarted = SqlEpochs(base.database, base.audit_log("run_two"), *epochs_rest(epochs))
+    assert (await restarted.look()).same
+
+    await base.execute("DELETE FROM audit_events WHERE writer = 'run_one'")
+
+    assert (await restarted.look()).same
+
+
+def epochs_rest(epochs: SqlEpochs) -> tuple[SqlServingReads, LastMark]:
+    """Return what two runs of one replica have in common."""
+    return epochs.serving, epochs.last_mark
+
+
+async def test_those_that_were_awaited_are_awaited_in_the_next_epoch(
+    base: Base, epochs: SqlEpochs
+) -> None:
+    """Whoever finds the older database after another one did names one, too."""
+    found = replace(await epochs.look(), same=False)
+    await epochs.begin("epoch_two", found, SPOOL, expects=True)
+    await epochs.expect("epoch_two", OTHER)
+    await epochs.replayed("epoch_two", SPOOL)
+    await base.stores.spool_keys.say("spool_new", {"kek": 0}, at=START + timedelta(days=1))
+
+    found = replace(await epochs.look(), same=False)
+    await epochs.begin("epoch_three", found, SpoolId("spool_new"), expects=True)
+
+    assert (await epochs.awaited("epoch_three")).spools == ["spool_new", OTHER]
 
 
 async def test_those_are_awaited_that_ran_then(base: Base, epochs: SqlEpochs) -> None:

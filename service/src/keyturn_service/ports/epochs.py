@@ -42,6 +42,14 @@ class Epochs(Protocol):
         """
         ...
 
+    async def remember(self) -> None:
+        """Keep on this replica's disk what the database has to have at its next start.
+
+        What was gone then is told by `look` until a new epoch was named. A disk that does not
+        take it is logged.
+        """
+        ...
+
     async def accept(self, standing: Standing) -> tuple[Mapping[ConnectionId, int], int]:
         """Go over to it: every connection is made anew, and nothing remembered is served.
 
@@ -56,8 +64,8 @@ class Epochs(Protocol):
         """Name a new epoch, unless somebody was first; return the one in force.
 
         With `expects` the replicas that ran when the database was as it is now have to replay:
-        those that said what they need when the others but `spool_id` last did. Without, the
-        epoch is as if it were old.
+        those that said what they need when the others but `spool_id` last did, and those that
+        the epoch before waits for still. Without, the epoch is as if it were old.
         """
         ...
 

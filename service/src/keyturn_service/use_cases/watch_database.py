@@ -2,7 +2,8 @@
 
 A standby that lagged was promoted, or a backup was put back under running replicas: refresh
 tokens in it may be used up, and nothing in it says so. What says so are the replicas' journals.
-Nothing is presented until those of all replicas were replayed.
+Nothing is presented until those of all replicas were replayed. The same holds where a replica
+finds an older database at its start, which others may not have seen yet.
 """
 
 from __future__ import annotations
@@ -44,9 +45,11 @@ from keyturn_service.use_cases.deliver_spool import DeliverSpool
 from keyturn_service.use_cases.presenting import Presenting
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
 from keyturn_service.use_cases.replay_journal import ReplayJournal
+from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
 
 GRACE: Final = 3.0  # seconds in which a replica that the database does not know notices, too
 _POLL: Final = 0.05
+_REMEMBERED: Final = 5.0  # seconds between two notes of what the database has
 _log = structlog.get_logger()
 
 
@@ -58,6 +61,7 @@ class WatchDatabase:
     presenting: Presenting
     deliver: DeliverSpool
     replay: ReplayJournal
+    say_spool_keys: SaySpoolKeys
     store: TokenStore
     leases: RefreshLeases
     spool: Spool
@@ -71,6 +75,7 @@ class WatchDatabase:
     _epoch: str | None = field(default=None, init=False)
     _done: bool = field(default=False, init=False)  # with this replica's own journal
     _awaited: Sequence[SpoolId] = field(default=(), init=False)
+    _remembered: float = field(default=-math.inf, init=False)
 
     async def __call__(self) -> None:
         """Look, and do what is to be done; called before anything is served, and each second."""
@@ -79,25 +84,33 @@ class WatchDatabase:
             await self._take_up(standing)
         if not self.presenting.is_open or self.presenting.seen:
             await self._open()
+        now = self.clock.monotonic()
+        if now >= self._remembered + _REMEMBERED:
+            self._remembered = now
+            await self.epochs.remember()
 
     async def _take_up(self, standing: Standing) -> None:
         """Replay this replica's journal into a database that it has not seen before."""
         self._done = False
         self.presenting.close({})
-        exchanged, lost = self._epoch is not None, 0
+        running, lost = self._epoch is not None, 0
+        exchanged = running or (standing.epoch is not None and not standing.same)
         if exchanged:
             _log.error("database_was_exchanged", identity=standing.identity)
+        if running:
             seen, lost = await self.epochs.accept(standing)
             self.presenting.close(seen)
             while self.presenting.under_way:  # their answers are in the journal then
                 await self.waiting.sleep(_POLL)
         epoch = standing.epoch
         if epoch is None or epoch == self._epoch or not standing.same:
-            expects = exchanged or epoch is not None
             name = new_id("epoch", self.randomness.token_bytes(ID_BYTES))
-            epoch = await self.epochs.begin(name, standing, self.spool.id, expects=expects)
+            epoch = await self.epochs.begin(name, standing, self.spool.id, expects=exchanged)
         if exchanged:
             await self.epochs.expect(epoch, self.spool.id)
+        # Not before: who ran is told by when they last said so. Nor later: an answer may lie
+        # there under this run's key.
+        await self.say_spool_keys()
         await self.deliver.recover()
         replayed = await self.replay.recover()
         if exchanged:

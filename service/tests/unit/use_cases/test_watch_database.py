@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.domain.ids import ConnectionId, SpoolId
 from keyturn_service.ports import Awaited, SealRefused, Standing, StoreUnavailable
+from keyturn_service.use_cases.presenting import Presenting
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
+from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
 from keyturn_service.use_cases.watch_database import WatchDatabase
 
 OTHER = SpoolId("spool_other")
@@ -35,11 +38,16 @@ class FakeEpochs:
     age: float = 100.0
     lost: int = 0
     journal: list[str] = field(default_factory=list)
+    remembered: int = 0
 
     async def look(self) -> Standing:
         """Return how it stands."""
         same = self.identity == self.begun_at
         return Standing(identity=self.identity, epoch=self.epoch, same=same)
+
+    async def remember(self) -> None:
+        """Count how often that was asked for."""
+        self.remembered += 1
 
     async def accept(self, standing: Standing) -> tuple[Mapping[ConnectionId, int], int]:
         """Go over to it."""
@@ -76,6 +84,19 @@ class FakeEpochs:
         return [one for one, generation in seen.items() if now < generation]
 
 
+@dataclass(frozen=True)
+class Keys:
+    """Notes in the epochs' journal when a spool says which keys it needs."""
+
+    epochs: FakeEpochs
+
+    async def say(self, spool_id: str, needs: Mapping[str, int], *, at: datetime) -> None:
+        """Note it."""
+        del needs, at
+        assert spool_id == SPOOL
+        self.epochs.journal.append("say keys")
+
+
 @pytest.fixture
 def epochs(world: World) -> FakeEpochs:
     """Return what the database is."""
@@ -90,6 +111,9 @@ async def watch(replica: Replica, epochs: FakeEpochs) -> WatchDatabase:
         presenting=replica.refresh.presenting,
         deliver=replica.deliver,
         replay=replica.replay,
+        say_spool_keys=SaySpoolKeys(
+            spool=replica.spool, keys=Keys(epochs), clock=replica.world.clock
+        ),
         store=replica.store,  # type: ignore[arg-type] - it hands everything on
         leases=replica.stores.leases,
         spool=replica.spool,
@@ -113,7 +137,7 @@ async def test_the_first_start_names_an_epoch(watch: WatchDatabase, epochs: Fake
     """Nobody is waited for, and the rounds after it find nothing to do."""
     await watch()
 
-    assert epochs.journal == ["begin, expects=False", "replayed"]
+    assert epochs.journal == ["begin, expects=False", "say keys", "replayed"]
     assert watch.presenting.is_open
 
 
@@ -129,7 +153,13 @@ async def test_another_database_is_taken_up(
 
     await watch()
 
-    assert epochs.journal == ["accept two", "begin, expects=True", "expect", "replayed"]
+    assert epochs.journal == [
+        "accept two",
+        "begin, expects=True",
+        "expect",
+        "say keys",
+        "replayed",
+    ]
     assert (await world.tokens()).generation == 2
     [exchanged] = world.audit.of("database.exchanged")
     assert exchanged.detail | {"epoch": "any"} == {
@@ -150,18 +180,38 @@ async def test_an_epoch_that_another_replica_named_is_joined(
 
     await watch()
 
-    assert epochs.journal == ["accept one", "expect", "replayed"]
+    assert epochs.journal == ["accept one", "expect", "say keys", "replayed"]
 
 
 async def test_a_restored_database_is_seen_at_a_start(
-    watch: WatchDatabase, epochs: FakeEpochs
+    watch: WatchDatabase, epochs: FakeEpochs, world: World
 ) -> None:
-    """It says where it was; the replica that starts has seen none before."""
-    epochs.identity, epochs.journal = "two", []
+    """The replica that starts has nothing to go over from, but others may have journals, too.
 
-    await replace(watch)()
+    It says what its spool needs afterwards: who ran is told by when they last said so.
+    """
+    epochs.identity, epochs.journal, epochs.spools = "two", [], [OTHER]
+    restarted = replace(watch, presenting=Presenting())
 
-    assert epochs.journal == ["begin, expects=True", "replayed"]
+    await restarted()
+
+    assert epochs.journal == ["begin, expects=True", "expect", "say keys", "replayed"]
+    assert not restarted.presenting.is_open
+    [noted] = world.audit.of("database.exchanged")
+    assert noted.detail["audit_records_lost"] == 0
+
+
+async def test_what_the_database_has_is_kept_for_the_next_start(
+    watch: WatchDatabase, epochs: FakeEpochs, world: World
+) -> None:
+    """At once, and then every five seconds."""
+    assert epochs.remembered == 1
+
+    for passed in (4.9, 0.1, 0.1):
+        world.clock.advance(seconds=passed)
+        await watch()
+
+    assert epochs.remembered == 2
 
 
 async def test_nothing_is_presented_while_a_journal_is_awaited(

@@ -8,11 +8,12 @@ import json
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import func, insert, select, tuple_
 
+from keyturn_service.adapters.spool.last_mark import Mark
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.hot_reads import CONNECTION_SAID, KEY_SAID
 from keyturn_service.adapters.sql.lines import PostgresLine
@@ -59,14 +60,6 @@ _INSERT: Final = (
 )
 """Write records, and return the sequences of those whose basis does not stand any more."""
 _log = structlog.get_logger()
-
-
-class Mark(NamedTuple):
-    """A record that has to be there as long as the database is the same."""
-
-    writer: str
-    sequence: int
-    hash: bytes
 
 
 _Asked = tuple[AuditEvent, Basis | None, "asyncio.Future[bool]"]

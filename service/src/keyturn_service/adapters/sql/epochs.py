@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
@@ -14,7 +14,8 @@ import asyncpg
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from keyturn_service.adapters.sql.audit import Mark, SqlAuditLog
+from keyturn_service.adapters.spool.last_mark import LastMark, Mark
+from keyturn_service.adapters.sql.audit import SqlAuditLog
 from keyturn_service.adapters.sql.database import (
     Database,
     file_identity,
@@ -39,29 +40,45 @@ _AT_ONCE: Final = 500
 _LOST: Final = ""  # the key of a spool that is lost: see `spool_keys`
 _LOOK: Final = (
     "SELECT (SELECT epoch FROM database_epochs), (SELECT identity FROM database_epochs),"
+    " (SELECT hash FROM audit_events WHERE writer = {} AND sequence = {}),"
     " (SELECT hash FROM audit_events WHERE writer = {} AND sequence = {})"
 )
+_NONE: Final = Mark("", 0, b"")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SqlEpochs:
     """`ports.Epochs`."""
 
     database: Database
     audit: SqlAuditLog
     serving: SqlServingReads
+    last_mark: LastMark
+    _before: Mark | None = field(default=None, init=False)  # of the run before, until it is met
+    _looked: bool = field(default=False, init=False)
 
     async def look(self) -> Standing:
         """Look by a new connection: an old one may lead to where the database was."""
-        mark = self.audit.mark
+        if not self._looked:
+            self._before = await asyncio.to_thread(self.last_mark.read)
+            self._looked = True
+        marks = (self.audit.mark or _NONE, self._before or _NONE)
+        asked = [value for mark in marks for value in (mark.writer, mark.sequence)]
         with translated():
             if self.database.is_sqlite:
-                found = await asyncio.to_thread(_look_sqlite, self.database.url.database, mark)
+                found = await asyncio.to_thread(_look_sqlite, self.database.url.database, asked)
             else:
-                found = await _look_postgres(self.database.dsn, mark)
-        now, epoch, then, there = found
-        same = now == then and (mark is None or there == mark.hash)
+                found = await _look_postgres(self.database.dsn, asked)
+        now, epoch, then, *there = found
+        same = now == then and there == [mark.hash or None for mark in marks]
+        if same:
+            self._before = None
         return Standing(identity=now, epoch=epoch, same=same)
+
+    async def remember(self) -> None:
+        """Keep on the disk what the database has to have at the next start."""
+        if self.audit.mark is not None:
+            await asyncio.to_thread(self.last_mark.keep, self.audit.mark)
 
     async def accept(self, standing: Standing) -> tuple[Mapping[ConnectionId, int], int]:
         """Go over to it: every connection is made anew, and nothing remembered is served."""
@@ -81,7 +98,7 @@ class SqlEpochs:
         dialect = sqlite if self.database.is_sqlite else postgresql
         naming = dialect.insert(database_epochs).values(one=1, **row)
         before = database_epochs.c.epoch == (standing.epoch or "")
-        ran = await self._ran(spool_id) if expects else []
+        ran = await self._expected(spool_id) if expects else []
         async with self.database.write() as writing:
             await writing.execute(
                 naming.on_conflict_do_update(
@@ -94,7 +111,15 @@ class SqlEpochs:
                 rows = [{"spool_id": one, "epoch": epoch, "replayed": False} for one in ran]
                 if rows:
                     await writing.execute(insert(spool_replays), rows)
+        self._before = None
         return str(in_force)
+
+    async def _expected(self, spool_id: SpoolId) -> Sequence[str]:
+        """Return its own spool, those that ran, and those that another epoch waits for still."""
+        asked = select(spool_replays.c.spool_id).where(spool_replays.c.replayed.is_(False))
+        async with self.database.read() as reading:
+            awaited = (await reading.execute(asked)).scalars().all()
+        return sorted({spool_id, *awaited, *await self._ran(spool_id)})
 
     async def _ran(self, spool_id: SpoolId) -> Sequence[str]:
         """Return the spools that were there at the end of what the database knows."""
@@ -160,22 +185,20 @@ class SqlEpochs:
         return found
 
 
-def _look_sqlite(path: str | None, mark: Mark | None) -> tuple[Any, ...]:
+def _look_sqlite(path: str | None, asked: Sequence[str | int]) -> tuple[Any, ...]:
     there = sqlite3.connect(f"file:{path}?mode=rw", uri=True)  # never makes a new one
     with contextlib.closing(there) as connection:
-        asked = (mark.writer, mark.sequence) if mark else ("", 0)
-        row = connection.execute(_LOOK.format("?", "?"), asked).fetchone()
+        row = connection.execute(_LOOK.format("?", "?", "?", "?"), asked).fetchone()
         return file_identity(path or ""), *row
 
 
-async def _look_postgres(dsn: str, mark: Mark | None) -> tuple[Any, ...]:
+async def _look_postgres(dsn: str, asked: Sequence[str | int]) -> tuple[Any, ...]:
     connection = await asyncpg.connect(
         dsn, timeout=_CONNECT_SECONDS, command_timeout=_STATEMENT_SECONDS
     )
     try:
         identity = await identity_of(connection)
-        asked = (mark.writer, mark.sequence) if mark else ("", 0)
-        row = await connection.fetchrow(_LOOK.format("$1", "$2"), *asked)
+        row = await connection.fetchrow(_LOOK.format("$1", "$2", "$3", "$4"), *asked)
         return identity, *row
     finally:
         connection.terminate()
