@@ -7,6 +7,7 @@ the grant at the org.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import subprocess
 import threading
@@ -38,6 +39,10 @@ def _postgres_program(name: str) -> Path:
     assert found is not None
     assert found.origin is not None
     return Path(found.origin).parent / "pginstall" / "bin" / name
+
+
+def _data_of(world: CrashWorld) -> Path:
+    return Path(world.settings["data_dir"])
 
 
 class Sqlite:
@@ -198,7 +203,10 @@ def _refreshed(world: CrashWorld, connection: str, refused: int) -> int:
 def test_no_connection_is_lost_by_a_restore(
     restored: tuple[CrashWorld, Sqlite | Postgres],
 ) -> None:
-    """Each serves, and goes on refreshing; the org has seen each refresh token once."""
+    """Each serves, and goes on refreshing; the org has seen each refresh token once.
+
+    Of the host before nothing is left but the backups, and the spool's disk.
+    """
     world, backup = restored
     world.start()
     connections = [world.connect(name) for name in ORGS]
@@ -210,6 +218,7 @@ def test_no_connection_is_lost_by_a_restore(
 
     with _load(lambda: refresh(connections[0])):
         backup.take()
+        keys = shutil.copy(_data_of(world) / "keyturn.key", world.folder / "keys-backup")
     for connection in connections:
         for _ in range(_SINCE_THE_BACKUP):
             held = refresh(connection)
@@ -217,6 +226,11 @@ def test_no_connection_is_lost_by_a_restore(
     generations = [world.token(one).json()["generation"] for one in connections]
     world.stop()
 
+    lost = _data_of(world).rename(world.folder / "lost")
+    _data_of(world).mkdir()
+    shutil.copy(keys, _data_of(world) / "keyturn.key")
+    (lost / "spool").rename(_data_of(world) / "spool")  # of a disk of its own
+    shutil.rmtree(lost)
     backup.restore()
     world.start()
 

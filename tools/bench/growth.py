@@ -116,7 +116,7 @@ async def sweep(settings: Settings, count: int) -> float:
         longest = to_micros(now - KEPT_BY - timedelta(hours=1))
         found = await base.fetch("SELECT id FROM connections ORDER BY md5(id) LIMIT $1", count)
         ids = [row["id"] for row in found]
-        # A user of its own for each: logins are rationed per user.
+        # A user of its own for each: real customers do not share one.
         users = [read_user_id(f"0055g{number:010}") for number in range(len(ids))]
         await base.execute(
             "UPDATE connections c SET last_refreshed_at = $3, due_at = $4, user_id = given.user_id"
