@@ -74,7 +74,8 @@ def _judge_one(
         if presented == 1:
             continue
         verdict.twice += 1
-        allowed = 1 + what[_DECIDED] + sum(what[kind] for kind in _UNSPENT)
+        # A token is decided about once (design 5.8): another decision on record allows nothing.
+        allowed = 1 + min(what[_DECIDED], 1) + sum(what[kind] for kind in _UNSPENT)
         if presented > allowed and what[_LATE]:
             verdict.twice_in_window += 1
         elif presented > allowed:

@@ -327,6 +327,17 @@ TOLD: Sequence[Sequence[Move]] = (
         ("put_old_disk_back", (0,)),
         *[("ask", (0, None)), ("time_passes", (61,))] * 3,
     ],
+    [  # a token presented again by a replica whose clock is slow, after one whose clock is fast
+        ("ask", (1, "endpoint.present")),
+        ("lose_disk", (1,)),
+        ("time_passes", (61,)),
+        ("ask", (2, None)),
+        ("declare_lost", ()),
+        ("time_passes", (61,)),
+        ("ask", (2, _BEFORE_STORE)),
+        ("cut_off", (2,)),
+        *[("time_passes", (61,)), ("ask", (0, None))] * 2,
+    ],
 )
 
 

@@ -195,7 +195,8 @@ class TokenStore(Protocol):
     async def open_attempt(self, connection_id: ConnectionId) -> Attempt | None:
         """Return the latest attempt at the generation in force whose outcome is open or unknown.
 
-        Also one that is `stored`: what it brought was in force, and the row is an older one.
+        Latest by the fence of its lease, whatever the replicas' clocks said. Also one that is
+        `stored`: what it brought was in force, and the row is an older one.
         """
         ...
 
@@ -206,7 +207,8 @@ class TokenStore(Protocol):
     async def open_attempts_of(self, spool_id: SpoolId) -> Sequence[Attempt]:
         """Return the attempts that wait for an answer of the spool they name.
 
-        Without an outcome, or with an unknown one that the spool has not answered for.
+        Without an outcome, or with an unknown one that the spool has not answered for; those of
+        a connection in the order of their leases.
         """
         ...
 

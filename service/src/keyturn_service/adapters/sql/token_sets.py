@@ -109,7 +109,7 @@ class SqlTokenStore:
                     attempts.c.outcome.in_((AttemptOutcome.UNKNOWN, AttemptOutcome.STORED)),
                 ),
             )
-            .order_by(attempts.c.started_at.desc(), attempts.c.fence.desc())
+            .order_by(*_LATEST_FIRST)
             .limit(1)
         )
         async with self.database.read() as reading:
@@ -125,7 +125,7 @@ class SqlTokenStore:
                 attempts.c.connection_id == connection_id,
                 attempts.c.generation == connections.c.generation,
             )
-            .order_by(attempts.c.fence.desc(), attempts.c.started_at.desc())
+            .order_by(*_LATEST_FIRST)
             .limit(1)
         )
         async with self.database.read() as reading:
@@ -146,7 +146,7 @@ class SqlTokenStore:
                     ),
                 ),
             )
-            .order_by(attempts.c.started_at)
+            .order_by(attempts.c.connection_id, attempts.c.fence, attempts.c.started_at)
         )
         async with self.database.read() as reading:
             rows = (await reading.execute(asked)).all()
@@ -283,6 +283,8 @@ class SqlTokenStore:
         return bool(changed.rowcount)
 
 
+# By leases: they follow each other, while each replica's clock goes by itself.
+_LATEST_FIRST: Final = (attempts.c.fence.desc(), attempts.c.started_at.desc())
 _RENEWED: Final = (
     "state",
     "problem",
