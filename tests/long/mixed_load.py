@@ -316,7 +316,9 @@ async def run(
             task.result()  # one of them failed
         without_effect = enough.result()
         await disturber.calm()
-        problems = await _see_that_all_serve(world, Readers(world, random))
+        problems = await _see_that_all_serve(world, Readers(world, random))  # no wait is left over
+        await world.advance(_SESSION)
+        problems += await _see_that_all_serve(world, Readers(world, random))  # by a refresh each
         problems += [*dict.fromkeys(use.lost), *dict.fromkeys(use.wrong)]
         journal = await world.journal()
         verdict = judge(journal, await _audit(world), world.connections)
@@ -359,7 +361,6 @@ async def _end_sessions_again_and_again(world: MixedWorld) -> None:
 async def _see_that_all_serve(world: MixedWorld, use: Readers) -> list[str]:
     """Use each connection at each replica, by token and by proxy; return what does not serve."""
     give_up = time.monotonic() + _CALMS_WITHIN
-    await world.advance("PT3H")  # also past each hold-off, and each pause before a decision
     problems = []
     for connection in world.connections:
         for replica in world.replicas:

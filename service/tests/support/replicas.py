@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from service.tests.support import fakes, values
 from service.tests.support.databases import Base
+from service.tests.support.faulty import SkewedClock
 
 from keyturn_core.salesforce.hosts import Environment, Origin
 from keyturn_service.adapters.sql.stores import Stores
@@ -63,7 +65,7 @@ class World:
 
     async def attempts(self) -> list[Attempt]:
         """Return every attempt, oldest first."""
-        rows = await self.base.rows("SELECT id FROM attempts ORDER BY started_at, fence")
+        rows = await self.base.rows("SELECT id FROM attempts ORDER BY fence, started_at")
         found = [await self.base.stores.tokens.attempt(AttemptId(name)) for (name,) in rows]
         return [one for one in found if one is not None]
 
@@ -243,15 +245,23 @@ class Kitchen:
     made: list[Replica] = field(default_factory=list)
 
     async def replica(
-        self, spool: str | fakes.MemorySpool = values.SPOOL, *, stores: Stores | None = None
+        self,
+        spool: str | fakes.MemorySpool = values.SPOOL,
+        *,
+        stores: Stores | None = None,
+        off: timedelta = timedelta(0),
     ) -> Replica:
-        """Return a replica; one made on an earlier one's spool is that one, started again."""
+        """Return a replica; one made on an earlier one's spool is that one, started again.
+
+        Its time of day is `off` by so much.
+        """
         world = self.world
         if isinstance(spool, str):
             spool = fakes.MemorySpool(world.journal, SpoolId(spool))
         if stores is None:
             stores = await self.to_close.enter_async_context(world.base.replica(spool.id))
-        made = _replica(world, stores, spool, fakes.CountedRandomness(f"{len(self.made)}:"))
+        randomness = fakes.CountedRandomness(f"{len(self.made)}:")
+        made = _replica(world, stores, spool, randomness, SkewedClock(world.clock, off))
         self.made.append(made)
         return made
 
@@ -283,11 +293,15 @@ async def kitchen_over(base: Base, clock: fakes.FakeClock) -> AsyncIterator[Kitc
 
 
 def _replica(
-    world: World, stores: Stores, spool: fakes.MemorySpool, randomness: fakes.CountedRandomness
+    world: World,
+    stores: Stores,
+    spool: fakes.MemorySpool,
+    randomness: fakes.CountedRandomness,
+    clock: SkewedClock,
 ) -> Replica:
-    clock, audit = world.clock, world.audit
+    audit = world.audit
     store: Any = WatchedStore(stores.tokens, world.journal)
-    waiting, uses = fakes.LeapingWaiting(clock), fakes.NotedUses()
+    waiting, uses = fakes.LeapingWaiting(world.clock), fakes.NotedUses()
     end_grant = EndGrant(
         revocations=stores.revocations,
         background=world.background,

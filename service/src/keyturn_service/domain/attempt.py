@@ -22,6 +22,14 @@ class AttemptOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HoldOff:
+    """A wait that was asked for, by the clock of the replica that was told."""
+
+    until: datetime
+    length: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """The intent to present one token, committed before the call.
 
@@ -56,15 +64,15 @@ class Attempt:
             return True
         return self.outcome is AttemptOutcome.UNKNOWN and not self.spool_answered
 
-    def hold_off(self, now: datetime) -> timedelta:
-        """Return for how long no other presentation is of use.
+    @property
+    def hold_off(self) -> HoldOff | None:
+        """How long no other presentation is of use, where a refusal said so.
 
-        Never longer than was asked for, however far apart the replicas' clocks are.
+        None where that was over when it was noted: the answer had waited on a spool.
         """
-        if self.retry_at is None or self.ended_at is None:
-            return timedelta(0)
-        asked = self.retry_at - self.ended_at
-        return max(timedelta(0), min(self.retry_at - now, asked))
+        if self.retry_at is None or self.ended_at is None or self.retry_at <= self.ended_at:
+            return None
+        return HoldOff(until=self.retry_at, length=self.retry_at - self.ended_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,7 @@ from keyturn_service.ports import (
     TokenStore,
     Waiting,
 )
+from keyturn_service.use_cases.holding_off import HoldingOff
 from keyturn_service.use_cases.presenting import Presenting
 from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
@@ -78,6 +79,7 @@ class RefreshTokens:
     resolve: ResolveUncertain
     by_assertion: RenewByAssertion
     presenting: Presenting = field(default_factory=Presenting)
+    holding_off: HoldingOff = field(default_factory=HoldingOff)
     _running: dict[ConnectionId, asyncio.Task[tuple[Connection, TokenSet]]] = field(
         default_factory=dict, init=False
     )
@@ -219,9 +221,9 @@ class RefreshTokens:
             ConnectionCannotServe: it is too early; `retry_after` is what is left.
         """
         latest = await self.store.latest_attempt(connection.id)
-        if latest is None:
+        if latest is None or latest.hold_off is None:
             return
-        rest = latest.hold_off(self.clock.now())
+        rest = self.holding_off.rest(latest.id, latest.hold_off, self.clock.now())
         if rest > timedelta(0):
             refused = latest.outcome is AttemptOutcome.REFUSED
             raise ConnectionCannotServe(

@@ -8,15 +8,17 @@ presented once more. Each step is recorded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from math import ceil
 from typing import Final
 
-from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
+from keyturn_service.domain.attempt import Attempt, AttemptOutcome, HoldOff, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
 from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.ports import AuditLog, Clock, Lease, Spool, TokenStore
+from keyturn_service.use_cases.holding_off import HoldingOff
 from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 
 PAUSE: Final = timedelta(seconds=60)  # what was under way at the org has ended by then
@@ -31,6 +33,7 @@ class ResolveUncertain:
     by_assertion: RenewByAssertion
     audit: AuditLog
     clock: Clock
+    holding_off: HoldingOff = field(default_factory=HoldingOff)
 
     async def __call__(
         self, lease: Lease, connection: Connection, tokens: TokenSet, attempt: Attempt
@@ -58,11 +61,11 @@ class ResolveUncertain:
         if attempt.presented_again:
             await self._needs_customer(connection, attempt)
             raise ConnectionCannotServe("reauthorization_required", reason="connection_uncertain")
-        now = self.clock.now()
-        rest = (attempt.ended_at or attempt.started_at) + PAUSE - now
+        paused = HoldOff(until=(attempt.ended_at or attempt.started_at) + PAUSE, length=PAUSE)
+        rest = self.holding_off.rest(attempt.id, paused, self.clock.now())
         if rest > timedelta(0):
             raise ConnectionCannotServe(
-                "connection_uncertain", retry_after=max(1, int(rest.total_seconds()))
+                "connection_uncertain", retry_after=ceil(rest.total_seconds())
             )
         await self._note(attempt, "token.decided_to_present_again", "nothing else serves")
         return None

@@ -89,7 +89,8 @@ class SettleAttempt:
                 attempt,
                 AttemptOutcome.NOT_PROCESSED,
                 "token.not_processed",
-                retry_at=spooled.received_at + timedelta(seconds=wait),
+                wait=wait,
+                received_at=spooled.received_at,
             )
             raise ConnectionCannotServe("org_unavailable", retry_after=wait) from None
         except OutcomeUnknown:
@@ -209,7 +210,8 @@ class SettleAttempt:
             state=connection.state,
             problem=refusal.code,
             said=refused.said,
-            retry_at=received_at + timedelta(seconds=wait),
+            wait=wait,
+            received_at=received_at,
         )
         raise ConnectionCannotServe("org_unavailable", reason=refusal.code, retry_after=wait)
 
@@ -302,16 +304,23 @@ class SettleAttempt:
         problem: str | None = None,
         because: str | None = None,
         said: str | None = None,
-        retry_at: datetime | None = None,
+        wait: int = 0,
+        received_at: datetime | None = None,
     ) -> None:
+        """Keep how the attempt ended; others wait so many seconds from when it was said.
+
+        Never more, though the clock was set back meanwhile.
+        """
+        now = self.clock.now()
+        said_at = now if received_at is None else min(received_at, now)
         await self.store.end_attempt(
             attempt,
             outcome,
-            at=self.clock.now(),
+            at=now,
             spool_answered=True,
             state=state,
             problem=problem,
-            retry_at=retry_at,
+            retry_at=said_at + timedelta(seconds=wait) if wait else None,
         )
         await self.spool.delivered(attempt.id)
         await self._note(attempt, type_, problem=problem, because=because, said=said)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from service.tests.support.values import START, attempt
 
-from keyturn_service.domain.attempt import AttemptOutcome
+from keyturn_service.domain.attempt import AttemptOutcome, HoldOff
 
 
 @pytest.mark.parametrize("spool_answered", [False, True])
@@ -31,18 +31,17 @@ def test_an_attempt_that_ended_waits_for_nothing(
     assert not attempt(outcome=outcome, spool_answered=spool_answered).waits_for_its_spool
 
 
-def test_a_refusal_holds_off_until_the_moment_it_named() -> None:
-    """What is left of it, and nothing once it is over; most attempts hold nothing off."""
-    refused = attempt(ended_at=START, retry_at=START + timedelta(seconds=30))
+def test_a_refusal_says_until_when_and_for_how_long_to_hold_off() -> None:
+    """Both, since the clocks of replicas differ; most attempts hold nothing off."""
+    later = START + timedelta(seconds=30)
 
-    assert refused.hold_off(START + timedelta(seconds=10)) == timedelta(seconds=20)
-    assert refused.hold_off(START + timedelta(seconds=30)) == timedelta(0)
-    assert attempt(ended_at=START).hold_off(START) == timedelta(0)
-    assert attempt(retry_at=START).hold_off(START) == timedelta(0)
+    asked = attempt(ended_at=START, retry_at=later).hold_off
+
+    assert asked == HoldOff(until=later, length=timedelta(seconds=30))
+    assert attempt(ended_at=START).hold_off is None
+    assert attempt(retry_at=START).hold_off is None
 
 
-def test_a_hold_off_is_never_longer_than_was_asked_for() -> None:
-    """A replica whose clock is an hour behind waits the thirty seconds, not an hour."""
-    refused = attempt(ended_at=START, retry_at=START + timedelta(seconds=30))
-
-    assert refused.hold_off(START - timedelta(hours=1)) == timedelta(seconds=30)
+def test_a_hold_off_that_was_over_when_it_was_noted_is_none() -> None:
+    """The refusal had lain on a spool for longer."""
+    assert attempt(ended_at=START, retry_at=START).hold_off is None

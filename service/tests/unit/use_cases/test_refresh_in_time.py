@@ -13,7 +13,7 @@ from service.tests.support.replicas import Kitchen, Replica, World
 from service.tests.support.values import CONNECTION
 
 from keyturn_core.oauth.token_answer import OutcomeUnknown, TokenAnswer
-from keyturn_service.domain.attempt import Attempt, AttemptOutcome
+from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.ports import StoreUnavailable
@@ -74,6 +74,44 @@ async def test_a_hold_off_tells_the_same_reason_and_ends_with_its_time(
     world.clock.advance(machine=False, seconds=1)
 
     assert (await other.refresh(CONNECTION, refused=1))[1].generation == 2
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+async def test_clocks_that_differ_hold_nobody_off_for_longer_than_was_asked(
+    kitchen: Kitchen, replica: Replica, world: World, minutes: int
+) -> None:
+    """Another replica serves after that second, whatever either thinks the time is."""
+    other = await kitchen.replica("spool_two", off=timedelta(minutes=minutes))
+    for first, second in ((other, replica), (replica, other)):
+        generation = (await world.tokens()).generation
+        world.org.next.append(TokenAnswer(status=503, body=b"", complete=True, retry_after="1"))
+        await code_of(first.refresh(CONNECTION, refused=generation))
+        with contextlib.suppress(ConnectionCannotServe):
+            await second.refresh(CONNECTION, refused=generation)
+        world.clock.advance(seconds=1)
+
+        _, new = await second.refresh(CONNECTION, refused=generation)
+
+        assert new.generation == generation + 1
+
+
+async def test_a_clock_that_is_set_back_with_the_answer_in_hand_asks_for_no_longer_wait(
+    replica: Replica, world: World
+) -> None:
+    """What is kept is what the org asked for."""
+    world.org.next.append(TokenAnswer(status=503, body=b"", complete=True, retry_after="30"))
+    put = replica.spool.put
+
+    async def set_back(answer: SpooledAnswer) -> None:
+        await put(answer)
+        world.clock.advance(machine=False, minutes=-10)
+
+    replica.spool.put = set_back  # type: ignore[method-assign]
+    await code_of(replica.refresh(CONNECTION, refused=1))
+
+    [attempt] = await world.attempts()
+    assert attempt.hold_off is not None
+    assert attempt.hold_off.length == timedelta(seconds=30)
 
 
 async def test_a_new_grant_is_not_held_off(replica: Replica, world: World) -> None:

@@ -73,6 +73,20 @@ async def test_the_pause_is_kept_before_the_second_presentation(
     assert len(world.org.presented) == 1
 
 
+async def test_the_pause_is_no_longer_where_clocks_differ(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """A replica whose clock is ten minutes behind decides after its sixty seconds, too."""
+    await lose_an_answer(replica, world)
+    other = await kitchen.replica(replica.spool, off=timedelta(minutes=-10))
+    assert (await refusal_of(other.refresh(CONNECTION, refused=1))).retry_after == 60
+    world.clock.advance(seconds=PAUSE.total_seconds())
+
+    _, new = await other.refresh(CONNECTION, refused=1)
+
+    assert new.generation == 2
+
+
 async def test_the_token_is_presented_once_more_after_the_pause(
     replica: Replica, world: World
 ) -> None:
