@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from service.tests.support.databases import Base
@@ -262,26 +262,69 @@ async def test_a_claim_is_taken_once_by_replicas_side_by_side(base: Base) -> Non
 
 
 async def test_what_was_looked_after_is_due_when_it_is_said(base: Base) -> None:
-    """And remembers when its owner was warned."""
+    """Or never, by itself."""
     await base.with_connection()
-    later = START + timedelta(days=3)
-    warned = connection(warned_at=START + HOUR)
+    assert await claimed(base, days=24) == [CONNECTION]
+    later = START + timedelta(days=30)
+    looked_after = base.stores.connections.looked_after
 
-    await base.stores.connections.looked_after(warned, due_at=later)
+    await looked_after(connection(), claim=START + timedelta(days=24) + HOUR, due_at=later)
 
-    assert await base.stores.connections.get(WORKSPACE, CONNECTION) == warned
-    assert await claimed(base, days=2) == []
-    assert await claimed(base, days=3) == [CONNECTION]
-    await base.stores.connections.looked_after(warned, due_at=None)
+    assert await base.stores.connections.get(WORKSPACE, CONNECTION) == connection()
+    assert await claimed(base, days=29) == []
+    assert await claimed(base, days=30) == [CONNECTION]
+    await looked_after(connection(), claim=later + HOUR, due_at=None)
     assert await claimed(base, days=300) == []
+
+
+@pytest.mark.parametrize("due_at", [None, START + timedelta(days=300)])
+async def test_what_became_due_meanwhile_stays_so(base: Base, due_at: datetime | None) -> None:
+    """The vendor wants it kept alive again, while it is looked after as one that was let go."""
+    await base.with_connection()
+    connections = base.stores.connections
+    await connections.set_keep_alive(CONNECTION, keep_alive=False, now=START)
+    [looked] = await connections.claim_due(START, until=START + HOUR, limit=1)
+    await connections.set_keep_alive(CONNECTION, keep_alive=True, now=START)
+
+    await connections.looked_after(looked, claim=START + HOUR, due_at=due_at)
+
+    assert await claimed(base, days=0) == [CONNECTION]
+
+
+async def test_a_claim_that_ended_puts_nothing_off(base: Base) -> None:
+    """Whoever claimed it since says when it is due next."""
+    await base.with_connection()
+    first, second = START + timedelta(days=24), START + timedelta(days=25)
+    for now in (first, second):
+        assert await base.stores.connections.claim_due(now, until=now + HOUR, limit=1)
+
+    await base.stores.connections.looked_after(connection(), claim=first + HOUR, due_at=None)
+
+    assert await claimed(base, days=26) == [CONNECTION]
 
 
 async def test_a_generation_that_came_meanwhile_keeps_its_own_time(base: Base) -> None:
     """Who looked after the one before says nothing about it."""
     await base.with_connection()
+    due = connection().due_at()
+    assert due is not None
 
-    await base.stores.connections.looked_after(connection(generation=0), due_at=None)
+    await base.stores.connections.looked_after(connection(generation=0), claim=due, due_at=None)
 
+    assert await claimed(base, days=24) == [CONNECTION]
+
+
+async def test_the_latest_warning_is_kept(base: Base) -> None:
+    """An earlier one that is noted later changes nothing; one of nowhere neither."""
+    await base.with_connection()
+    connections = base.stores.connections
+
+    for at in (START, START + HOUR, START):
+        await connections.set_warned(CONNECTION, at)
+    await connections.set_warned(ConnectionId("con_nowhere"), START)
+
+    kept = await connections.get(WORKSPACE, CONNECTION)
+    assert kept == connection(warned_at=START + HOUR)
     assert await claimed(base, days=24) == [CONNECTION]
 
 
@@ -295,15 +338,16 @@ async def test_what_hangs_on_a_certificate_is_looked_at_when_another_one_signs(
     assert await claimed(base, days=1) == [by_assertion]  # nobody has looked yet
     looked = connection(id=by_assertion, org_id=OTHER_ORG, renewal=Renewal.JWT_BEARER)
 
-    async def looked_after() -> None:
-        await base.stores.connections.looked_after(looked, due_at=None)
+    async def looked_after(*, day: int) -> None:
+        claim = START + timedelta(days=day) + HOUR
+        await base.stores.connections.looked_after(looked, claim=claim, due_at=None)
         assert await claimed(base, days=9) == []
 
-    await looked_after()
+    await looked_after(day=1)
     assert await keys.add(signing_key(created_at=START), private_key())
     assert await claimed(base, days=2) == [by_assertion]
 
-    await looked_after()
+    await looked_after(day=2)
     staged = signing_key(id=SigningKeyId("sk_two"), state=SigningKeyState.STAGED)
     assert await keys.add(staged, private_key())
     assert await claimed(base, days=9) == []

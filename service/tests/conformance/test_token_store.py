@@ -90,6 +90,23 @@ async def test_a_token_set_may_lack_a_refresh_token_and_an_end(base: Base) -> No
     assert loaded[1] == bare
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_the_guardian_looks_soon_at_what_the_vendor_changed_while_it_was_refreshed(
+    base: Base, *, wanted: bool
+) -> None:
+    """When something is due for it was reckoned from what the vendor wanted before."""
+    await base.with_connection(keep_alive=not wanted)
+    intent, now = await begun(base), START + HOUR
+    made, new = renewed()
+    await base.stores.connections.set_keep_alive(CONNECTION, keep_alive=wanted, now=now)
+
+    before = replace(made, keep_alive=not wanted)
+    assert await base.stores.tokens.replace(before, new, attempt=intent)
+
+    due = await base.stores.connections.claim_due(now, until=now + HOUR, limit=1)
+    assert due == [replace(made, keep_alive=wanted)]
+
+
 async def test_an_intent_comes_back_as_it_was_committed(base: Base) -> None:
     """By its own name, as the open one of its connection, and as one of its spool's."""
     await base.with_connection()

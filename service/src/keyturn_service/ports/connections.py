@@ -103,11 +103,18 @@ class Connections(Protocol):
         """
         ...
 
-    async def looked_after(self, connection: Connection, *, due_at: datetime | None) -> None:
-        """Keep `warned_at`, and when something is to be done for it next.
+    async def looked_after(
+        self, connection: Connection, *, claim: datetime, due_at: datetime | None
+    ) -> None:
+        """Keep when something is to be done for it next, where `claim` is what puts it off still.
 
-        Not where another generation is in force: that one has a time of its own.
+        Not where somebody said meanwhile that something is due, or claimed it anew. Not where
+        another generation is in force either: that one has a time of its own.
         """
+        ...
+
+    async def set_warned(self, connection_id: ConnectionId, at: datetime) -> None:
+        """Note when its owner was warned, where that is later than noted."""
         ...
 
     async def touch_used(self, used: Mapping[ConnectionId, datetime]) -> None:

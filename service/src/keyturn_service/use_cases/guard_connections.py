@@ -55,9 +55,12 @@ class GuardConnections:
             connection = await self._warned(connection, now, ends)
             due = connection.refresh_due()
             if due is not None and due <= now:
+                generation = connection.generation
                 connection = await self._refreshed(connection)
+                if connection.generation > generation:
+                    return  # it came with a time of its own
             due = _next(connection.due_by(certificate_ends=ends), now)
-            await self.connections.looked_after(connection, due_at=due)
+            await self.connections.looked_after(connection, claim=now + _CLAIM, due_at=due)
         except Exception as error:  # noqa: BLE001 - the others go on; it is due when the claim ends
             _log.warning(
                 "connection_not_guarded", connection_id=connection.id, error=type(error).__name__
@@ -85,8 +88,8 @@ class GuardConnections:
     ) -> Connection:
         """Tell the owner, once for all warnings that are due, and keep that at once.
 
-        The refresh that may follow ends the claim: a warning that is still due then would be
-        given again by whoever looks next.
+        The refresh that may follow ends the claim, and so may the vendor: a warning that is still
+        due then would be given again by whoever looks next.
         """
         ends, because = connection.dies(certificate_ends=certificate_ends)
         warnings = connection.warnings(certificate_ends=certificate_ends)
@@ -102,9 +105,8 @@ class GuardConnections:
                 detail={"dies_at": ends.isoformat(), "dies_because": because},
             )
         )
-        warned = replace(connection, warned_at=now)
-        await self.connections.looked_after(warned, due_at=now + _CLAIM)
-        return warned
+        await self.connections.set_warned(connection.id, now)
+        return replace(connection, warned_at=now)
 
 
 def _next(due: datetime | None, now: datetime) -> datetime | None:

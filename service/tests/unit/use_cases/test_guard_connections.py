@@ -10,8 +10,8 @@ from service.tests.support.fakes import refused
 from service.tests.support.replicas import Kitchen, Replica, World
 from service.tests.support.values import APP, CONNECTION, START, WORKSPACE
 
-from keyturn_core.oauth.token_answer import NotProcessed
-from keyturn_service.domain.connection import FIXED_LIFETIME, ConnectionState
+from keyturn_core.oauth.token_answer import NotProcessed, OutcomeUnknown
+from keyturn_service.domain.connection import FIXED_LIFETIME, ConnectionState, Renewal
 from keyturn_service.domain.ids import ConnectionId, SigningKeyId
 from keyturn_service.domain.signing_key import SigningKeyState
 from keyturn_service.ports import StoreUnavailable
@@ -66,6 +66,70 @@ async def test_what_was_let_go_dies_in_peace(replica: Replica, world: World) -> 
     await let_go(replica)
     assert await told_of(replica, world, days=40) == []
     assert (await world.connection()).generation == 1
+
+
+class WantedMeanwhile:
+    """Connections of which the vendor wants one kept alive, once, before a call is made."""
+
+    def __init__(self, replica: Replica, before: str) -> None:
+        self._connections = replica.stores.connections
+        self._clock = replica.world.clock
+        self._before = [before]
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the port's own method; where it is the one, the vendor is first."""
+        method = getattr(self._connections, name)
+        if name not in self._before:
+            return method
+        self._before.clear()
+
+        async def second(*given: Any, **named: Any) -> Any:
+            now = self._clock.now()
+            await self._connections.set_keep_alive(CONNECTION, keep_alive=True, now=now)
+            return await method(*given, **named)
+
+        return second
+
+
+async def test_what_is_wanted_again_while_it_is_looked_at_is_kept_alive(
+    replica: Replica, world: World
+) -> None:
+    """Let go, and taken back before the guardian had written what follows from the former."""
+    await let_go(replica)
+    wanted: Any = WantedMeanwhile(replica, "looked_after")
+
+    assert await replace(replica.guard, connections=wanted)() == 2
+
+    await told_of(replica, world, days=30)
+    assert (await world.connection()).generation > 1
+
+
+async def test_an_end_is_told_once_though_the_vendor_speaks_meanwhile(
+    replica: Replica, world: World
+) -> None:
+    """That it was told counts, whatever is due by then."""
+    world.clock.advance(days=FIXED_LIFETIME.days - 31)
+    await replica.guard()
+    world.clock.advance(days=1)
+    wanted: Any = WantedMeanwhile(replica, "set_warned")
+
+    assert await replace(replica.guard, connections=wanted)() == 2
+
+    assert world.audit.types.count("connection.dies_soon") == 1
+
+
+async def test_what_an_assertion_took_over_is_told_of_its_certificates_end(
+    replica: Replica, world: World
+) -> None:
+    """The guardian refreshed it by its token, found that lost, and looks at it again."""
+    world.org.next.append(OutcomeUnknown("no status came"))
+    world.clock.advance(days=24)
+    await replica.guard()
+    await replica.with_signing_key(not_after=world.clock.now() + 90 * DAY)
+
+    assert await told_of(replica, world, days=100) == [60, 83, 89]
+
+    assert (await world.connection()).renewal is Renewal.JWT_BEARER
 
 
 async def test_a_fixed_end_is_announced_to_whoever_keeps_it_alive(

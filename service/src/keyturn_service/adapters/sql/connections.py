@@ -123,10 +123,12 @@ class SqlConnections:
         async with self.database.write() as writing:
             return [connection_of(row) for row in (await writing.execute(claimed)).all()]
 
-    async def looked_after(self, connection: Connection, *, due_at: datetime | None) -> None:
-        """Keep when the owner was warned, and when something is to be done next.
+    async def looked_after(
+        self, connection: Connection, *, claim: datetime, due_at: datetime | None
+    ) -> None:
+        """Keep when something is to be done next, where `claim` is what puts it off still.
 
-        Not where another generation is in force: that one has a time of its own.
+        Not where another generation is in force either: that one has a time of its own.
         """
         async with self.database.write() as writing:
             await writing.execute(
@@ -134,8 +136,21 @@ class SqlConnections:
                 .where(
                     connections.c.id == connection.id,
                     connections.c.generation == connection.generation,
+                    connections.c.due_at == claim,
                 )
-                .values(warned_at=connection.warned_at, due_at=due_at)
+                .values(due_at=due_at)
+            )
+
+    async def set_warned(self, connection_id: ConnectionId, at: datetime) -> None:
+        """Note when its owner was warned, where that is later than noted."""
+        async with self.database.write() as writing:
+            await writing.execute(
+                update(connections)
+                .where(
+                    connections.c.id == connection_id,
+                    or_(connections.c.warned_at.is_(None), connections.c.warned_at < at),
+                )
+                .values(warned_at=at)
             )
 
     async def touch_used(self, used: Mapping[ConnectionId, datetime]) -> None:

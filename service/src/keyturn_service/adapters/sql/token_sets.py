@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, and_, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, case, func, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -390,8 +390,12 @@ async def _put_in_force(
     if not await _hold_fence(writing, held):
         return False
     values = connection_values(connection)
+    due_at = literal(values["due_at"], Moment)
     if connection.renewal is Renewal.JWT_BEARER:  # its time hangs on the certificate
-        values["due_at"] = func.coalesce(connections.c.due_at, literal(values["due_at"], Moment))
+        values["due_at"] = func.coalesce(connections.c.due_at, due_at)
+    else:  # where the vendor changed its mind meanwhile, the guardian looks at it soon
+        unchanged = connections.c.keep_alive == connection.keep_alive
+        values["due_at"] = case((unchanged, due_at), else_=connections.c.due_at)
     changed = await writing.execute(
         update(connections).where(_in_force(held)).values({name: values[name] for name in names})
     )
