@@ -146,6 +146,10 @@ class SettleAttempt:
             # Fenced out, being ended, or in a database that was exchanged for an older one: the
             # spool delivers it later, under a lease of its own.
             raise ConnectionCannotServe("org_unavailable", retry_after=_SOON)
+        kept = await self.store.attempt(attempt.id)
+        if kept is not None and kept.outcome is AttemptOutcome.STORED:
+            await self.spool.delivered(attempt.id)
+            return loaded  # this very answer was delivered from the spool during a pause
         if loaded[0].taken_over_at is not None and response.refresh_token is not None:
             # Assertions stand in for the very token that is found here: it is in force again.
             found = replace(attempt, generation=loaded[1].generation)

@@ -257,11 +257,19 @@ async def test_what_came_for_a_connection_that_ended_is_revoked(
     assert world.org.refresh_token in revoked
 
 
-async def test_a_refusal_for_a_connection_that_ended_is_only_noted(
-    kitchen: Kitchen, replica: Replica, world: World
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refused("invalid_grant", "expired access/refresh token"),
+        json_answer(access_token="00D5g000004bLxZ!AQ.access"),
+    ],
+    ids=["a refusal", "of an org that does not rotate"],
+)
+async def test_what_came_without_a_refresh_token_for_a_connection_that_ended_is_only_noted(
+    kitchen: Kitchen, replica: Replica, world: World, answer: TokenAnswer
 ) -> None:
     """There is nothing to revoke in it."""
-    await crash_with(replica, refused("invalid_grant", "expired access/refresh token"))
+    await crash_with(replica, answer)
     other = await kitchen.replica("spool_two")
     await other.disconnect(WORKSPACE, CONNECTION, API_KEY)
     [job] = world.background.asked

@@ -249,3 +249,29 @@ async def test_nothing_is_presented_while_the_disk_is_full(replica: Replica, wor
 
     assert await world.outcomes() == [AttemptOutcome.NOT_PRESENTED, AttemptOutcome.STORED]
     assert (await world.connection()).state is ConnectionState.ACTIVE
+
+
+@pytest.mark.parametrize("later", [0, 1])
+async def test_what_was_delivered_during_a_pause_is_stored_and_not_superseded(
+    kitchen: Kitchen, replica: Replica, world: World, later: int
+) -> None:
+    """Who wakes up with the answer finds it in force, or followed; it is no grant to end."""
+    put = replica.spool.put
+
+    async def paused(answer: SpooledAnswer) -> None:
+        await put(answer)
+        replica.spool.put = put  # type: ignore[method-assign]
+        await replica.stores.leases.release_earlier_runs()  # as if a minute had passed
+        other = await kitchen.replica(replica.spool)
+        assert await other.deliver() == 1
+        for generation in range(2, 2 + later):
+            await other.refresh(CONNECTION, refused=generation)
+
+    replica.spool.put = paused  # type: ignore[method-assign]
+
+    _, new = await replica.refresh(CONNECTION, refused=1)
+
+    assert new == await world.tokens()
+    assert await world.outcomes() == [AttemptOutcome.STORED] * (1 + later)
+    assert await world.jobs() == []
+    assert replica.spool.open == []
