@@ -161,7 +161,7 @@ class RefreshTokens:
             return await self.by_assertion(lease, connection, tokens)
         if tokens.generation != connection.generation:
             await self._halves_differ(connection, tokens)
-        await self._respect_hold_off(connection)
+        held_off = await self._respect_hold_off(connection)
         again = False
         earlier = await self._sent_before(lease.connection_id)
         if earlier is not None:
@@ -174,7 +174,7 @@ class RefreshTokens:
             if found is not None:
                 return found
             again = True
-        return await self.present(lease, connection, tokens, again=again)
+        return await self.present(lease, connection, tokens, again=again, held_off=held_off)
 
     async def _sent_before(self, connection_id: ConnectionId) -> Attempt | None:
         """Return the latest attempt that may have used the token up; end those that never left."""
@@ -214,15 +214,17 @@ class RefreshTokens:
         )
         raise SealRefused("connection and token set are of different generations")
 
-    async def _respect_hold_off(self, connection: Connection) -> None:
+    async def _respect_hold_off(self, connection: Connection) -> timedelta | None:
         """Leave the org alone for as long as its last refusal asks for, whoever heard it.
+
+        Returns how long that was, once it is over; None where the last attempt was no refusal.
 
         Raises:
             ConnectionCannotServe: it is too early; `retry_after` is what is left.
         """
         latest = await self.store.latest_attempt(connection.id)
         if latest is None or latest.hold_off is None:
-            return
+            return None
         rest = self.holding_off.rest(latest.id, latest.hold_off, self.clock.now())
         if rest > timedelta(0):
             refused = latest.outcome is AttemptOutcome.REFUSED
@@ -231,9 +233,16 @@ class RefreshTokens:
                 reason=connection.problem if refused else None,
                 retry_after=ceil(rest.total_seconds()),
             )
+        return latest.hold_off.length
 
     async def present(
-        self, lease: Lease, connection: Connection, tokens: TokenSet, *, again: bool
+        self,
+        lease: Lease,
+        connection: Connection,
+        tokens: TokenSet,
+        *,
+        again: bool,
+        held_off: timedelta | None = None,
     ) -> tuple[Connection, TokenSet] | Attempt:
         """Present the refresh token, once, and return what is in force then.
 
@@ -245,10 +254,16 @@ class RefreshTokens:
                 the spool's disk takes nothing.
         """
         with self.presenting.of(connection.id, tokens.generation):
-            return await self._present(lease, connection, tokens, again=again)
+            return await self._present(lease, connection, tokens, again=again, held_off=held_off)
 
     async def _present(
-        self, lease: Lease, connection: Connection, tokens: TokenSet, *, again: bool
+        self,
+        lease: Lease,
+        connection: Connection,
+        tokens: TokenSet,
+        *,
+        again: bool,
+        held_off: timedelta | None,
     ) -> tuple[Connection, TokenSet] | Attempt:
         client = await self.apps.client(connection.app_id)
         if client is None or tokens.refresh_token is None:
@@ -313,7 +328,9 @@ class RefreshTokens:
             _log.error("spool_failed", attempt_id=attempt.id, error=type(error).__name__)
         self._unsent.pop(connection.id, None)
         try:
-            return await self.settle(attempt, connection, tokens, spooled, retry_after=retry_after)
+            return await self.settle(
+                attempt, connection, tokens, spooled, retry_after=retry_after, held_off=held_off
+            )
         finally:
             if late > 0:
                 await self._count_late(attempt, round(late * 1000))

@@ -28,6 +28,7 @@ from keyturn_core.salesforce.refusals import RefusalClass
 from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
+from keyturn_service.domain.back_off import backed_off
 from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
 from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.ports import (
@@ -73,8 +74,11 @@ class SettleAttempt:
         spooled: SpooledAnswer,
         *,
         retry_after: str | None = None,
+        held_off: timedelta | None = None,
     ) -> tuple[Connection, TokenSet] | Attempt:
         """Return what is in force now, or the attempt where another one is under way.
+
+        `held_off` is for how long the org was left alone before the attempt, as it had refused.
 
         Raises:
             ConnectionCannotServe: the attempt brought no token set.
@@ -82,9 +86,13 @@ class SettleAttempt:
         try:
             response = _read(spooled)
         except TokenRequestRefused as refused:
-            return await self._refused(attempt, connection, refused, spooled.received_at)
+            return await self._refused(
+                attempt, connection, refused, spooled.received_at, held_off=held_off
+            )
         except NotProcessed:
             wait = seconds_to_wait(retry_after, spooled.received_at)
+            if retry_after is None:
+                wait = backed_off(wait, before=held_off, attempt_id=attempt.id)
             await self._end(
                 attempt,
                 AttemptOutcome.NOT_PROCESSED,
@@ -190,6 +198,8 @@ class SettleAttempt:
         connection: Connection,
         refused: TokenRequestRefused,
         received_at: datetime,
+        *,
+        held_off: timedelta | None,
     ) -> Attempt:
         refusal = refused.refusal
         if refusal.refusal_class is RefusalClass.BUSY:
@@ -206,7 +216,8 @@ class SettleAttempt:
                 said=refused.said,
             )
             raise ConnectionCannotServe("reauthorization_required", reason=refusal.code)
-        wait = refusal.retry_after_seconds or (_SOON if refusal.retry else _BY_SOMEBODY)
+        wait = refusal.retry_after_seconds or _BY_SOMEBODY
+        wait = backed_off(wait, before=held_off, attempt_id=attempt.id)
         await self._end(
             attempt,
             AttemptOutcome.REFUSED,

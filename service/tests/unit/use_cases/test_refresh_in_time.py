@@ -114,6 +114,49 @@ async def test_a_clock_that_is_set_back_with_the_answer_in_hand_asks_for_no_long
     assert attempt.hold_off.length == timedelta(seconds=30)
 
 
+async def waits(replica: Replica, world: World, answer: TokenAnswer, *, times: int) -> list[int]:
+    """Have the org refuse so often, and ask each time as soon as one is told to; return when."""
+    told = []
+    for _ in range(times):
+        world.org.next.append(answer)
+        with pytest.raises(ConnectionCannotServe) as refusal:
+            await replica.refresh(CONNECTION, refused=1)
+        assert refusal.value.retry_after is not None
+        told.append(refusal.value.retry_after)
+        world.clock.advance(seconds=told[-1])
+    assert len(world.org.presented) == times
+    return told
+
+
+@pytest.mark.parametrize(
+    ("answer", "first"),
+    [
+        (refused("invalid_grant", "ip restricted"), 10),
+        (refused("invalid_client", "invalid client credentials"), 10),
+        (refused("server_error"), 1),
+        (TokenAnswer(status=503, body=b"", complete=True), 1),
+    ],
+)
+async def test_an_org_that_refuses_again_and_again_is_asked_less_and_less(
+    replica: Replica, world: World, answer: TokenAnswer, first: int
+) -> None:
+    """Up to a minute; whoever mends something is served within that."""
+    told = await waits(replica, world, answer, times=8)
+
+    assert told[0] == first
+    assert told[0] < told[1] < told[2]
+    assert all(45 <= one <= 60 for one in told[-2:])
+    _, new = await replica.refresh(CONNECTION, refused=1)
+    assert new.generation == 2
+
+
+async def test_an_org_that_says_when_is_asked_then(replica: Replica, world: World) -> None:
+    """However often it says so."""
+    answer = TokenAnswer(status=503, body=b"", complete=True, retry_after="7")
+
+    assert await waits(replica, world, answer, times=4) == [7] * 4
+
+
 async def test_a_new_grant_is_not_held_off(replica: Replica, world: World) -> None:
     """A hold-off is about one generation: the customer who connected again starts free."""
     world.org.next.append(refused("rate_limit_exceeded", "login rate exceeded"))
