@@ -188,7 +188,7 @@ def _until_marked(world: CrashWorld) -> None:
     before, give_up = mark.read_text(), time.monotonic() + PATIENCE
     while mark.read_text() == before:
         assert time.monotonic() < give_up
-        time.sleep(0.1)
+        threading.Event().wait(0.1)
 
 
 def _refreshed(world: CrashWorld, connection: str, refused: int) -> int:
@@ -196,7 +196,7 @@ def _refreshed(world: CrashWorld, connection: str, refused: int) -> int:
     give_up = time.monotonic() + PATIENCE
     while (answer := world.token(connection, rejected_generation=refused)).status_code != 200:
         assert time.monotonic() < give_up, answer.text
-        time.sleep(0.2)
+        threading.Event().wait(0.2)
     return int(answer.json()["generation"])
 
 

@@ -71,7 +71,7 @@ class Passed:
     begun: datetime
     ended: datetime
     hours: Counter[int] = field(default_factory=Counter)  # in which something fell due
-    tried_again: int = 0  # an hour later, since the first try brought nothing
+    looked_at_again: int = 0  # an hour later: nothing came, or an end was told and it is due soon
     asked: dict[str, int] = field(default_factory=dict)  # let go, then asked for: the status
 
 
@@ -94,7 +94,7 @@ def ninety_days(folder: Path, count: int, *, step: timedelta, replicas: int = 2)
                 "ninety days": round(swept - seeded, 1),
             },
             "let_go_asked": passed.asked,
-            "tried_again": passed.tried_again,
+            "looked_at_again": passed.looked_at_again,
             "not_kept_alive": _not_kept(folder),
             **_told(east, groups, passed, step),
             **_refreshed(east, groups, passed, step),
@@ -178,9 +178,11 @@ async def _pass(world: CrashWorld, database_url: str, groups: Groups, step: time
             advanced = _now(world, to=to)
             due = [row["id"] for row in rows]
             await _until_done(database, due, advanced + _CLAIMED_OR_DUE)
-            while again := await database.fetch(_TRIED, due, _micros(advanced + 2 * HOUR)):
-                passed.tried_again += len(again)
-                advanced = _now(world, to=_now(world) + _RETRY)
+            while again := await database.fetch(
+                _TRIED, due, _micros(later := _now(world) + _RETRY)
+            ):
+                passed.looked_at_again += len(again)
+                advanced = _now(world, to=later)
                 due = [row["id"] for row in again]
                 await _until_done(database, due, advanced + _CLAIMED_OR_DUE)
             if to - begun < IDLE_LIMIT <= to + step - begun:
