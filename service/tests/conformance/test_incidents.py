@@ -158,27 +158,41 @@ async def test_replicas_that_claim_at_once_get_different_grants(base: Base) -> N
     assert sorted(claimed) == names
 
 
-async def test_a_grant_whose_claimer_died_is_claimed_again_and_says_so(base: Base) -> None:
-    """Not before its time; one that was given back, or not processed, does not say so."""
+async def test_a_grant_whose_claimer_died_is_claimed_again(base: Base) -> None:
+    """Not before its time; a claim alone says nothing of a presentation."""
     await base.with_connection()
     incidents = base.stores.incidents
     await incidents.open(INCIDENT)
     [first] = await claim(base)
-    assert (first.again, first.login_url, first.was) == (False, LOGIN_URL, ConnectionState.ACTIVE)
+    assert (first.login_url, first.was) == (LOGIN_URL, ConnectionState.ACTIVE)
     assert list(await claim(base)) == []
 
     [second] = await incidents.claim_due(UNTIL, until=UNTIL + HOUR, limit=9)
-    assert second == replace(first, again=True)
+    assert second == first
+    assert not second.unanswered
 
     await incidents.leave(second, due_at=START)
-    await incidents.leave(first, due_at=START)
-    [third] = await claim(base)
-    assert third == first
-    await incidents.postpone(third, due_at=START, tried_with="http_503", presented=False)
-    [fourth] = await claim(base)
-    assert fourth == replace(first, attempts=1)
-    await incidents.postpone(fourth, due_at=START, tried_with="no_answer", presented=True)
-    assert await claim(base) == [replace(first, attempts=2, again=True)]
+    assert await claim(base) == [first]
+
+
+async def test_a_presentation_is_on_record_until_its_answer_is_known(base: Base) -> None:
+    """Of each try: that a later one was answered says nothing of the one before."""
+    await base.with_connection()
+    incidents = base.stores.incidents
+    await incidents.open(INCIDENT)
+
+    async def tried(*, answered: bool) -> GrantToEnd:
+        [grant] = await claim(base)
+        await incidents.presenting(grant)
+        if answered:
+            await incidents.answered(grant)
+        await incidents.postpone(grant, due_at=START, tried_with="http_503")
+        return grant
+
+    found = [await tried(answered=told) for told in (True, False, True, True)]
+
+    assert [grant.unanswered for grant in found] == [False, False, True, True]
+    assert [grant.attempts for grant in found] == [0, 1, 2, 3]
 
 
 async def test_a_host_that_is_left_alone_has_nothing_due(base: Base) -> None:
@@ -207,9 +221,9 @@ async def test_what_ended_is_counted_and_its_tokens_are_gone(base: Base) -> None
 
     await incidents.ended(one, REVOKED, generation=1, at=START)
     await incidents.ended(two, ADMIN, generation=None, at=START + HOUR)
-    await incidents.postpone(three, due_at=START, tried_with="no_answer", presented=True)
+    await incidents.postpone(three, due_at=START, tried_with="no_answer")
     await incidents.ended(one, ADMIN, generation=1, at=START + HOUR)
-    await incidents.postpone(one, due_at=START, tried_with="late", presented=True)
+    await incidents.postpone(one, due_at=START, tried_with="late")
 
     assert await incidents.progress(INCIDENT.id) == Progress(
         waiting=0, failed=1, revoked=1, admin=1, last_ended_at=START + HOUR

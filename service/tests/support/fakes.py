@@ -347,13 +347,28 @@ class FakeOrg:
         }
         return {name: value for name, value in said.items() if value is not None}
 
-    async def post(self, login_url: Origin, path: str, body: bytes) -> TokenAnswer:
-        """Take a form at another endpoint."""
-        self.posted.append((login_url, path, dict(parse_qsl(body.decode()))))
+    async def post(
+        self,
+        login_url: Origin,
+        path: str,
+        body: bytes,
+        *,
+        before_first_byte: Callable[[], Awaitable[None]] | None = None,
+    ) -> TokenAnswer:
+        """Take a form at another endpoint; with `NotConnected` it never came."""
         answer = self.next_posts.popleft() if self.next_posts else json_answer()
+        if isinstance(answer, NotConnected):
+            raise answer
+        if before_first_byte is not None:
+            await before_first_byte()
+        self.posted.append((login_url, path, dict(parse_qsl(body.decode()))))
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+
+class NotConnected(OrgUnreachable):
+    """No connection came to stand, so there was nothing to do before the first byte."""
 
 
 @dataclass

@@ -345,9 +345,9 @@ class _Endpoint:
         org = self._world.org
         return await org.present(*given, **named, arrives=partial(self._process.gate, WINDOW))
 
-    async def post(self, *given: Any) -> Any:
+    async def post(self, *given: Any, **named: Any) -> Any:
         """Take a form at another endpoint."""
-        return await self._world.org.post(*given)
+        return await self._world.org.post(*given, **named)
 
 
 class SteppedWorld(Watched):

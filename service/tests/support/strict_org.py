@@ -127,9 +127,9 @@ class StrictOrg:
             return self._asserted()
         return await self._refreshed(form)
 
-    async def post(self, login_url: Origin, path: str, body: bytes) -> TokenAnswer:
+    async def post(self, login_url: Origin, path: str, body: bytes, **named: object) -> TokenAnswer:
         """Take a form at another endpoint: nothing here does."""
-        raise AssertionError((login_url, path, body))
+        raise AssertionError((login_url, path, body, named))
 
     def _asserted(self) -> TokenAnswer:
         self.assertions += 1

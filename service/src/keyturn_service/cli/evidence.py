@@ -50,7 +50,8 @@ _WHAT: Final = {
     Because.REFRESH_TOKEN: "Salesforce ended the grant with all its access tokens",
     Because.ACCESS_TOKEN: "there was no refresh token; the access token is dead",
     Because.ENDED_BEFORE: "it had ended before",
-    Because.ANSWER_LOST: "an answer of Salesforce was lost; asked again, none of its tokens works",
+    Because.ANSWER_LOST: "an answer of Salesforce was lost; asked again, it knows none of the"
+    " tokens, though the session of the access token is not over",
     Because.CONNECTED_AGAIN: "the customer has connected again meanwhile, which ended the old one",
     Because.OUTCOME_UNKNOWN: "the answer to its last refresh was lost before the incident, and"
     " Salesforce does not know the refresh token we have: one that we never saw may be in force",

@@ -68,9 +68,9 @@ class Incident:
 class GrantToEnd:
     """A grant that an incident ends, claimed by whoever got this.
 
-    `was`, `problem` and `authorized_at` are what its connection said before. `again`
-    says that an earlier claim did not come to an end that anybody knows of: the tokens may have
-    been revoked by it.
+    `was`, `problem` and `authorized_at` are what its connection said before. `unanswered` says
+    that its refresh token was presented before and nobody knows what Salesforce said: that one
+    may have ended the grant.
     """
 
     incident_id: IncidentId
@@ -81,7 +81,7 @@ class GrantToEnd:
     problem: str | None
     authorized_at: datetime
     attempts: int
-    again: bool
+    unanswered: bool
 
     def pause(self) -> timedelta:
         """Return how long to wait after a try that did not succeed.
@@ -162,20 +162,22 @@ def asks_for_access_token(*, refresh_token: bool | None, renewal: Renewal) -> bo
     return not refresh_token or renewal is Renewal.JWT_BEARER
 
 
-def judge(grant: GrantToEnd, renewal: Renewal, revoked: Revoked) -> Verdict:
+def judge(grant: GrantToEnd, renewal: Renewal, revoked: Revoked, *, in_session: bool) -> Verdict:
     """Say what became of a grant by what Salesforce said of its tokens.
 
-    An access token takes nothing along: where the refresh token is one that Salesforce does not
-    know, another one may be in force, and an admin has to look. Where a try before may have got
-    through, the access token tells: it is dead only if that one ended the grant.
+    `in_session` says that the access token's learned end is still to come. An access token takes
+    nothing along: where the refresh token is one that Salesforce does not know, another one may
+    be in force, and an admin has to look. Where the answer to a presentation before was lost, an
+    access token tells that should still serve: it is dead only if that one ended the grant. One
+    whose session is over tells nothing, and nor does one of a grant that was in doubt before.
     """
     ended = bool(revoked.access_token) or revoked.refresh_token is True
-    outcome, because = _judged(grant, renewal, revoked)
+    outcome, because = _judged(grant, renewal, revoked, in_session=in_session)
     return Verdict(outcome=outcome, because=because, access_token_ended=ended)
 
 
 def _judged(
-    grant: GrantToEnd, renewal: Renewal, revoked: Revoked
+    grant: GrantToEnd, renewal: Renewal, revoked: Revoked, *, in_session: bool
 ) -> tuple[IncidentOutcome, Because]:
     match revoked.refresh_token:
         case True:
@@ -184,14 +186,25 @@ def _judged(
             return IncidentOutcome.ADMIN, Because.PRE_AUTHORIZED
         case None:
             return IncidentOutcome.REVOKED, Because.ACCESS_TOKEN
-        case _ if _is_known_dead(grant):
-            return IncidentOutcome.REVOKED, Because.ENDED_BEFORE
-        case _ if grant.again and not revoked.access_token:
-            return IncidentOutcome.REVOKED, Because.ANSWER_LOST
         case _:
-            lost = grant.was is ConnectionState.UNCERTAIN or grant.problem in _LOST
-            because = Because.OUTCOME_UNKNOWN if lost else Because.TOKEN_UNKNOWN
-            return IncidentOutcome.ADMIN, because
+            told = in_session and not revoked.access_token
+            return _judged_without(grant, access_token_told=told)
+
+
+def _judged_without(
+    grant: GrantToEnd, *, access_token_told: bool
+) -> tuple[IncidentOutcome, Because]:
+    """Judge a grant whose refresh token Salesforce does not know.
+
+    `access_token_told`: the access token does not serve any more, and should.
+    """
+    if _is_known_dead(grant):
+        return IncidentOutcome.REVOKED, Because.ENDED_BEFORE
+    if grant.was is ConnectionState.UNCERTAIN or grant.problem in _LOST:
+        return IncidentOutcome.ADMIN, Because.OUTCOME_UNKNOWN
+    if grant.was is ConnectionState.ACTIVE and grant.unanswered and access_token_told:
+        return IncidentOutcome.REVOKED, Because.ANSWER_LOST
+    return IncidentOutcome.ADMIN, Because.TOKEN_UNKNOWN
 
 
 def _is_known_dead(grant: GrantToEnd) -> bool:

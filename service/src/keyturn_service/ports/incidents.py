@@ -60,21 +60,24 @@ class Incidents(Protocol):
     ) -> Sequence[GrantToEnd]:
         """Return grants that are to be ended now, and put them off for everybody else.
 
-        One whose claimer dies is due again at `until`, and says so by `again`.
+        One whose claimer dies is due again at `until`.
         """
         ...
 
     async def leave(self, grant: GrantToEnd, *, due_at: datetime) -> None:
-        """Give a claim back of which nothing was presented."""
+        """Give a claim back of which nothing was tried."""
         ...
 
-    async def postpone(
-        self, grant: GrantToEnd, *, due_at: datetime, tried_with: str, presented: bool
-    ) -> None:
-        """Keep that a try failed by `tried_with`, a short word, and when the next one is due.
+    async def presenting(self, grant: GrantToEnd) -> None:
+        """Keep that its refresh token is presented now; until `answered`, `unanswered` says so."""
+        ...
 
-        `presented` says that Salesforce may have acted on it.
-        """
+    async def answered(self, grant: GrantToEnd) -> None:
+        """Keep that the latest presentation, known by `presenting`, has ended nothing."""
+        ...
+
+    async def postpone(self, grant: GrantToEnd, *, due_at: datetime, tried_with: str) -> None:
+        """Keep that a try failed by `tried_with`, a short word, and when the next one is due."""
         ...
 
     async def put_off_host(self, login_url: Origin, *, until: datetime) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,11 +54,22 @@ class TokenEndpoint(Protocol):
         """
         ...
 
-    async def post(self, login_url: Origin, path: str, body: bytes) -> TokenAnswer:
+    async def post(
+        self,
+        login_url: Origin,
+        path: str,
+        body: bytes,
+        *,
+        before_first_byte: Callable[[], Awaitable[None]] | None = None,
+    ) -> TokenAnswer:
         """Post a form to another OAuth endpoint (`/services/oauth2/revoke`, …).
 
+        `before_first_byte` runs when the connection stands; what it raises goes to the caller,
+        and nothing was sent.
+
         Raises:
-            OrgUnreachable: no complete answer came.
+            OrgUnreachable: nothing was sent.
+            AnswerLost: no complete answer came; the org may have acted all the same.
         """
         ...
 

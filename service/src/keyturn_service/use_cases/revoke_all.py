@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -29,6 +30,7 @@ from keyturn_service.domain.incident import (
     judge,
 )
 from keyturn_service.ports import (
+    AnswerLost,
     AuditLog,
     Clock,
     Incidents,
@@ -51,11 +53,11 @@ _log = structlog.get_logger()
 
 
 class _TryAgain(Exception):
-    """A call brought no decision. `presented`: Salesforce may have acted on it."""
+    """A call brought no decision. `acted`: Salesforce may have acted on it."""
 
-    def __init__(self, word: str, *, presented: bool, host_until: int | None = None) -> None:
+    def __init__(self, word: str, *, acted: bool, host_until: int | None = None) -> None:
         self.word = word
-        self.presented = presented
+        self.acted = acted
         self.host_until = host_until
         super().__init__(word)
 
@@ -65,8 +67,8 @@ class RevokeAll:
     """Carry out what is due of all incidents; safe to run at any time and on every replica.
 
     Each grant is claimed, and its refresh lease taken: a refresh that is under way comes to its
-    end first, and what it brought is what is revoked. A claimer that dies is replaced by the next
-    one, which knows that the tokens may have been presented.
+    end first, and what it brought is what is revoked. That a refresh token is presented is kept
+    right before its first byte goes out: who replaces a claimer that died knows of it.
     """
 
     incidents: Incidents
@@ -131,44 +133,78 @@ class RevokeAll:
             await self._done(grant, verdict, generation=None)
             return
         connection, tokens = loaded
-        await self._note(grant, "grant.revocation_asked", again=grant.again)
+        await self._note(grant, "grant.revocation_asked", again=grant.unanswered)
         try:
-            revoked = await self._revoked(connection, tokens)
+            revoked = await self._revoked(grant, connection, tokens)
         except _TryAgain as failed:
             await self._try_later(grant, connection.login_url, failed)
             return
-        verdict = judge(grant, connection.renewal, revoked)
+        ends = tokens.expires_at
+        in_session = ends is not None and self.clock.now() < ends
+        verdict = judge(grant, connection.renewal, revoked, in_session=in_session)
         await self._done(grant, verdict, generation=connection.generation)
 
-    async def _revoked(self, connection: Connection, tokens: TokenSet) -> Revoked:
+    async def _revoked(
+        self, grant: GrantToEnd, connection: Connection, tokens: TokenSet
+    ) -> Revoked:
         refresh = None
         if tokens.refresh_token is not None:
-            refresh = await self._revoke(connection.login_url, tokens.refresh_token)
+            refresh = await self._presented(grant, connection.login_url, tokens.refresh_token)
         access = None
         if asks_for_access_token(refresh_token=refresh, renewal=connection.renewal):
             access = await self._revoke(connection.login_url, tokens.access_token)
         return Revoked(refresh_token=refresh, access_token=access)
 
-    async def _revoke(self, host: Origin, token: AccessToken | RefreshToken) -> bool:
+    async def _presented(self, grant: GrantToEnd, host: Origin, token: RefreshToken) -> bool:
+        """Revoke the refresh token; while nobody knows what became of that, it is on record."""
+        kept = False
+
+        async def keep() -> None:
+            nonlocal kept
+            await self.incidents.presenting(grant)
+            kept = True
+
+        try:
+            ended = await self._revoke(host, token, before_first_byte=keep)
+        except _TryAgain as failed:
+            if kept and not failed.acted:
+                await self.incidents.answered(grant)
+            raise
+        if not ended:
+            await self.incidents.answered(grant)
+        return ended
+
+    async def _revoke(
+        self,
+        host: Origin,
+        token: AccessToken | RefreshToken,
+        *,
+        before_first_byte: Callable[[], Awaitable[None]] | None = None,
+    ) -> bool:
         """Return whether Salesforce ended the token just now; False: it does not know it.
 
         Raises:
             _TryAgain: nobody knows, or it was not processed.
         """
+        body = revocation_request(token)
         try:
             async with asyncio.timeout(_CALL_SECONDS):
-                answer = await self.endpoint.post(host, REVOKE_PATH, revocation_request(token))
+                answer = await self.endpoint.post(
+                    host, REVOKE_PATH, body, before_first_byte=before_first_byte
+                )
             return read_revocation_answer(answer)
-        except (OrgUnreachable, TimeoutError):
-            raise _TryAgain("no_answer", presented=True) from None
+        except (AnswerLost, TimeoutError):
+            raise _TryAgain("no_answer", acted=True) from None
+        except OrgUnreachable:
+            raise _TryAgain("no_connection", acted=False) from None
         except RevocationFailed:
             raise self._refused(answer) from None
 
     def _refused(self, answer: TokenAnswer) -> _TryAgain:
         if answer.status not in _TOO_MANY:
-            return _TryAgain(f"http_{answer.status}", presented=True)
+            return _TryAgain(f"http_{answer.status}", acted=True)
         wait = seconds_to_wait(answer.retry_after, self.clock.now())
-        return _TryAgain(f"http_{answer.status}", presented=False, host_until=wait)
+        return _TryAgain(f"http_{answer.status}", acted=False, host_until=wait)
 
     async def _try_later(self, grant: GrantToEnd, host: Origin, failed: _TryAgain) -> None:
         now = self.clock.now()
@@ -177,9 +213,7 @@ class RevokeAll:
             asked = timedelta(seconds=failed.host_until)
             pause = max(pause, asked)
             await self.incidents.put_off_host(host, until=now + asked)
-        await self.incidents.postpone(
-            grant, due_at=now + pause, tried_with=failed.word, presented=failed.presented
-        )
+        await self.incidents.postpone(grant, due_at=now + pause, tried_with=failed.word)
         await self._note(grant, "grant.revocation_postponed", because=failed.word)
 
     async def _done(self, grant: GrantToEnd, verdict: Verdict, *, generation: int | None) -> None:

@@ -20,7 +20,7 @@ from keyturn_core.salesforce.hosts import Origin
 from keyturn_service.adapters.http.egress import Egress
 from keyturn_service.adapters.http.one_shot import OneShot
 from keyturn_service.adapters.http.token_endpoint import HttpTokenEndpoint
-from keyturn_service.ports import DeadlinePassed, OrgUnreachable
+from keyturn_service.ports import AnswerLost, DeadlinePassed, OrgUnreachable, StoreUnavailable
 
 FORM = b"grant_type=refresh_token&refresh_token=dummy-token"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\nContent-Type: application/json\r\n\r\n"
@@ -215,17 +215,71 @@ async def test_a_flood_is_cut_off():
 
 
 async def test_another_endpoint_takes_only_a_complete_answer():
-    """A revocation whose answer is cut is tried again."""
+    """A revocation whose answer is cut is tried again; the org may have acted on it."""
     async with raw_server(answering(HEAD, BODY[:3])) as server:
-        with pytest.raises(OrgUnreachable):
+        with pytest.raises(AnswerLost):
             await endpoint(server.origin).post(server.origin, "/services/oauth2/revoke", FORM)
 
     assert server.requests[0].startswith(b"POST /services/oauth2/revoke ")
 
 
 async def test_another_endpoint_that_is_away_is_unreachable():
-    """No connection and no answer are the same to a call that may be repeated."""
+    """No connection: the org has not seen it, and nothing was done before the first byte."""
     origin = Origin(f"http://127.0.0.1:{unused_port()}")
+    noted = Noted()
 
-    with pytest.raises(OrgUnreachable):
-        await endpoint(origin).post(origin, "/services/oauth2/revoke", FORM)
+    with pytest.raises(OrgUnreachable) as away:
+        await endpoint(origin).post(
+            origin, "/services/oauth2/revoke", FORM, before_first_byte=noted
+        )
+
+    assert not isinstance(away.value, AnswerLost)
+    assert noted.with_requests == []
+
+
+async def test_an_answer_that_never_comes_is_lost():
+    """The org may have acted all the same."""
+    async with raw_server(silent) as server:
+        with pytest.raises(AnswerLost):
+            await endpoint(server.origin, seconds=0.3).post(
+                server.origin, "/services/oauth2/revoke", FORM
+            )
+
+
+async def test_what_is_to_be_kept_before_the_first_byte_is_kept_before_it():
+    """When the connection stands, and the request has not left."""
+    async with raw_server(answering(HEAD, BODY)) as server:
+        noted = Noted(server.requests)
+        await endpoint(server.origin).post(
+            server.origin, "/services/oauth2/revoke", FORM, before_first_byte=noted
+        )
+
+    assert (noted.with_requests, len(server.requests)) == ([0], 1)
+
+
+async def test_where_nothing_could_be_kept_nothing_is_sent():
+    """What went wrong with it goes to the caller."""
+    async with raw_server(answering(HEAD, BODY)) as server:
+        with pytest.raises(StoreUnavailable):
+            await endpoint(server.origin).post(
+                server.origin,
+                "/services/oauth2/revoke",
+                FORM,
+                before_first_byte=Noted(fails=StoreUnavailable()),
+            )
+
+    assert server.requests == []
+
+
+class Noted:
+    """Notes how many requests had come when it was called."""
+
+    def __init__(self, requests=(), *, fails=None):
+        self.requests, self.fails = requests, fails
+        self.with_requests: list[int] = []
+
+    async def __call__(self):
+        """Note it; fail where it is to."""
+        self.with_requests.append(len(self.requests))
+        if self.fails is not None:
+            raise self.fails

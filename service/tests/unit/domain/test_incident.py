@@ -30,15 +30,22 @@ GRANT = GrantToEnd(
     problem=None,
     authorized_at=START,
     attempts=0,
-    again=False,
+    unanswered=False,
 )
-AGAIN = replace(GRANT, again=True)
 UNCERTAIN = replace(GRANT, was=ConnectionState.UNCERTAIN, problem="connection_uncertain")
 TAKEN_OVER = replace(GRANT, problem="refresh_token_lost")
 DEAD = replace(GRANT, was=ConnectionState.REAUTHORIZATION_REQUIRED, problem="grant_revoked")
 ASLEEP = replace(DEAD, problem="user_inactive")
 REFRESH, JWT = Renewal.REFRESH_TOKEN, Renewal.JWT_BEARER
 REVOKED, ADMIN = IncidentOutcome.REVOKED, IncidentOutcome.ADMIN
+
+
+def unanswered(grant: GrantToEnd) -> GrantToEnd:
+    """Return the grant as one whose refresh token was presented, and nobody knows the answer."""
+    return replace(grant, unanswered=True)
+
+
+AGAIN = unanswered(GRANT)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +68,10 @@ REVOKED, ADMIN = IncidentOutcome.REVOKED, IncidentOutcome.ADMIN
         (replace(DEAD, was=ConnectionState.ACTIVE), REFRESH, (False, False), None),
         (AGAIN, REFRESH, (False, False), (REVOKED, Because.ANSWER_LOST, False)),
         (AGAIN, REFRESH, (False, True), (ADMIN, Because.TOKEN_UNKNOWN, True)),
+        (unanswered(UNCERTAIN), REFRESH, (False, False), (ADMIN, Because.OUTCOME_UNKNOWN, False)),
+        (unanswered(TAKEN_OVER), JWT, (False, False), (ADMIN, Because.OUTCOME_UNKNOWN, False)),
+        (unanswered(DEAD), REFRESH, (False, False), (REVOKED, Because.ENDED_BEFORE, False)),
+        (unanswered(ASLEEP), REFRESH, (False, False), (ADMIN, Because.TOKEN_UNKNOWN, False)),
     ],
 )
 def test_a_grant_counts_as_revoked_only_where_nothing_of_it_can_be_left(
@@ -70,10 +81,20 @@ def test_a_grant_counts_as_revoked_only_where_nothing_of_it_can_be_left(
     expected: tuple[IncidentOutcome, Because, bool] | None,
 ) -> None:
     """All else is named for an admin, whether its access token was ended or not."""
-    verdict = judge(grant, renewal, Revoked(refresh_token=said[0], access_token=said[1]))
+    revoked = Revoked(refresh_token=said[0], access_token=said[1])
+    verdict = judge(grant, renewal, revoked, in_session=True)
 
     wanted = expected or (ADMIN, Because.TOKEN_UNKNOWN, False)
     assert (verdict.outcome, verdict.because, verdict.access_token_ended) == wanted
+
+
+def test_an_access_token_whose_session_is_over_tells_nothing() -> None:
+    """It is dead anyway: somebody else may have used the refresh token before it was presented."""
+    verdict = judge(
+        AGAIN, REFRESH, Revoked(refresh_token=False, access_token=False), in_session=False
+    )
+
+    assert (verdict.outcome, verdict.because) == (ADMIN, Because.TOKEN_UNKNOWN)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from service.tests.support.fakes import json_answer, refused
+from service.tests.support.fakes import NotConnected, json_answer, refused
 from service.tests.support.replicas import Kitchen, Replica, World
 from service.tests.support.values import (
     ACCESS,
@@ -25,7 +25,7 @@ from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.domain.ids import ConnectionId, CustomerId, IncidentId
 from keyturn_service.domain.incident import Because, Incident, IncidentOutcome, Progress, Scope
-from keyturn_service.ports import OrgUnreachable
+from keyturn_service.ports import AnswerLost
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
 from keyturn_service.use_cases.revoke_all import AT_ONCE, CLAIM, RevokeAll
 
@@ -231,7 +231,7 @@ async def test_a_refresh_under_way_comes_to_its_end_first(
 @pytest.mark.parametrize(
     ("answer", "word"),
     [
-        (OrgUnreachable(), "no_answer"),
+        (AnswerLost(), "no_answer"),
         (TimeoutError(), "no_answer"),
         (TokenAnswer(status=500, body=b"", complete=True), "http_500"),
     ],
@@ -260,6 +260,90 @@ async def test_a_lost_answer_is_asked_for_again(
     assert await outcome(replica) == (IncidentOutcome.REVOKED, Because.ANSWER_LOST, False)
 
 
+async def lost(replica: Replica, world: World, revoke_all: RevokeAll) -> None:
+    """Have a presentation go out of which no answer comes; the next try finds no token known."""
+    world.org.next_posts.append(AnswerLost())
+    await revoke_all()
+    assert await progress(replica) == (0, 1, 0, 0)
+    world.clock.advance(seconds=2)
+    world.org.next_posts += [UNKNOWN, UNKNOWN]
+
+
+@pytest.mark.parametrize("state", ["uncertain", "reauthorization_required"])
+async def test_a_lost_answer_says_nothing_of_a_grant_that_was_in_doubt_before(
+    replica: Replica, world: World, revoke_all: RevokeAll, state: str
+) -> None:
+    """A refresh token that nobody has seen may be in force: an admin has to look."""
+    await world.base.execute("UPDATE connections SET state = :state", state=state)
+    await opened(replica)
+    await lost(replica, world, revoke_all)
+
+    await revoke_all()
+
+    became, _, ended = await outcome(replica)
+    assert (became, ended) == (IncidentOutcome.ADMIN, False)
+
+
+async def test_a_lost_answer_says_nothing_where_the_session_is_over(
+    replica: Replica, world: World, revoke_all: RevokeAll
+) -> None:
+    """A thief may have used the refresh token, and the access token is dead by its age."""
+    await world.base.execute("UPDATE token_sets SET expires_at = NULL")
+    await opened(replica)
+    await lost(replica, world, revoke_all)
+
+    await revoke_all()
+
+    assert await outcome(replica) == (IncidentOutcome.ADMIN, Because.TOKEN_UNKNOWN, False)
+
+
+async def test_a_refused_connection_has_presented_nothing(
+    replica: Replica, world: World, revoke_all: RevokeAll
+) -> None:
+    """Salesforce has not seen the token: that it knows none is no work of ours."""
+    await opened(replica)
+    world.org.next_posts.append(NotConnected())
+    await revoke_all()
+    [grant] = await replica.stores.incidents.grants(INCIDENT.id, after=None, limit=9)
+    assert (grant.tried_with, grant.attempts) == ("no_connection", 1)
+
+    world.clock.advance(seconds=2)
+    world.org.next_posts += [UNKNOWN, UNKNOWN]
+    await revoke_all()
+
+    assert presented(world) == [REFRESH, ACCESS]
+    assert await outcome(replica) == (IncidentOutcome.ADMIN, Because.TOKEN_UNKNOWN, False)
+
+
+async def test_a_token_that_was_unknown_at_first_stays_so(
+    replica: Replica, world: World, revoke_all: RevokeAll
+) -> None:
+    """Where only the answer about the access token was lost, the refresh token's is known."""
+    await opened(replica)
+    world.org.next_posts += [UNKNOWN, AnswerLost()]
+    await revoke_all()
+    assert await progress(replica) == (0, 1, 0, 0)
+
+    world.clock.advance(seconds=2)
+    world.org.next_posts += [UNKNOWN, UNKNOWN]
+    await revoke_all()
+
+    assert await outcome(replica) == (IncidentOutcome.ADMIN, Because.TOKEN_UNKNOWN, False)
+
+
+async def test_what_cannot_be_kept_is_not_presented(
+    replica: Replica, world: World, revoke_all: RevokeAll
+) -> None:
+    """The first byte waits for the record that it goes out."""
+    await opened(replica)
+    await world.base.refuse("UPDATE OF unanswered", "incident_grants")
+
+    await revoke_all()
+
+    assert presented(world) == []
+    assert await progress(replica) == (1, 0, 0, 0)
+
+
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_host_that_says_too_many_is_left_alone_for_as_long_as_it_asks(
     replica: Replica, world: World, revoke_all: RevokeAll, status: int
@@ -281,7 +365,7 @@ async def test_a_host_that_says_too_many_is_left_alone_for_as_long_as_it_asks(
     world.clock.advance(seconds=89)
     assert await revoke_all() == 0
     world.clock.advance(seconds=1)
-    world.org.next_posts += [UNKNOWN, UNKNOWN, json_answer()]
+    world.org.next_posts += [UNKNOWN, json_answer()]
     assert await revoke_all() == 2
 
     assert (asked, len(world.org.posted)) == (2, 5)
@@ -303,14 +387,14 @@ async def test_many_are_ended_by_a_few_at_a_time(
     class Counting:
         connect_seconds = answer_seconds = 1.0
 
-        async def post(self, *given: Any) -> TokenAnswer:
+        async def post(self, *given: Any, **named: Any) -> TokenAnswer:
             nonlocal under_way, most
             under_way += 1
             most = max(most, under_way)
             if under_way == AT_ONCE:
                 full.set()
             await asyncio.wait_for(full.wait(), 20)
-            answer = await world.org.post(*given)
+            answer = await world.org.post(*given, **named)
             under_way -= 1
             return answer
 
@@ -324,11 +408,10 @@ async def test_many_are_ended_by_a_few_at_a_time(
 async def test_a_claim_of_a_dead_replica_is_taken_over(
     kitchen: Kitchen, replica: Replica, world: World
 ) -> None:
-    """After thirty seconds, knowing that the tokens may have been presented."""
+    """After thirty seconds; a claim has presented nothing, so a dead token is no work of ours."""
     await opened(replica)
     now = world.clock.now()
-    [claimed] = await replica.stores.incidents.claim_due(now, until=now + CLAIM, limit=9)
-    assert not claimed.again
+    assert len(await replica.stores.incidents.claim_due(now, until=now + CLAIM, limit=9)) == 1
     other = rounds_of(await kitchen.replica("spool_two"))
     assert await other() == 0
 
@@ -336,8 +419,37 @@ async def test_a_claim_of_a_dead_replica_is_taken_over(
     world.org.next_posts += [UNKNOWN, UNKNOWN]
     assert await other() == 1
 
+    assert await outcome(replica) == (IncidentOutcome.ADMIN, Because.TOKEN_UNKNOWN, False)
+    assert world.audit.of("grant.revocation_asked")[0].detail["again"] is False
+
+
+async def test_what_a_dead_replica_had_presented_is_known_to_the_next(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """It dies before the answer comes: tokens that are dead in their session were ended by it."""
+    begun = asyncio.Event()
+
+    class Hanging:
+        connect_seconds = answer_seconds = 1.0
+
+        async def post(self, *given: Any, before_first_byte: Any) -> TokenAnswer:
+            assert given
+            await before_first_byte()
+            begun.set()
+            return await asyncio.get_running_loop().create_future()
+
+    await opened(replica)
+    dying = asyncio.create_task(rounds_of(replica, endpoint=Hanging())())
+    await begun.wait()
+    dying.cancel()
+    await asyncio.gather(dying, return_exceptions=True)
+
+    world.clock.advance(seconds=30)
+    world.org.next_posts += [UNKNOWN, UNKNOWN]
+    assert await rounds_of(await kitchen.replica("spool_two"))() == 1
+
     assert await outcome(replica) == (IncidentOutcome.REVOKED, Because.ANSWER_LOST, False)
-    assert world.audit.of("grant.revocation_asked")[0].detail["again"] is True
+    assert world.audit.of("grant.revocation_asked")[1].detail["again"] is True
 
 
 async def test_without_a_record_nothing_is_presented(
@@ -365,8 +477,9 @@ async def test_a_replica_that_stops_takes_its_calls_along(
     class Hanging:
         connect_seconds = answer_seconds = 1.0
 
-        async def post(self, *given: Any) -> TokenAnswer:
+        async def post(self, *given: Any, **named: Any) -> TokenAnswer:
             assert given
+            assert named
             begun.set()
             return await asyncio.get_running_loop().create_future()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -80,12 +80,14 @@ class OneShot:
         origin: Origin,
         request: Request,
         *,
+        when_connected: Callable[[], Awaitable[None]] | None = None,
         before_first_byte: Callable[[], None] = lambda: None,
     ) -> Answer:
         """Send `request` once and return what came back.
 
-        `before_first_byte` runs when the connection stands, with nothing between it and the
-        write; what it raises goes to the caller, and nothing was sent.
+        `when_connected` is awaited once the connection stands, and may take its time;
+        `before_first_byte` runs after it, with nothing between it and the write. What they raise
+        goes to the caller, and nothing was sent.
 
         Raises:
             NotSent: no connection was made.
@@ -95,6 +97,8 @@ class OneShot:
         receiver = _Receiver()
         transport = await self._connected(origin, target, receiver)
         try:
+            if when_connected is not None:
+                await when_connected()
             before_first_byte()
             if receiver.lost.done():
                 raise NotSent("the connection ended before it was used")

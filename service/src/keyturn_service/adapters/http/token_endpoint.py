@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from keyturn_core.oauth.token_answer import NotProcessed, OutcomeUnknown, TokenAnswer
 from keyturn_core.salesforce.hosts import Origin
 from keyturn_service.adapters.http.one_shot import Answer, NoAnswer, NotSent, OneShot, Request
-from keyturn_service.ports import Clock, DeadlinePassed, OrgUnreachable
+from keyturn_service.ports import AnswerLost, Clock, DeadlinePassed, OrgUnreachable
 
 _TOKEN_PATH: Final = "/services/oauth2/token"  # noqa: S105 - a path, not a secret
 _HEADERS: Final = {
@@ -60,18 +61,30 @@ class HttpTokenEndpoint:
             raise OutcomeUnknown("no answer to a token request") from error
         return _token_answer(answer)
 
-    async def post(self, login_url: Origin, path: str, body: bytes) -> TokenAnswer:
+    async def post(
+        self,
+        login_url: Origin,
+        path: str,
+        body: bytes,
+        *,
+        before_first_byte: Callable[[], Awaitable[None]] | None = None,
+    ) -> TokenAnswer:
         """Post a form to another OAuth endpoint.
 
         Raises:
-            OrgUnreachable: no complete answer came.
+            OrgUnreachable: nothing was sent.
+            AnswerLost: no complete answer came.
         """
         try:
-            answer = await self.one_shot(login_url, _form(path, body))
-        except (NotSent, NoAnswer) as error:
-            raise OrgUnreachable("no answer") from error
+            answer = await self.one_shot(
+                login_url, _form(path, body), when_connected=before_first_byte
+            )
+        except NotSent as error:
+            raise OrgUnreachable("no connection") from error
+        except NoAnswer as error:
+            raise AnswerLost("no answer") from error
         if not answer.complete:
-            raise OrgUnreachable("a truncated answer")
+            raise AnswerLost("a truncated answer")
         return _token_answer(answer)
 
 

@@ -72,7 +72,7 @@ class SqlIncidents:
             .with_for_update(of=connections)
         )
         names = ["connection_id", "workspace_id", "login_url", "was", "problem", "authorized_at"]
-        names += ["incident_id", "due_at", "claims", "attempts", "access_token_ended"]
+        names += ["incident_id", "due_at", "unanswered", "attempts", "access_token_ended"]
         theirs = select(_grant.connection_id).where(_grant.incident_id == incident.id)
         async with self.database.write() as writing:
             await writing.execute(
@@ -173,28 +173,27 @@ class SqlIncidents:
         claimed = (
             update(incident_grants)
             .where(theirs.in_(asked.with_for_update(skip_locked=True)))
-            .values(due_at=until, claims=_grant.claims + 1)
+            .values(due_at=until)
             .returning(incident_grants)
         )
         async with self.database.write() as writing:
             return [_claimed(row) for row in (await writing.execute(claimed)).all()]
 
     async def leave(self, grant: GrantToEnd, *, due_at: datetime) -> None:
-        """Give a claim back of which nothing was presented."""
-        await self._change(grant, due_at=due_at, claims=_grant.claims - 1)
+        """Give a claim back of which nothing was tried."""
+        await self._change(grant, due_at=due_at)
 
-    async def postpone(
-        self, grant: GrantToEnd, *, due_at: datetime, tried_with: str, presented: bool
-    ) -> None:
+    async def presenting(self, grant: GrantToEnd) -> None:
+        """Keep that its refresh token is presented now."""
+        await self._change(grant, unanswered=_grant.unanswered + 1)
+
+    async def answered(self, grant: GrantToEnd) -> None:
+        """Keep that the latest presentation has ended nothing."""
+        await self._change(grant, unanswered=_grant.unanswered - 1)
+
+    async def postpone(self, grant: GrantToEnd, *, due_at: datetime, tried_with: str) -> None:
         """Keep that a try failed by `tried_with`, and when the next one is due."""
-        claims = _grant.claims if presented else _grant.claims - 1
-        await self._change(
-            grant,
-            due_at=due_at,
-            claims=claims,
-            attempts=grant.attempts + 1,
-            tried_with=tried_with,
-        )
+        await self._change(grant, due_at=due_at, attempts=grant.attempts + 1, tried_with=tried_with)
 
     async def put_off_host(self, login_url: Origin, *, until: datetime) -> None:
         """Leave a login host alone until then: none of its grants is due before."""
@@ -214,7 +213,7 @@ class SqlIncidents:
             .where(*_is(grant))
             .values(
                 due_at=None,
-                claims=0,
+                unanswered=0,
                 tried_with=None,
                 outcome=verdict.outcome,
                 because=verdict.because,
@@ -311,7 +310,7 @@ def _claimed(row: Any) -> GrantToEnd:
         problem=row.problem,
         authorized_at=row.authorized_at,
         attempts=row.attempts,
-        again=row.claims > 1,
+        unanswered=row.unanswered > 0,
     )
 
 

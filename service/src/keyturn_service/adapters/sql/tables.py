@@ -308,7 +308,7 @@ incident_grants: Final = Table(
     Column("problem", String(64)),
     Column("authorized_at", Moment, nullable=False),
     Column("due_at", Moment),  # None once it is done
-    Column("claims", Integer, nullable=False),  # since the last of which the end is known
+    Column("unanswered", Integer, nullable=False),  # presentations of its refresh token
     Column("attempts", Integer, nullable=False),
     Column("tried_with", String(64)),
     Column("outcome", String(16)),
