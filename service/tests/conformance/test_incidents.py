@@ -38,7 +38,7 @@ from keyturn_service.domain.incident import (
 )
 from keyturn_service.ports import StoreUnavailable
 
-UNTIL = START + timedelta(seconds=30)
+CLAIM = timedelta(seconds=30)
 INCIDENT = Incident(id=IncidentId("inc_one"), scope=Scope(), reason="a leak", opened_at=START)
 REVOKED = Verdict(
     outcome=IncidentOutcome.REVOKED, because=Because.REFRESH_TOKEN, access_token_ended=True
@@ -60,7 +60,7 @@ async def connect(base: Base, count: int) -> list[str]:
 
 async def claim(base: Base, *, limit: int = 9) -> Sequence[GrantToEnd]:
     """Claim what is due at the start."""
-    return await base.stores.incidents.claim_due(START, until=UNTIL, limit=limit)
+    return await base.stores.incidents.claim_due(START, ttl=CLAIM, limit=limit)
 
 
 async def test_what_is_listed_serves_no_more_from_that_moment(base: Base) -> None:
@@ -147,7 +147,7 @@ async def test_replicas_that_claim_at_once_get_different_grants(base: Base) -> N
         while True:
             taken = await asyncio.gather(
                 *(
-                    stores.incidents.claim_due(START, until=UNTIL, limit=2)
+                    stores.incidents.claim_due(START, ttl=CLAIM, limit=2)
                     for stores in (base.stores, other, base.stores, other)
                 )
             )
@@ -159,20 +159,58 @@ async def test_replicas_that_claim_at_once_get_different_grants(base: Base) -> N
 
 
 async def test_a_grant_whose_claimer_died_is_claimed_again(base: Base) -> None:
-    """Not before its time; a claim alone says nothing of a presentation."""
+    """When the claim is over; a claim alone says nothing of a presentation."""
     await base.with_connection()
     incidents = base.stores.incidents
     await incidents.open(INCIDENT)
-    [first] = await claim(base)
+    [first] = await incidents.claim_due(START, ttl=timedelta(0), limit=9)
     assert (first.login_url, first.was) == (LOGIN_URL, ConnectionState.ACTIVE)
-    assert list(await claim(base)) == []
-
-    [second] = await incidents.claim_due(UNTIL, until=UNTIL + HOUR, limit=9)
+    [second] = await claim(base)
     assert second == first
     assert not second.unanswered
+    assert list(await claim(base)) == []
 
     await incidents.leave(second, due_at=START)
     assert await claim(base) == [first]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(days=1000)])
+async def test_a_claim_ends_by_the_databases_clock(base: Base, ahead: timedelta) -> None:
+    """A replica whose clock is ahead neither ends one early nor makes one that lasts."""
+    await base.with_connection()
+    incidents = base.stores.incidents
+    await incidents.open(INCIDENT)
+    [grant] = await claim(base)
+    assert list(await incidents.claim_due(START + ahead, ttl=CLAIM, limit=9)) == []
+
+    await incidents.leave(grant, due_at=START)
+    assert await incidents.claim_due(START + ahead, ttl=timedelta(0), limit=9) == [grant]
+    assert await claim(base) == [grant]
+
+
+async def test_the_database_says_how_long_a_claim_lasts(base: Base) -> None:
+    """The asked time from the database's now on, and not from ours."""
+    await base.with_connection()
+    await base.stores.incidents.open(INCIDENT)
+    await claim(base)
+    now = (
+        "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+        if base.database.is_sqlite
+        else "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
+    )
+
+    [(left,)] = await base.rows(f"SELECT claimed_until - {now} FROM incident_grants")  # noqa: S608 - ours
+
+    assert CLAIM / 2 < timedelta(microseconds=left) <= CLAIM
+
+
+async def test_a_claim_that_is_longer_than_any_holds_nobody_off(base: Base) -> None:
+    """The database's clock was put back since, or it is another database."""
+    await base.with_connection()
+    await base.stores.incidents.open(INCIDENT)
+    assert len(await base.stores.incidents.claim_due(START, ttl=HOUR, limit=9)) == 1
+
+    assert len(await claim(base)) == 1
 
 
 async def test_a_presentation_is_on_record_until_its_answer_is_known(base: Base) -> None:
@@ -196,7 +234,7 @@ async def test_a_presentation_is_on_record_until_its_answer_is_known(base: Base)
 
 
 async def test_a_host_that_is_left_alone_has_nothing_due(base: Base) -> None:
-    """None of its grants, claimed or not; other hosts go on, and so does what is later anyway."""
+    """None of its grants; other hosts go on, and what is later anyway stays so."""
     await connect(base, 3)
     await base.execute("UPDATE connections SET login_url = 'https://x' WHERE id = 'con_02'")
     incidents = base.stores.incidents
@@ -208,8 +246,8 @@ async def test_a_host_that_is_left_alone_has_nothing_due(base: Base) -> None:
     await incidents.put_off_host(LOGIN_URL, until=START + HOUR)
 
     assert [one.connection_id for one in await claim(base)] == ["con_02"]
-    later = await incidents.claim_due(START + HOUR, until=START + 3 * HOUR, limit=9)
-    assert sorted(one.connection_id for one in later) == ["con_00", "con_02"]
+    later = await incidents.claim_due(START + HOUR, ttl=CLAIM, limit=9)
+    assert sorted(one.connection_id for one in later) == ["con_00"]
 
 
 async def test_what_ended_is_counted_and_its_tokens_are_gone(base: Base) -> None:

@@ -25,7 +25,7 @@ from keyturn_service.domain.ids import ConnectionId, RevocationId
 from keyturn_service.ports import Revocation, RevocationReason, StoreUnavailable
 
 TOKENS: list[AccessToken | RefreshToken] = [RefreshToken("refresh"), AccessToken("access")]
-UNTIL = START + timedelta(minutes=2)
+CLAIM = timedelta(seconds=30)
 
 
 async def jobs(base: Base, count: int) -> list[str]:
@@ -95,9 +95,9 @@ async def test_due_jobs_are_claimed_oldest_first(base: Base) -> None:
     await base.stores.revocations.add(later, TOKENS)
     claim = base.stores.revocations.claim_due
 
-    assert sorted(await claim(START, until=UNTIL, limit=3)) == names[:3]
-    assert list(await claim(START, until=UNTIL, limit=3)) == names[3:]
-    assert list(await claim(START, until=UNTIL, limit=3)) == []
+    assert sorted(await claim(START, ttl=CLAIM, limit=3)) == names[:3]
+    assert list(await claim(START, ttl=CLAIM, limit=3)) == names[3:]
+    assert list(await claim(START, ttl=CLAIM, limit=3)) == []
 
 
 async def test_replicas_that_claim_at_once_get_different_jobs(base: Base) -> None:
@@ -109,7 +109,7 @@ async def test_replicas_that_claim_at_once_get_different_jobs(base: Base) -> Non
         while True:
             taken = await asyncio.gather(
                 *(
-                    stores.revocations.claim_due(START, until=UNTIL, limit=2)
+                    stores.revocations.claim_due(START, ttl=CLAIM, limit=2)
                     for stores in (base.stores, other, base.stores, other)
                 )
             )
@@ -120,14 +120,15 @@ async def test_replicas_that_claim_at_once_get_different_jobs(base: Base) -> Non
     assert sorted(claimed) == sorted(names)
 
 
-async def test_a_job_whose_claimer_died_is_due_again(base: Base) -> None:
-    """At the time that it was put off to, and with its tokens."""
+async def test_a_job_whose_claimer_died_is_given_to_another(base: Base) -> None:
+    """When the claim is over, by the database's clock, and with its tokens."""
     [name] = await jobs(base, 1)
     claim = base.stores.revocations.claim_due
-    await claim(START, until=UNTIL, limit=9)
+    assert list(await claim(START, ttl=timedelta(0), limit=9)) == [name]
+    assert list(await claim(START, ttl=CLAIM, limit=9)) == [name]
 
-    assert list(await claim(UNTIL - timedelta(microseconds=1), until=UNTIL, limit=9)) == []
-    assert list(await claim(UNTIL, until=UNTIL + HOUR, limit=9)) == [name]
+    for clock in (START, START + timedelta(minutes=10), START + timedelta(days=1000)):
+        assert list(await claim(clock, ttl=CLAIM, limit=9)) == []
     opened = await base.stores.revocations.open(RevocationId(name))
     assert opened is not None
     assert opened[1] == TOKENS
@@ -141,7 +142,7 @@ async def test_a_finished_job_forgets_its_tokens(base: Base) -> None:
     await base.stores.revocations.done(revocation(), problem=None)
 
     assert await base.stores.revocations.open(revocation().id) is None
-    claimed = await base.stores.revocations.claim_due(START + HOUR, until=UNTIL, limit=9)
+    claimed = await base.stores.revocations.claim_due(START + HOUR, ttl=CLAIM, limit=9)
     assert list(claimed) == []
     assert await base.rows("SELECT tokens, due_at FROM revocations") == [(None, None)]
 
@@ -195,8 +196,8 @@ async def test_a_postponed_job_counts_its_attempts(base: Base) -> None:
     opened = await base.stores.revocations.open(job.id)
     assert opened == (replace(job, attempts=1, due_at=START + HOUR), TOKENS)
     claim = base.stores.revocations.claim_due
-    assert list(await claim(START, until=UNTIL, limit=9)) == []
-    assert list(await claim(START + HOUR, until=UNTIL, limit=9)) == [job.id]
+    assert list(await claim(START, ttl=CLAIM, limit=9)) == []
+    assert list(await claim(START + HOUR, ttl=CLAIM, limit=9)) == [job.id]
 
 
 async def test_a_finished_job_is_not_postponed(base: Base) -> None:
@@ -208,7 +209,7 @@ async def test_a_finished_job_is_not_postponed(base: Base) -> None:
     await base.stores.revocations.postpone(job, due_at=START)
 
     assert await base.stores.revocations.open(job.id) is None
-    assert list(await base.stores.revocations.claim_due(START, until=UNTIL, limit=9)) == []
+    assert list(await base.stores.revocations.claim_due(START, ttl=CLAIM, limit=9)) == []
 
 
 async def test_a_silent_database_is_told_apart_from_a_finished_job(base: Base) -> None:
@@ -218,4 +219,4 @@ async def test_a_silent_database_is_told_apart_from_a_finished_job(base: Base) -
     with pytest.raises(StoreUnavailable):
         await base.stores.revocations.open(revocation().id)
     with pytest.raises(StoreUnavailable):
-        await base.stores.revocations.claim_due(START, until=UNTIL, limit=1)
+        await base.stores.revocations.claim_due(START, ttl=CLAIM, limit=1)

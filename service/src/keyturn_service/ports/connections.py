@@ -355,11 +355,11 @@ class Revocations(Protocol):
         ...
 
     async def claim_due(
-        self, now: datetime, *, until: datetime, limit: int
+        self, now: datetime, *, ttl: timedelta, limit: int
     ) -> Sequence[RevocationId]:
-        """Return the jobs that are to be tried now, and put them off for everybody else.
+        """Return the jobs that are to be tried now, claimed for `ttl` by the database's clock.
 
-        A job whose claimer dies is due again at `until`.
+        Nobody else gets one meanwhile; a job whose claimer dies is given to another after it.
         """
         ...
 

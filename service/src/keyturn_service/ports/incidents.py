@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from keyturn_core.salesforce.hosts import Origin
@@ -55,12 +55,10 @@ class Incidents(Protocol):
         """Return grants of an incident in order of their connections' ids."""
         ...
 
-    async def claim_due(
-        self, now: datetime, *, until: datetime, limit: int
-    ) -> Sequence[GrantToEnd]:
-        """Return grants that are to be ended now, and put them off for everybody else.
+    async def claim_due(self, now: datetime, *, ttl: timedelta, limit: int) -> Sequence[GrantToEnd]:
+        """Return grants that are to be ended now, claimed for `ttl` by the database's clock.
 
-        One whose claimer dies is due again at `until`.
+        Nobody else gets one meanwhile; one whose claimer dies is given to another after it.
         """
         ...
 

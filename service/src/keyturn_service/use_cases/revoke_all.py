@@ -99,7 +99,7 @@ class RevokeAll:
 
     async def _claimed(self, limit: int) -> list[GrantToEnd]:
         now = self.clock.now()
-        return list(await self.incidents.claim_due(now, until=now + CLAIM, limit=limit))
+        return list(await self.incidents.claim_due(now, ttl=CLAIM, limit=limit))
 
     async def _look_after(self, grant: GrantToEnd) -> None:
         try:

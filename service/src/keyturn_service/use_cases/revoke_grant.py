@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -19,6 +20,7 @@ from keyturn_service.ports import (
     TokenEndpoint,
 )
 
+CLAIM: Final = timedelta(seconds=30)  # a replica that dies is replaced after this
 _LONGEST_PAUSE: Final = timedelta(hours=1)
 REVOKE_PATH: Final = "/services/oauth2/revoke"
 
@@ -31,6 +33,7 @@ class RevokeGrant:
     endpoint: TokenEndpoint
     audit: AuditLog
     clock: Clock
+    calls_seconds: float = 25.0  # all calls of a job end within a claim
 
     async def __call__(self, revocation_id: RevocationId) -> bool:
         """Revoke the job's tokens at Salesforce; True when the job is over.
@@ -42,11 +45,12 @@ class RevokeGrant:
             return True
         revocation, tokens = opened
         try:
-            for token in tokens:
-                body = revocation_request(token)
-                answer = await self.endpoint.post(revocation.login_url, REVOKE_PATH, body)
-                read_revocation_answer(answer)
-        except (OrgUnreachable, CoreError):
+            async with asyncio.timeout(self.calls_seconds):
+                for token in tokens:
+                    body = revocation_request(token)
+                    answer = await self.endpoint.post(revocation.login_url, REVOKE_PATH, body)
+                    read_revocation_answer(answer)
+        except (OrgUnreachable, TimeoutError, CoreError):
             await self._postpone(revocation)
             return False
         await self.revocations.done(revocation, problem=None)

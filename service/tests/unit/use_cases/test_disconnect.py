@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from service.tests.support.fakes import json_answer, refused
@@ -30,6 +32,7 @@ from keyturn_service.domain.errors import Conflict, ConnectionCannotServe, NotFo
 from keyturn_service.domain.ids import ConnectionId, RevocationId
 from keyturn_service.ports import AuditUnavailable, OrgUnreachable, RevocationReason
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
+from keyturn_service.use_cases.revoke_grant import CLAIM
 
 
 async def test_disconnecting_stops_serving_at_once(replica: Replica, world: World) -> None:
@@ -195,9 +198,7 @@ async def test_a_job_is_kept_before_it_is_started(replica: Replica, world: World
     )
 
     [job] = world.background.asked
-    due = await replica.stores.revocations.claim_due(
-        START, until=START + timedelta(minutes=2), limit=9
-    )
+    due = await replica.stores.revocations.claim_due(START, ttl=CLAIM, limit=9)
     assert list(due) == [job]
     [event] = world.audit.of("grant.revocation_asked")
     assert event.detail == {"revocation_id": job, "reason": "refused", "app_id": APP}
@@ -226,7 +227,7 @@ async def test_a_token_that_salesforce_does_not_know_counts_as_revoked(
 
 
 @pytest.mark.parametrize(
-    "answer", [OrgUnreachable(), TokenAnswer(status=503, body=b"", complete=True)]
+    "answer", [OrgUnreachable(), TimeoutError(), TokenAnswer(status=503, body=b"", complete=True)]
 )
 async def test_an_org_that_is_away_is_asked_again(
     replica: Replica, world: World, answer: TokenAnswer | Exception
@@ -247,6 +248,29 @@ async def test_an_org_that_is_away_is_asked_again(
     assert world.audit.events[-1].detail["attempts"] == 14
     assert await replica.revoke_grant(job)
     assert (await world.connection()).state is ConnectionState.REVOKED
+
+
+async def test_an_org_that_does_not_answer_holds_no_job_longer_than_its_claim(
+    replica: Replica, world: World
+) -> None:
+    """Nobody else takes it over while a call is under way; it is tried again later."""
+
+    class Hanging:
+        connect_seconds = answer_seconds = 1.0
+
+        async def post(self, *given: Any) -> TokenAnswer:
+            assert given
+            return await asyncio.get_running_loop().create_future()
+
+    await replica.disconnect(WORKSPACE, CONNECTION, API_KEY)
+    [job] = world.background.asked
+    revoke = replace(replica.revoke_grant, endpoint=Hanging(), calls_seconds=0.01)
+
+    assert timedelta(seconds=replica.revoke_grant.calls_seconds) < CLAIM <= timedelta(seconds=30)
+    assert not await revoke(job)
+
+    assert world.audit.types[-1] == "grant.revocation_postponed"
+    assert await replica.revoke_grant(job)
 
 
 async def test_a_job_that_is_done_is_not_done_again(replica: Replica, world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -91,7 +92,7 @@ async def test_one_under_way_goes_on(
     assert world.audit.types.count("incident.opened") == 1
 
     now = world.clock.now()
-    for grant in await replica.stores.incidents.claim_due(now, until=now, limit=9):
+    for grant in await replica.stores.incidents.claim_due(now, ttl=timedelta(0), limit=9):
         await world.base.execute(
             "UPDATE incident_grants SET due_at = NULL WHERE connection_id = :id",
             id=grant.connection_id,

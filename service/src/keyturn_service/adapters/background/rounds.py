@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -17,7 +16,7 @@ from keyturn_service.use_cases.deliver_spool import DeliverSpool
 from keyturn_service.use_cases.guard_connections import GuardConnections
 from keyturn_service.use_cases.replay_journal import ReplayJournal
 from keyturn_service.use_cases.revoke_all import RevokeAll
-from keyturn_service.use_cases.revoke_grant import RevokeGrant
+from keyturn_service.use_cases.revoke_grant import CLAIM, RevokeGrant
 from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
 from keyturn_service.use_cases.watch_database import WatchDatabase
 from keyturn_service.vault.resealing import Reseal
@@ -31,7 +30,6 @@ _RESEAL_EVERY: Final = 2.0
 _AUDIT_EVERY: Final = 2.0
 _WATCH_EVERY: Final = 0.9  # at least once a second
 _RENEW_EVERY: Final = 15.0
-_CLAIM: Final = timedelta(minutes=2)  # longer than one revocation's calls can take
 _AT_ONCE: Final = 16
 _log = structlog.get_logger()
 
@@ -120,7 +118,7 @@ class Rounds:
         """End the grants that are due."""
         while True:
             now = self._clock.now()
-            due = await self._revocations.claim_due(now, until=now + _CLAIM, limit=_AT_ONCE)
+            due = await self._revocations.claim_due(now, ttl=CLAIM, limit=_AT_ONCE)
             if not due:
                 return
             await asyncio.gather(*(self._revoke_grant(revocation_id) for revocation_id in due))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from keyturn_core.salesforce.hosts import Origin
+from keyturn_service.adapters.sql.claims import FREE, claim_end, is_free
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.tables import (
     connections,
@@ -65,6 +66,7 @@ class SqlIncidents:
             .add_columns(
                 literal(incident.id),
                 literal(incident.opened_at, Moment),
+                literal(FREE),
                 literal(0),
                 literal(0),
                 false(),
@@ -72,7 +74,8 @@ class SqlIncidents:
             .with_for_update(of=connections)
         )
         names = ["connection_id", "workspace_id", "login_url", "was", "problem", "authorized_at"]
-        names += ["incident_id", "due_at", "unanswered", "attempts", "access_token_ended"]
+        names += ["incident_id", "due_at", "claimed_until", "unanswered", "attempts"]
+        names += ["access_token_ended"]
         theirs = select(_grant.connection_id).where(_grant.incident_id == incident.id)
         async with self.database.write() as writing:
             await writing.execute(
@@ -156,13 +159,12 @@ class SqlIncidents:
         async with self.database.read() as reading:
             return [_listed(row) for row in (await reading.execute(asked)).all()]
 
-    async def claim_due(
-        self, now: datetime, *, until: datetime, limit: int
-    ) -> Sequence[GrantToEnd]:
-        """Return grants that are to be ended now, and put them off for everybody else."""
+    async def claim_due(self, now: datetime, *, ttl: timedelta, limit: int) -> Sequence[GrantToEnd]:
+        """Return grants that are to be ended now, claimed for `ttl`."""
+        free = is_free(self.database, _grant.claimed_until, ttl=ttl)
         asked = (
             select(_grant.incident_id, _grant.connection_id)
-            .where(_grant.due_at <= now)
+            .where(_grant.due_at <= now, free)
             .order_by(_grant.due_at)
             .limit(limit)
         )
@@ -173,7 +175,7 @@ class SqlIncidents:
         claimed = (
             update(incident_grants)
             .where(theirs.in_(asked.with_for_update(skip_locked=True)))
-            .values(due_at=until)
+            .values(claimed_until=claim_end(self.database, ttl))
             .returning(incident_grants)
         )
         async with self.database.write() as writing:
@@ -181,7 +183,7 @@ class SqlIncidents:
 
     async def leave(self, grant: GrantToEnd, *, due_at: datetime) -> None:
         """Give a claim back of which nothing was tried."""
-        await self._change(grant, due_at=due_at)
+        await self._change(grant, due_at=due_at, claimed_until=FREE)
 
     async def presenting(self, grant: GrantToEnd) -> None:
         """Keep that its refresh token is presented now."""
@@ -193,7 +195,13 @@ class SqlIncidents:
 
     async def postpone(self, grant: GrantToEnd, *, due_at: datetime, tried_with: str) -> None:
         """Keep that a try failed by `tried_with`, and when the next one is due."""
-        await self._change(grant, due_at=due_at, attempts=grant.attempts + 1, tried_with=tried_with)
+        await self._change(
+            grant,
+            due_at=due_at,
+            claimed_until=FREE,
+            attempts=grant.attempts + 1,
+            tried_with=tried_with,
+        )
 
     async def put_off_host(self, login_url: Origin, *, until: datetime) -> None:
         """Leave a login host alone until then: none of its grants is due before."""
@@ -213,6 +221,7 @@ class SqlIncidents:
             .where(*_is(grant))
             .values(
                 due_at=None,
+                claimed_until=FREE,
                 unanswered=0,
                 tried_with=None,
                 outcome=verdict.outcome,

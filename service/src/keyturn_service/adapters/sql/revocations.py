@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import insert, select, update
 
 from keyturn_core.salesforce.hosts import Origin
 from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.adapters.sql import places
+from keyturn_service.adapters.sql.claims import FREE, claim_end, is_free
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.key_holds import hold_keys
 from keyturn_service.adapters.sql.tables import connections, revocations, token_sets
@@ -50,6 +51,7 @@ class SqlRevocations:
                     ends_connection=revocation.ends_connection,
                     attempts=revocation.attempts,
                     due_at=revocation.due_at,
+                    claimed_until=FREE,
                     tokens=sealed,
                 )
             )
@@ -61,12 +63,13 @@ class SqlRevocations:
                 )
 
     async def claim_due(
-        self, now: datetime, *, until: datetime, limit: int
+        self, now: datetime, *, ttl: timedelta, limit: int
     ) -> Sequence[RevocationId]:
-        """Return the jobs that are to be tried now, and put them off for everybody else."""
+        """Return the jobs that are to be tried now, claimed for `ttl`."""
+        free = is_free(self.database, revocations.c.claimed_until, ttl=ttl)
         asked = (
             select(revocations.c.id)
-            .where(revocations.c.due_at <= now)
+            .where(revocations.c.due_at <= now, free)
             .order_by(revocations.c.due_at)
             .limit(limit)
         )
@@ -76,7 +79,7 @@ class SqlRevocations:
         claimed = (
             update(revocations)
             .where(revocations.c.id.in_(asked.with_for_update(skip_locked=True)))
-            .values(due_at=until)
+            .values(claimed_until=claim_end(self.database, ttl))
             .returning(revocations.c.id)
         )
         async with self.database.write() as writing:
@@ -139,5 +142,5 @@ class SqlRevocations:
             await writing.execute(
                 update(revocations)
                 .where(revocations.c.id == revocation.id, revocations.c.due_at.is_not(None))
-                .values(attempts=revocation.attempts + 1, due_at=due_at)
+                .values(attempts=revocation.attempts + 1, due_at=due_at, claimed_until=FREE)
             )

@@ -273,6 +273,7 @@ revocations: Final = Table(
     Column("ends_connection", Boolean, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("due_at", Moment),  # None once it is done
+    Column("claimed_until", BigInteger, nullable=False),  # by the database's clock
     Column("tokens", Sealed),
     Column("problem", String(64)),
     Index(None, "due_at"),
@@ -308,6 +309,7 @@ incident_grants: Final = Table(
     Column("problem", String(64)),
     Column("authorized_at", Moment, nullable=False),
     Column("due_at", Moment),  # None once it is done
+    Column("claimed_until", BigInteger, nullable=False),  # by the database's clock
     Column("unanswered", Integer, nullable=False),  # presentations of its refresh token
     Column("attempts", Integer, nullable=False),
     Column("tried_with", String(64)),

@@ -1,7 +1,8 @@
-"""Presentations of an incident that nobody knows the answer of (docs/adr/0052)."""
+"""Claims by the database's clock, and presentations that nobody answered (docs/adr/0052)."""
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0013"
@@ -18,3 +19,8 @@ def upgrade() -> None:
     """
     op.execute("ALTER TABLE incident_grants RENAME COLUMN claims TO unanswered")
     op.execute("UPDATE incident_grants SET unanswered = 0")
+    for table in ("revocations", "incident_grants"):
+        claimed_until = sa.Column(
+            "claimed_until", sa.BigInteger(), nullable=False, server_default="0"
+        )
+        op.add_column(table, claimed_until)
