@@ -126,7 +126,7 @@ async def test_a_renewal_leaves_the_time_at_which_it_is_looked_at(base: Base) ->
     later = START + timedelta(days=60)
 
     async def due(at: datetime) -> bool:
-        return bool(await connections.claim_due(at, until=later, limit=1))
+        return bool(await connections.claim_due(at, ttl=timedelta(0), limit=1))
 
     await base.stores.tokens.add(MADE, BARE)
     first = MADE.due_at()
@@ -134,9 +134,9 @@ async def test_a_renewal_leaves_the_time_at_which_it_is_looked_at(base: Base) ->
     await connections.looked_after(MADE, claim=first, due_at=later)
     assert await base.stores.tokens.renew(NEXT, NEW, instead_of=1, fence=await fence(base))
     assert not await due(later - HOUR)
-    assert await due(later)
+    [(looked, claim)] = await connections.claim_due(later, ttl=timedelta(0), limit=1)
 
-    await connections.looked_after(NEXT, claim=later, due_at=None)
+    await connections.looked_after(looked, claim=claim, due_at=None)
     third, newer = replace(NEXT, generation=3), replace(NEW, generation=3)
     assert await base.stores.tokens.renew(third, newer, instead_of=2, fence=await fence(base))
     assert await due(START + HOUR)

@@ -27,7 +27,7 @@ from service.tests.support.values import (
 
 from keyturn_core.salesforce.hosts import Environment, Origin
 from keyturn_core.salesforce.ids import OrgId
-from keyturn_service.domain.connection import ConnectionState, Renewal
+from keyturn_service.domain.connection import Connection, ConnectionState, Renewal
 from keyturn_service.domain.ids import AppId, ConnectionId, CustomerId, SigningKeyId
 from keyturn_service.domain.signing_key import SigningKeyState
 from keyturn_service.ports import ConnectionFilter, StoreUnavailable
@@ -212,21 +212,32 @@ async def test_a_change_touches_one_field_of_one_connection(base: Base) -> None:
     assert other == connection(id=ConnectionId("con_two"))
 
 
+CLAIM = timedelta(seconds=30)
+
+
 async def claimed(base: Base, *, days: int, limit: int = 10) -> list[str]:
-    """Claim for an hour what is due so many days after the start; return the ids."""
+    """Claim what is due so many days after the start; return the ids."""
     now = START + timedelta(days=days)
-    due = await base.stores.connections.claim_due(now, until=now + HOUR, limit=limit)
-    return sorted(one.id for one in due)
+    due = await base.stores.connections.claim_due(now, ttl=CLAIM, limit=limit)
+    return sorted(one.id for one, _ in due)
+
+
+async def claim(base: Base, *, days: int) -> tuple[Connection, datetime]:
+    """Claim the only connection that is due then, by a claim that has ended at once."""
+    now = START + timedelta(days=days)
+    [due] = await base.stores.connections.claim_due(now, ttl=timedelta(0), limit=9)
+    return due
 
 
 async def test_what_is_due_is_claimed_by_one(base: Base) -> None:
-    """Not before its time, and not again before the claim ends."""
+    """Not before its time, and not again before the claim ends by the database's clock."""
     await base.with_connection()
 
     assert await claimed(base, days=9) == []
+    assert (await claim(base, days=24))[0] == connection()
     assert await claimed(base, days=24) == [CONNECTION]
     assert await claimed(base, days=24) == []
-    assert await claimed(base, days=25) == [CONNECTION]
+    assert await claimed(base, days=1000) == [], "whatever a replica's clock says"
 
 
 async def test_the_most_overdue_are_claimed_first(base: Base) -> None:
@@ -252,28 +263,28 @@ async def test_a_claim_is_taken_once_by_replicas_side_by_side(base: Base) -> Non
         now = START + timedelta(days=24)
         found = await asyncio.gather(
             *(
-                stores.connections.claim_due(now, until=now + HOUR, limit=4)
+                stores.connections.claim_due(now, ttl=CLAIM, limit=4)
                 for stores in (base.stores, other) * 3
             )
         )
 
-    ids = [one.id for due in found for one in due]
+    ids = [one.id for due in found for one, _ in due]
     assert len(ids) == len(set(ids))
 
 
 async def test_what_was_looked_after_is_due_when_it_is_said(base: Base) -> None:
     """Or never, by itself."""
     await base.with_connection()
-    assert await claimed(base, days=24) == [CONNECTION]
+    looked, first = await claim(base, days=24)
     later = START + timedelta(days=30)
     looked_after = base.stores.connections.looked_after
 
-    await looked_after(connection(), claim=START + timedelta(days=24) + HOUR, due_at=later)
+    await looked_after(looked, claim=first, due_at=later)
 
     assert await base.stores.connections.get(WORKSPACE, CONNECTION) == connection()
     assert await claimed(base, days=29) == []
-    assert await claimed(base, days=30) == [CONNECTION]
-    await looked_after(connection(), claim=later + HOUR, due_at=None)
+    looked, second = await claim(base, days=30)
+    await looked_after(looked, claim=second, due_at=None)
     assert await claimed(base, days=300) == []
 
 
@@ -283,10 +294,10 @@ async def test_what_became_due_meanwhile_stays_so(base: Base, due_at: datetime |
     await base.with_connection()
     connections = base.stores.connections
     await connections.set_keep_alive(CONNECTION, keep_alive=False, now=START)
-    [looked] = await connections.claim_due(START, until=START + HOUR, limit=1)
+    looked, claim_of_old = await claim(base, days=0)
     await connections.set_keep_alive(CONNECTION, keep_alive=True, now=START)
 
-    await connections.looked_after(looked, claim=START + HOUR, due_at=due_at)
+    await connections.looked_after(looked, claim=claim_of_old, due_at=due_at)
 
     assert await claimed(base, days=0) == [CONNECTION]
 
@@ -294,13 +305,12 @@ async def test_what_became_due_meanwhile_stays_so(base: Base, due_at: datetime |
 async def test_a_claim_that_ended_puts_nothing_off(base: Base) -> None:
     """Whoever claimed it since says when it is due next."""
     await base.with_connection()
-    first, second = START + timedelta(days=24), START + timedelta(days=25)
-    for now in (first, second):
-        assert await base.stores.connections.claim_due(now, until=now + HOUR, limit=1)
+    looked, first = await claim(base, days=24)
+    _, second = await claim(base, days=24)
 
-    await base.stores.connections.looked_after(connection(), claim=first + HOUR, due_at=None)
+    await base.stores.connections.looked_after(looked, claim=first, due_at=None)
 
-    assert await claimed(base, days=26) == [CONNECTION]
+    assert (await claim(base, days=24))[1] > second > first
 
 
 async def test_a_generation_that_came_meanwhile_keeps_its_own_time(base: Base) -> None:
@@ -335,18 +345,15 @@ async def test_what_hangs_on_a_certificate_is_looked_at_when_another_one_signs(
     keys, by_assertion = base.stores.signing_keys, ConnectionId("con_jwt")
     await base.with_connection()
     await base.with_connection(id=by_assertion, org_id=OTHER_ORG, renewal=Renewal.JWT_BEARER)
-    assert await claimed(base, days=1) == [by_assertion]  # nobody has looked yet
-    looked = connection(id=by_assertion, org_id=OTHER_ORG, renewal=Renewal.JWT_BEARER)
 
     async def looked_after(*, day: int) -> None:
-        claim = START + timedelta(days=day) + HOUR
-        await base.stores.connections.looked_after(looked, claim=claim, due_at=None)
+        looked, latest = await claim(base, days=day)
+        assert looked.id == by_assertion
+        await base.stores.connections.looked_after(looked, claim=latest, due_at=None)
         assert await claimed(base, days=9) == []
 
     await looked_after(day=1)
     assert await keys.add(signing_key(created_at=START), private_key())
-    assert await claimed(base, days=2) == [by_assertion]
-
     await looked_after(day=2)
     staged = signing_key(id=SigningKeyId("sk_two"), state=SigningKeyState.STAGED)
     assert await keys.add(staged, private_key())

@@ -95,18 +95,19 @@ class Connections(Protocol):
         ...
 
     async def claim_due(
-        self, now: datetime, *, until: datetime, limit: int
-    ) -> Sequence[Connection]:
-        """Return connections for which something is due, and put them off for everybody else.
+        self, now: datetime, *, ttl: timedelta, limit: int
+    ) -> Sequence[tuple[Connection, datetime]]:
+        """Return connections for which something is due, claimed for `ttl` by the database's clock.
 
-        One whose claimer dies is due again at `until`.
+        Each comes with the claim, for `looked_after`. Nobody else gets it meanwhile; one whose
+        claimer dies is given to another after it.
         """
         ...
 
     async def looked_after(
         self, connection: Connection, *, claim: datetime, due_at: datetime | None
     ) -> None:
-        """Keep when something is to be done for it next, where `claim` is what puts it off still.
+        """Keep when something is to be done for it next, where `claim` is the latest still.
 
         Not where somebody said meanwhile that something is due, or claimed it anew. Not where
         another generation is in force either: that one has a time of its own.

@@ -42,14 +42,14 @@ class GuardConnections:
         looked = 0
         while await self.seals.current() is None:
             now = self.clock.now()
-            due = await self.connections.claim_due(now, until=now + _CLAIM, limit=AT_ONCE)
+            due = await self.connections.claim_due(now, ttl=_CLAIM, limit=AT_ONCE)
             if not due:
                 return looked
-            await asyncio.gather(*(self._look_after(one, now) for one in due))
+            await asyncio.gather(*(self._look_after(one, claim, now) for one, claim in due))
             looked += len(due)
         return looked
 
-    async def _look_after(self, connection: Connection, now: datetime) -> None:
+    async def _look_after(self, connection: Connection, claim: datetime, now: datetime) -> None:
         try:
             ends = await self._certificate_ends(connection)
             connection = await self._warned(connection, now, ends)
@@ -60,7 +60,7 @@ class GuardConnections:
                 if connection.generation > generation:
                     return  # it came with a time of its own
             due = _next(connection.due_by(certificate_ends=ends), now)
-            await self.connections.looked_after(connection, claim=now + _CLAIM, due_at=due)
+            await self.connections.looked_after(connection, claim=claim, due_at=due)
         except Exception as error:  # noqa: BLE001 - the others go on; it is due when the claim ends
             _log.warning(
                 "connection_not_guarded", connection_id=connection.id, error=type(error).__name__

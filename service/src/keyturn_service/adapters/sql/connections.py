@@ -6,13 +6,24 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, func, or_, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    bindparam,
+    func,
+    or_,
+    select,
+    tuple_,
+    type_coerce,
+    update,
+)
 
 from keyturn_core.salesforce.hosts import Origin
 from keyturn_core.salesforce.ids import OrgId
+from keyturn_service.adapters.sql.claims import FREE, claim_end, is_free
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.rows import connection_of
 from keyturn_service.adapters.sql.tables import connections
@@ -99,15 +110,19 @@ class SqlConnections:
         self, connection_id: ConnectionId, *, keep_alive: bool, now: datetime
     ) -> None:
         """Say whether the idle guardian keeps the connection alive."""
-        await self._change(connection_id, keep_alive=keep_alive, due_at=now)
+        await self._change(connection_id, keep_alive=keep_alive, due_at=now, claimed_until=FREE)
 
     async def claim_due(
-        self, now: datetime, *, until: datetime, limit: int
-    ) -> Sequence[Connection]:
-        """Return connections for which something is to be done, and put others off until then."""
+        self, now: datetime, *, ttl: timedelta, limit: int
+    ) -> Sequence[tuple[Connection, datetime]]:
+        """Return connections for which something is to be done, claimed for `ttl`.
+
+        A claim makes the due time a microsecond later, so that no two are the same.
+        """
+        free = is_free(self.database, connections.c.claimed_until, ttl=ttl)
         asked = (
             select(connections.c.id)
-            .where(connections.c.due_at <= now)
+            .where(connections.c.due_at <= now, free)
             .order_by(connections.c.due_at)
             .limit(limit)
         )
@@ -117,16 +132,20 @@ class SqlConnections:
         claimed = (
             update(connections)
             .where(connections.c.id.in_(asked.with_for_update(skip_locked=True)))
-            .values(due_at=until)
+            .values(
+                due_at=type_coerce(connections.c.due_at, BigInteger) + 1,
+                claimed_until=claim_end(self.database, ttl),
+            )
             .returning(connections)
         )
         async with self.database.write() as writing:
-            return [connection_of(row) for row in (await writing.execute(claimed)).all()]
+            rows = (await writing.execute(claimed)).all()
+        return [(connection_of(row), row.due_at) for row in rows]
 
     async def looked_after(
         self, connection: Connection, *, claim: datetime, due_at: datetime | None
     ) -> None:
-        """Keep when something is to be done next, where `claim` is what puts it off still.
+        """Keep when something is to be done next, where `claim` is the latest still.
 
         Not where another generation is in force either: that one has a time of its own.
         """
@@ -138,7 +157,7 @@ class SqlConnections:
                     connections.c.generation == connection.generation,
                     connections.c.due_at == claim,
                 )
-                .values(due_at=due_at)
+                .values(due_at=due_at, claimed_until=FREE)
             )
 
     async def set_warned(self, connection_id: ConnectionId, at: datetime) -> None:

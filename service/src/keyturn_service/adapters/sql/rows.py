@@ -10,6 +10,7 @@ from sqlalchemy import Row
 from keyturn_core.salesforce.hosts import Environment, Origin
 from keyturn_core.salesforce.ids import OrgId, UserId
 from keyturn_core.salesforce.scopes import Scope
+from keyturn_service.adapters.sql.claims import FREE
 from keyturn_service.domain.api_key import ApiKey, Right
 from keyturn_service.domain.app import App
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome
@@ -136,6 +137,7 @@ def connection_values(connection: Connection) -> dict[str, Any]:
         "taken_over_at": connection.taken_over_at,
         "warned_at": connection.warned_at,
         "due_at": connection.due_at(),
+        "claimed_until": FREE,
     }
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyturn_core.secrets import PrivateKey
 from keyturn_service.adapters.sql import places
+from keyturn_service.adapters.sql.claims import FREE
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.key_holds import hold_keys
 from keyturn_service.adapters.sql.tables import apps, connections, signing_keys
@@ -133,7 +134,7 @@ async def _look_at_connections(writing: AsyncConnection, app_id: AppId, *, at: d
     await writing.execute(
         update(connections)
         .where(connections.c.app_id == app_id, connections.c.renewal == Renewal.JWT_BEARER)
-        .values(due_at=at)
+        .values(due_at=at, claimed_until=FREE)
     )
 
 

@@ -184,6 +184,7 @@ connections: Final = Table(
     Column("taken_over_at", Moment),
     Column("warned_at", Moment),
     Column("due_at", Moment),  # None while nothing is to be done for it by itself
+    Column("claimed_until", BigInteger, nullable=False, server_default=text("0")),
     Index(None, "workspace_id", "created_at", "id"),
     Index(None, "workspace_id", "customer_id"),
     Index(None, "app_id", "org_id"),

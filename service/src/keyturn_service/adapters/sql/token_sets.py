@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.adapters.sql import places
+from keyturn_service.adapters.sql.claims import FREE
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.key_holds import hold_keys
 from keyturn_service.adapters.sql.rows import (
@@ -294,6 +295,7 @@ _RENEWED: Final = (
     "audience",
     "taken_over_at",
     "due_at",
+    "claimed_until",
 )
 _GRANTED: Final = (
     "environment",
@@ -393,6 +395,10 @@ async def _put_in_force(
     due_at = literal(values["due_at"], Moment)
     if connection.renewal is Renewal.JWT_BEARER:  # its time hangs on the certificate
         values["due_at"] = func.coalesce(connections.c.due_at, due_at)
+        by_assertion = (
+            connections.c.renewal == Renewal.JWT_BEARER
+        )  # else it was the guardian's refresh
+        values["claimed_until"] = case((by_assertion, connections.c.claimed_until), else_=FREE)
     else:  # where the vendor changed its mind meanwhile, the guardian looks at it soon
         unchanged = connections.c.keep_alive == connection.keep_alive
         values["due_at"] = case((unchanged, due_at), else_=connections.c.due_at)

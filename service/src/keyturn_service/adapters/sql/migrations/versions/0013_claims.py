@@ -19,7 +19,7 @@ def upgrade() -> None:
     """
     op.execute("ALTER TABLE incident_grants RENAME COLUMN claims TO unanswered")
     op.execute("UPDATE incident_grants SET unanswered = 0")
-    for table in ("revocations", "incident_grants"):
+    for table in ("revocations", "incident_grants", "connections"):
         claimed_until = sa.Column(
             "claimed_until", sa.BigInteger(), nullable=False, server_default="0"
         )
