@@ -59,7 +59,7 @@ def joined_rounds(
             audit=audit,
             clock=clock,
         ),
-        say_spool_keys=SaySpoolKeys(spool=spool, keys=stores.spool_keys, clock=clock),
+        say_spool_keys=SaySpoolKeys(spool=spool, keys=stores.spool_keys),
         reseal=reseal,
         renew_data_keys=renew_data_keys,
         clean_up=CleanUp(

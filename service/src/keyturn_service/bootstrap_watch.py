@@ -54,9 +54,7 @@ def joined_watch(
         presenting=refresh.presenting,
         deliver=deliver,
         replay=replay,
-        say_spool_keys=SaySpoolKeys(
-            spool=refresh.spool, keys=stores.spool_keys, clock=refresh.clock
-        ),
+        say_spool_keys=SaySpoolKeys(spool=refresh.spool, keys=stores.spool_keys),
         store=stores.tokens,
         leases=stores.leases,
         spool=refresh.spool,

@@ -6,12 +6,13 @@ import asyncio
 import shutil
 import time
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
 from service.tests.support.databases import Base
+from service.tests.support.fakes import FakeClock
+from service.tests.support.faulty import SpoolKeysByWorldClock
 from service.tests.support.values import CONNECTION, SPOOL, START, api_key, event, hash_of
 from sqlalchemy.engine import make_url
 from tests.support.postgres import Server
@@ -171,7 +172,7 @@ async def test_those_that_were_awaited_are_awaited_in_the_next_epoch(
     await epochs.begin("epoch_two", found, SPOOL, expects=True)
     await epochs.expect("epoch_two", OTHER)
     await epochs.replayed("epoch_two", SPOOL)
-    await base.stores.spool_keys.say("spool_new", {"kek": 0}, at=START + timedelta(days=1))
+    await base.stores.spool_keys.say("spool_new", {"kek": 0})
 
     found = replace(await epochs.look(), same=False)
     await epochs.begin("epoch_three", found, SpoolId("spool_new"), expects=True)
@@ -181,9 +182,11 @@ async def test_those_that_were_awaited_are_awaited_in_the_next_epoch(
 
 async def test_those_are_awaited_that_ran_then(base: Base, epochs: SqlEpochs) -> None:
     """Until they have replayed, or were declared lost; not what had stopped long before."""
-    keys = base.stores.spool_keys
-    for spool, minutes in (("spool_stopped", 0), ("spool_a", 8), (OTHER, 9), (SPOOL, 60)):
-        await keys.say(spool, {"kek": 0}, at=START + timedelta(minutes=minutes))
+    clock = FakeClock()
+    keys = SpoolKeysByWorldClock(base.database, clock)
+    for spool, until_the_next in (("spool_stopped", 8), ("spool_a", 1), (OTHER, 51), (SPOOL, 0)):
+        await keys.say(spool, {"kek": 0})
+        clock.advance(minutes=until_the_next)
     found = replace(await epochs.look(), identity="elsewhere")
     await epochs.begin("epoch_two", found, SPOOL, expects=True)
     assert (await epochs.awaited("epoch_two")).spools == ["spool_a", SPOOL, OTHER]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from service.tests.support.databases import Base
+from service.tests.support.fakes import FakeClock
+from service.tests.support.faulty import SpoolKeysByWorldClock
 from service.tests.support.values import CONNECTION, SPOOL, START, attempt
 
 from keyturn_service.adapters.sql.spool_keys import SqlSpoolKeys
@@ -25,15 +27,25 @@ def need(spool_id: str, key_id: str | None, files: int) -> SpoolNeed:
 
 async def test_a_spool_says_all_that_it_needs_each_time(base: Base) -> None:
     """What it said before is over; others' needs stay."""
-    keys = SqlSpoolKeys(base.database)
-    await keys.say("spool_b", {"kek_old": 7}, at=START)
-    await keys.say("spool_a", {"kek_old": 2, "kek_new": 0}, at=START)
-    await keys.say("spool_a", {"kek_new": 1}, at=START)
+    keys = SpoolKeysByWorldClock(base.database, FakeClock())
+    await keys.say("spool_b", {"kek_old": 7})
+    await keys.say("spool_a", {"kek_old": 2, "kek_new": 0})
+    await keys.say("spool_a", {"kek_new": 1})
 
     assert await keys.all(since=START) == [
         need("spool_a", "kek_new", 1),
         need("spool_b", "kek_old", 7),
     ]
+
+
+async def test_when_it_was_said_is_told_by_the_clock_of_the_database(base: Base) -> None:
+    """Replicas' own clocks are apart: the one that is slow would seem to have stopped."""
+    await base.stores.spool_keys.say(SPOOL, {"kek_old": 1})
+
+    [said] = await base.stores.spool_keys.all(since=START)
+
+    assert said.seen_at is not None
+    assert abs(datetime.now(UTC) - said.seen_at) < timedelta(minutes=1)
 
 
 async def test_a_spool_of_attempts_that_never_said_anything_is_named(base: Base) -> None:
@@ -46,8 +58,8 @@ async def test_a_spool_of_attempts_that_never_said_anything_is_named(base: Base)
     await base.stores.tokens.begin_attempt(
         replace(made, id=AttemptId("att_two"), spool_id=SPOOL, started_at=LATER)
     )
-    keys = SqlSpoolKeys(base.database)
-    await keys.say(SPOOL, {"kek_old": 1}, at=START)
+    keys = SpoolKeysByWorldClock(base.database, FakeClock())
+    await keys.say(SPOOL, {"kek_old": 1})
 
     found = await keys.all(since=START)
 
@@ -59,14 +71,14 @@ async def test_a_spool_of_attempts_that_never_said_anything_is_named(base: Base)
 
 async def test_a_lost_spool_needs_nothing_until_it_comes_back(base: Base) -> None:
     """One that nobody knows is not forgotten: it may be written wrongly."""
-    keys = SqlSpoolKeys(base.database)
-    await keys.say("spool_a", {"kek_old": 2}, at=START)
+    keys = SpoolKeysByWorldClock(base.database, FakeClock())
+    await keys.say("spool_a", {"kek_old": 2})
 
     assert await keys.forget("spool_a", at=START)
     assert not await keys.forget("spool_unknown", at=START)
 
     assert await keys.all(since=START) == []
-    await keys.say("spool_a", {"kek_old": 2}, at=START)
+    await keys.say("spool_a", {"kek_old": 2})
     assert await keys.all(since=START) == [need("spool_a", "kek_old", 2)]
 
 

@@ -16,8 +16,11 @@ from service.tests.support.databases import (
 )
 from sqlalchemy import BigInteger, ColumnElement, literal
 
+from keyturn_service.adapters.sql.database import file_identity
 from keyturn_service.adapters.sql.leases import SqlRefreshLeases
-from keyturn_service.ports import StoreUnavailable
+from keyturn_service.adapters.sql.spool_keys import SqlSpoolKeys
+from keyturn_service.adapters.sql.types import to_micros
+from keyturn_service.ports import Clock, StoreUnavailable
 
 
 class Inline(ThreadPoolExecutor):
@@ -63,10 +66,23 @@ class FaultyDatabase(ForgetfulDatabase):
 
     async def without_sync(self) -> None:
         """Leave it to the system when the disk gets it: enough for the death of a process."""
+        self.see_file()
         async with self._writer.connect() as connection:
             await connection.exec_driver_sql("ROLLBACK")
             await connection.exec_driver_sql("PRAGMA synchronous=OFF")
             await connection.exec_driver_sql("BEGIN")
+
+    async def accept(self, identity: str) -> None:
+        """Go over to another database, whose disk is not waited for either."""
+        await super().accept(identity)
+        if self.is_sqlite:
+            await self.without_sync()
+
+    async def find_anew(self) -> None:
+        """Be on the file that is there now, as a process that starts is."""
+        found = file_identity(self.url.database or "")
+        if self._identity not in {None, found}:
+            await self.accept(found)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[Any]:
@@ -114,6 +130,16 @@ class LeasesByWorldClock(SqlRefreshLeases):
 
     def _now(self) -> ColumnElement[int]:
         return literal(round(self.clock.monotonic() * 1_000_000), BigInteger)
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolKeysByWorldClock(SqlSpoolKeys):
+    """What spools said, in a database that has the world's clock."""
+
+    clock: Clock
+
+    def _now(self) -> ColumnElement[int]:
+        return literal(to_micros(self.clock.now()), BigInteger)
 
 
 class SkewedClock:

@@ -84,8 +84,11 @@ class AuditTrail(Protocol):
 class SpoolKeys(Protocol):
     """Where each spool says what it needs, for whoever wants to destroy a key."""
 
-    async def say(self, spool_id: str, needs: Mapping[str, int], *, at: datetime) -> None:
-        """Keep what a spool needs, in place of what it said before."""
+    async def say(self, spool_id: str, needs: Mapping[str, int]) -> None:
+        """Keep what a spool needs, in place of what it said before, and when, by one clock for all.
+
+        Replicas that are waited for after the database was exchanged are told by when they spoke.
+        """
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keyturn_service.ports import Clock, Spool, SpoolKeys
+from keyturn_service.ports import Spool, SpoolKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,10 +16,9 @@ class SaySpoolKeys:
 
     spool: Spool
     keys: SpoolKeys
-    clock: Clock
 
     async def __call__(self) -> None:
         """Say it, then seal under the active key."""
         needs = await self.spool.key_needs()
-        await self.keys.say(self.spool.id, needs, at=self.clock.now())
+        await self.keys.say(self.spool.id, needs)
         await self.spool.renew_key(needs)

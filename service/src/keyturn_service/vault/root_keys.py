@@ -105,8 +105,8 @@ class SpoolNeeds(Protocol):
         """Return the needs; and the spools of attempts since then that never said any."""
         ...
 
-    async def say(self, spool_id: str, needs: Mapping[str, int], *, at: datetime) -> None:
-        """Keep what a spool needs, in place of what it said before."""
+    async def say(self, spool_id: str, needs: Mapping[str, int]) -> None:
+        """Keep what a spool needs, in place of what it said before, and when that was."""
         ...
 
     async def forget(self, spool_id: str, *, at: datetime) -> bool:

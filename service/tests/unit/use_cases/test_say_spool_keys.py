@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
 
-from service.tests.support.fakes import FakeClock, MemorySpool
-from service.tests.support.values import SPOOL, START
+from service.tests.support.fakes import MemorySpool
+from service.tests.support.values import SPOOL
 
 from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
 
@@ -17,9 +16,9 @@ class Told:
     def __init__(self) -> None:
         self.steps: list[object] = []
 
-    async def say(self, spool_id: str, needs: Mapping[str, int], *, at: datetime) -> None:
+    async def say(self, spool_id: str, needs: Mapping[str, int]) -> None:
         """Remember it."""
-        self.steps.append((spool_id, dict(needs), at))
+        self.steps.append((spool_id, dict(needs)))
 
 
 class RenewingSpool(MemorySpool):
@@ -38,6 +37,6 @@ async def test_it_is_said_before_a_new_key_is_used() -> None:
     """What nobody said could be destroyed under it."""
     told = Told()
 
-    await SaySpoolKeys(spool=RenewingSpool(told), keys=told, clock=FakeClock())()
+    await SaySpoolKeys(spool=RenewingSpool(told), keys=told)()
 
-    assert told.steps == [(SPOOL, {"kek_test": 0}, START), ("renewed", {"kek_test"})]
+    assert told.steps == [(SPOOL, {"kek_test": 0}), ("renewed", {"kek_test"})]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -90,9 +89,9 @@ class Keys:
 
     epochs: FakeEpochs
 
-    async def say(self, spool_id: str, needs: Mapping[str, int], *, at: datetime) -> None:
+    async def say(self, spool_id: str, needs: Mapping[str, int]) -> None:
         """Note it."""
-        del needs, at
+        del needs
         assert spool_id == SPOOL
         self.epochs.journal.append("say keys")
 
@@ -111,9 +110,7 @@ async def watch(replica: Replica, epochs: FakeEpochs) -> WatchDatabase:
         presenting=replica.refresh.presenting,
         deliver=replica.deliver,
         replay=replica.replay,
-        say_spool_keys=SaySpoolKeys(
-            spool=replica.spool, keys=Keys(epochs), clock=replica.world.clock
-        ),
+        say_spool_keys=SaySpoolKeys(spool=replica.spool, keys=Keys(epochs)),
         store=replica.store,  # type: ignore[arg-type] - it hands everything on
         leases=replica.stores.leases,
         spool=replica.spool,

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 from service.tests.support.fakes import CountedRandomness, FakeClock, RecordingAudit
+from service.tests.support.values import START
 from service.tests.unit.vault.vault_house import MemoryDataKeys
 
 from keyturn_service.adapters.key_sources.file import KeyFile
@@ -68,9 +69,9 @@ class Needs:
         del since
         return self.said
 
-    async def say(self, spool_id, needs, *, at):
+    async def say(self, spool_id, needs):
         self.said = [
-            SpoolNeed(spool_id=spool_id, key_id=key_id, files=files, seen_at=at)
+            SpoolNeed(spool_id=spool_id, key_id=key_id, files=files, seen_at=START)
             for key_id, files in needs.items()
         ]
 
@@ -312,7 +313,7 @@ async def test_a_key_that_a_stopped_replicas_spool_needs_is_not_destroyed(room):
     """It said so while it ran. Nor one that a spool may need which never said anything."""
     await room.root_keys.rotate()
     await room.root_keys.rewrap()
-    await room.spools.say("spool_stopped", {room.first: 3}, at=room.clock.now())
+    await room.spools.say("spool_stopped", {room.first: 3})
     room.spools.said.append(SpoolNeed(spool_id="spool_silent", key_id=None, files=0, seen_at=None))
 
     said = await refusal(room, room.first, backups_are_gone=True)

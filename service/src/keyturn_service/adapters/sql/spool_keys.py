@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 
 from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.leases import clock_of
 from keyturn_service.adapters.sql.tables import attempts, spool_keys
 from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.vault.root_keys import SpoolNeed
@@ -44,15 +45,18 @@ class SqlSpoolKeys:
             *(SpoolNeed(spool_id=id_, key_id=None, files=0, seen_at=None) for id_ in ids),
         ]
 
-    async def say(self, spool_id: str, needs: Mapping[str, int], *, at: datetime) -> None:
+    def _now(self) -> ColumnElement[int]:
+        return clock_of(self.database)
+
+    async def say(self, spool_id: str, needs: Mapping[str, int]) -> None:
         """Keep what a spool needs, in place of what it said before."""
         rows = [
-            {"spool_id": spool_id, "key_id": key_id, "files": files, "seen_at": at}
+            {"spool_id": spool_id, "key_id": key_id, "files": files, "seen_at": self._now()}
             for key_id, files in needs.items()
         ]
         async with self.database.write() as writing:
             await writing.execute(delete(spool_keys).where(spool_keys.c.spool_id == spool_id))
-            await writing.execute(insert(spool_keys), rows)
+            await writing.execute(insert(spool_keys).values(rows))
 
     async def forget(self, spool_id: str, *, at: datetime) -> bool:
         """Count a spool as lost: it needs nothing, and answers no attempt that waits for it.
