@@ -42,7 +42,8 @@ import uvloop
 from service.tests.support.faulty import at_once
 from service.tests.support.oracle import Violation
 from service.tests.support.snapshots import Rows, Snapshot
-from service.tests.support.stepped import WINDOW, Process, SteppedWorld
+from service.tests.support.stepped import Process, SteppedWorld
+from service.tests.support.stepped_ports import WINDOW
 from service.tests.support.stepped_worlds import (
     furnish_postgres,
     furnished_template,

@@ -6,7 +6,7 @@ It looks at the org, the disks and the database, and asks the product nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -41,12 +41,14 @@ class Watched(Protocol):
             like,
         )
 
-    async def count_events(self, type_: str) -> int:
-        """Count the connection's audit events of a type."""
+    async def count_events(self, type_: str, *, like: str = "%") -> int:
+        """Count the connection's audit events of a type whose detail is like that."""
         [(found,)] = await self.look(
-            "SELECT count(*) FROM audit_events WHERE connection_id = ? AND type = ?",
+            "SELECT count(*) FROM audit_events"
+            " WHERE connection_id = ? AND type = ? AND detail LIKE ?",
             self.connection_id,
             type_,
+            like,
         )
         return int(found)
 
@@ -68,6 +70,13 @@ class Oracle:
     window_open: bool = False
     given_up: set[Path] = field(default_factory=set)
     on_disk: dict[Path, dict[str, SpooledAnswer]] = field(default_factory=dict)
+    intended: dict[Path, dict[str, SpooledAnswer]] = field(default_factory=dict)
+    unawaited: set[Path] = field(default_factory=set)
+    """Disks that an exchanged database does not know of, and whose replica was not there then:
+    nobody can wait for their journals (ADR 46)."""
+    decided: set[bytes] = field(default_factory=set)  # hashes; in databases that are gone
+    before: dict[str, Attempt] = field(default_factory=dict)  # intents, and so are these
+    exchanges: int = 0
     intents: dict[str, Attempt] = field(default_factory=dict)
     presentations: Counter[str] = field(default_factory=Counter)
     handed_out: list[int] = field(default_factory=list)
@@ -79,13 +88,44 @@ class Oracle:
         """An intent is about to be committed."""
         self.intents[attempt.id] = attempt
 
+    def presents(self, generation: int, *, served: int) -> None:
+        """A process is about to present a token, and has served what a later one brought."""
+        if generation < served:
+            self._found(f"a token of generation {generation} was presented by who served {served}")
+
     def spools(self, disk: Path, answer: SpooledAnswer) -> None:
         """An answer is about to be on a disk."""
         self.on_disk.setdefault(disk, {})[answer.attempt_id] = answer
 
+    def intends_on(self, disk: Path, nothing: SpooledAnswer) -> None:
+        """An intent is about to be on a disk."""
+        self.intended.setdefault(disk, {})[nothing.attempt_id] = nothing
+
+    def did_not_send(self, disk: Path, attempt_id: str) -> None:
+        """An intent is about to be taken from a disk again: its token did not leave."""
+        self.intended.get(disk, {}).pop(attempt_id, None)
+
     def moved(self, disk: Path, to: Path) -> None:
         """A disk is somewhere else now, or nowhere."""
         self.on_disk[to] = self.on_disk.pop(disk, {})
+        self.intended[to] = self.intended.pop(disk, {})
+        if disk in self.unawaited:
+            self.unawaited ^= {disk, to}
+
+    async def exchanging(self) -> None:
+        """An older copy of the database is about to take its place, under what runs.
+
+        What the org saw and what lies on disks stays known, and so does which token was decided
+        to be presented again.
+        """
+        for token in self.presentations:
+            hashed = self.hashes("refresh_token", token)
+            if await self._decisions(hashed, [row[0] for row in await self._attempts(hashed)]):
+                self.decided.add(hashed)
+        self.exchanges += 1
+        self.before.update(self.intents)
+        self.presentations.clear()
+        self.handed_out.clear()
 
     def restored(self) -> None:
         """An older copy of the database took its place: what it knew since is on no record.
@@ -99,31 +139,63 @@ class Oracle:
     async def presented(self, token: str) -> None:
         """See that a refresh token may be presented now (design 5.3, 5.8)."""
         hashed = self.hashes("refresh_token", token)
-        connection_id = self.world.connection_id
-        rows = await self.world.look(
-            "SELECT id, coalesce(outcome, 'open'), presented_again FROM attempts"
-            " WHERE connection_id = ? AND token_hash = ?",
-            connection_id,
-            hashed,
-        )
+        rows = await self._attempts(hashed)
         recorded = await self.world.events(f"%{hashed.hex()}%")
-        decided = await self.world.count_events("token.decided_to_present_again")
+        decided = await self._decisions(hashed, [row[0] for row in rows])
         self.presentations[token] += 1
         number = self.presentations[token]
         doubtful = [row for row in rows if row[1] not in _SPENT_NOTHING]
-        if len(rows) < number:
+        told = {row[0] for row in rows}
+        doubtful += [(id_, "in a journal", "") for id_ in self._journals(hashed) - told]
+        gone = sum(one.token_hash == hashed for one in self.before.values())
+        if len(rows) + gone < number:
             self._found("a token was presented without an intent in the database")
-        if len(recorded) < number:
+        if len(recorded) + gone < number:
             self._found("a token was presented that the audit does not know of")
         # This presentation is one of those in doubt; an earlier one needs a decision, given once.
         if len(doubtful) > 1 + min(decided, 1):
-            if self.window_open:
+            if self.window_open or self.unawaited:
                 self.in_window += 1
                 return
             self._found(
                 f"a token was presented {number} times, with {decided} decisions on record:"
-                f" {sorted(row[1] for row in rows)}"
+                f" {sorted(row[1] for row in {*rows, *doubtful})}"
             )
+
+    async def _attempts(self, hashed: bytes) -> list[tuple[Any, ...]]:
+        """Return what the database has of presentations of a token.
+
+        An attempt of no spool is none: it says that another replica's journal has one.
+        """
+        return await self.world.look(
+            "SELECT id, coalesce(outcome, 'open'), spool_id FROM attempts"
+            " WHERE connection_id = ? AND token_hash = ? AND spool_id <> ''",
+            self.world.connection_id,
+            hashed,
+        )
+
+    async def _decisions(self, hashed: bytes, attempts: Sequence[str]) -> int:
+        """Count the decisions to present a token once more after one of these attempts."""
+        found = int(hashed in self.decided)
+        for attempt_id in attempts:
+            found += await self.world.count_events(
+                "token.decided_to_present_again", like=f"%{attempt_id}%"
+            )
+        return found
+
+    def _journals(self, hashed: bytes) -> set[str]:
+        """Return the attempts that may have used a token up, as disks tell that survive."""
+        return {
+            one.attempt_id
+            for kept in (self.on_disk, self.intended)
+            for disk, answers in kept.items()
+            if self._lasts(disk)
+            for one in answers.values()
+            if one.token_hash == hashed and not says_unspent(one)
+        }
+
+    def _lasts(self, disk: Path) -> bool:
+        return disk.exists() and disk not in self.given_up and disk not in self.unawaited
 
     def used_before_spooled(self, place: str) -> None:
         """An answer is in hand and not on the disk, and something else is about to be done."""
@@ -158,7 +230,7 @@ class Oracle:
         return any(
             carries(answer.body, token)
             for disk, answers in self.on_disk.items()
-            if disk.exists() and disk not in self.given_up
+            if self._lasts(disk)
             for answer in answers.values()
         )
 
@@ -175,7 +247,7 @@ class Oracle:
     def _known(self, attempt: Attempt) -> bool:
         """Tell whether a disk has the org's own word that the attempt used nothing up."""
         return any(
-            disk.exists() and disk not in self.given_up and says_unspent(answers[attempt.id])
+            self._lasts(disk) and says_unspent(answers[attempt.id])
             for disk, answers in self.on_disk.items()
             if attempt.id in answers
         )
@@ -191,7 +263,6 @@ class Oracle:
         """Say whether a connection ended rightly, when everything is calm again."""
         await self._drop_intents_that_never_were()
         why = self.recoverable(kept)
-        killed = any(one.killed for one in self.world.org.presented)
         if serves:
             if state is not ConnectionState.ACTIVE:
                 self._found(f"it serves, and is {state}")
@@ -200,10 +271,21 @@ class Oracle:
                 self._found(f"lost though recoverable: {why}")
         elif not (waits_for_disk and state is ConnectionState.UNCERTAIN):
             self._found(f"it does not come to rest: {state}")
-        if killed and why is not None and not self.in_window:
-            self._found(f"the grant was ended by us though it was recoverable: {why}")
-        if self.in_window and not await self.world.count_events("token.presented_late"):
+        if why is not None:
+            self._see_the_grant(why)
+        counted = self.exchanges or await self.world.count_events("token.presented_late")
+        if self.in_window and not counted:
             self._found("a token was presented in the window, and nobody counted it")
+
+    def see_the_grant(self) -> None:
+        """See that the grant is not over whose latest token is on a disk that survives."""
+        if self._survives(self.world.org.last_in_force):
+            self._see_the_grant("the answer reached a disk that survives")
+
+    def _see_the_grant(self, why: str) -> None:
+        killed = any(one.killed for one in self.world.org.presented)
+        if killed and not self.in_window:
+            self._found(f"the grant was ended by us though it was recoverable: {why}")
 
     async def _drop_intents_that_never_were(self) -> None:
         """Doubt only what became durable: without its intent a token is not presented."""

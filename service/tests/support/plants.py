@@ -10,9 +10,13 @@ import pytest
 
 from keyturn_service.adapters.spool.directory import DirectorySpool
 from keyturn_service.adapters.sql import token_sets
+from keyturn_service.adapters.sql.epochs import SqlEpochs
 from keyturn_service.adapters.sql.token_sets import SqlTokenStore
+from keyturn_service.ports import Awaited
 from keyturn_service.use_cases import get_access_token
+from keyturn_service.use_cases.presenting import Presenting
 from keyturn_service.use_cases.refresh_tokens import RefreshTokens
+from keyturn_service.use_cases.watch_database import WatchDatabase
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -120,6 +124,37 @@ def forgets_the_spool(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DirectorySpool, "get", none)
 
 
+def replays_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Go over to a database that was exchanged, and go on as if it were the one before."""
+
+    async def over(self: Any) -> None:
+        if not self._done:
+            await self.deliver.recover()
+            self._done = True
+        standing = await self.epochs.look()
+        await self.epochs.accept(standing)
+
+    patch.setattr(WatchDatabase, "__call__", over)
+
+
+def waits_for_no_journal(patch: pytest.MonkeyPatch) -> None:
+    """Open the gate as soon as its own journal is replayed."""
+
+    async def awaited(*_given: Any) -> Awaited:
+        return Awaited(spools=(), age=float("inf"))
+
+    patch.setattr(SqlEpochs, "awaited", awaited)
+
+
+def forgets_what_was_served(patch: pytest.MonkeyPatch) -> None:
+    """Take whatever generation a database has that was exchanged."""
+
+    def close(self: Any, _seen: Any) -> None:
+        self.is_open = False
+
+    patch.setattr(Presenting, "close", close)
+
+
 PLANTS: dict[Plant, str] = {
     no_intent: "without an intent",
     present_then_spool_late: "before the answer was on the disk",
@@ -129,4 +164,9 @@ PLANTS: dict[Plant, str] = {
     unrecorded_read: "without a record",
     does_not_wait_for_the_other_spool: "recoverable: the answer reached a disk",
     forgets_the_spool: "though",
+}
+EXCHANGE_PLANTS: dict[Plant, str] = {
+    replays_nothing: "by who served 2",
+    waits_for_no_journal: "in a journal",
+    forgets_what_was_served: "by who served 2",
 }

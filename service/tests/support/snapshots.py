@@ -8,6 +8,7 @@ the same state, looked at again, needs no second run.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import os
@@ -59,11 +60,39 @@ class Looking(Protocol):
 
 
 class SqliteLooking:
-    """A connection to a database's file."""
+    """A connection to a database's file, which a link leads to.
 
-    def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None)
+    What takes the file's place is another one, and who has the one before open stays on it, as
+    connections to an old primary do.
+    """
+
+    def __init__(self, link: Path) -> None:
+        self._link = link
+        self._numbers = count(1)
+        self._connect()
+
+    @classmethod
+    def on_copy(cls, link: Path, template: Path) -> SqliteLooking:
+        """Have a database that is like another one."""
+        lead_to(link, template, link.with_name("database-0"))
+        return cls(link)
+
+    def _connect(self) -> None:
+        self._connection = sqlite3.connect(self._link, isolation_level=None)
         self._connection.execute("PRAGMA synchronous=OFF")
+
+    def copy(self) -> Path:
+        """Take a copy of the database as it is now."""
+        path = self._link.with_name(f"copy-{next(self._numbers)}")
+        with contextlib.closing(sqlite3.connect(path)) as there:
+            self._connection.backup(there)
+        return path
+
+    def exchange(self, copy: Path) -> None:
+        """Put a database that is like a copy in the place of this one."""
+        self._connection.close()
+        lead_to(self._link, copy, self._link.with_name(f"database-{next(self._numbers)}"))
+        self._connect()
 
     async def look(self, statement: str, *given: object) -> list[tuple[Any, ...]]:
         """Carry a statement out."""
@@ -94,6 +123,14 @@ class SqliteLooking:
     async def close(self) -> None:
         """Close it."""
         self._connection.close()
+
+
+def lead_to(link: Path, copied: Path, file: Path) -> None:
+    """Have a link lead to a new file with the content of another, in one step."""
+    shutil.copy(copied, file)
+    beside = link.with_name("beside")
+    beside.symlink_to(file)
+    beside.replace(link)
 
 
 class PostgresLooking:
@@ -242,6 +279,7 @@ def _oracle(oracle: Oracle) -> Oracle:
     new = copy.copy(oracle)
     new.given_up, new.intents = set(oracle.given_up), dict(oracle.intents)
     new.on_disk = {disk: dict(answers) for disk, answers in oracle.on_disk.items()}
+    new.intended = {disk: dict(intents) for disk, intents in oracle.intended.items()}
     new.presentations = Counter(oracle.presentations)
     new.handed_out = list(oracle.handed_out)
     return new

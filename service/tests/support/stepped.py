@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import partial
-from inspect import iscoroutinefunction
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -24,11 +20,18 @@ from service.tests.support import fakes, values
 from service.tests.support.databases import (
     a_vault,
 )
-from service.tests.support.faulty import FaultyDatabase, LeasesByWorldClock, SkewedClock
+from service.tests.support.faulty import (
+    FaultyDatabase,
+    LeasesByWorldClock,
+    SkewedClock,
+    SpoolKeysByWorldClock,
+)
 from service.tests.support.oracle import Oracle, Watched
 from service.tests.support.replicas import NO_HOSTS
-from service.tests.support.snapshots import Looking
+from service.tests.support.snapshots import Looking, SqliteLooking
+from service.tests.support.stepped_ports import Endpoint, Port
 from service.tests.support.strict_org import StrictOrg
+from service.tests.support.watching import EpochsByWorldClock, EpochsTime, Watch
 
 from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.adapters.spool.directory import DirectorySpool
@@ -41,6 +44,7 @@ from keyturn_service.adapters.sql.remembered import (
 )
 from keyturn_service.adapters.sql.spool_keys import SqlSpoolKeys
 from keyturn_service.adapters.sql.stores import Stores, stores_over
+from keyturn_service.domain.attempt import Attempt
 from keyturn_service.domain.connection import Connection, ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.domain.ids import ConnectionId, CustomerId, SpoolId
@@ -54,48 +58,14 @@ from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
 from keyturn_service.use_cases.replay_journal import ReplayJournal
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
+from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
 from keyturn_service.use_cases.settle_attempt import SettleAttempt
+from keyturn_service.use_cases.watch_database import WatchDatabase
 from keyturn_service.vault.envelope import Envelopes
 
 _KEY_HASH: Final = values.hash_of("key")
 ANSWERED: Final = "answer"
-WINDOW: Final = "endpoint.window"
 _STORES: Final = ("tokens", "leases", "connections", "revocations", "signing_keys", "apps")
-
-
-class _Port:
-    """A port with a place to be held before each of its awaited calls.
-
-    After a call is before the next one: nothing becomes durable between the two.
-    """
-
-    def __init__(self, name: str, port: Any, process: Process) -> None:
-        self._name = name
-        self._port = port
-        self._process = process
-
-    def __getattr__(self, method: str) -> Any:
-        found = getattr(self._port, method)
-        return partial(self._call, method, found) if iscoroutinefunction(found) else found
-
-    async def _call(self, method: str, call: Any, *given: Any, **named: Any) -> Any:
-        name = f"{self._name}.{method}"
-        if name == "audit.record":
-            name += f"({given[0].type})"
-        await self._process.gate(name)
-        if name in {"spool.intend", "spool.put"} and self._process.replica.disk_full:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._process.noted(name, given)
-        answer = await call(*given, **named)
-        if name == "endpoint.present" and b"grant_type=refresh_token" in given[1]:
-            self._process.owes_spool = True
-        if name == self._process.away_from:
-            self._process.replica.database.away = True
-        if name == self._process.full_from:
-            self._process.replica.disk_full = True
-        if not self._process.alive:
-            raise asyncio.CancelledError
-        return answer
 
 
 @dataclass(eq=False)
@@ -119,6 +89,9 @@ class Process:
     replay: ReplayJournal = field(init=False)
     passing: Callable[[str], Awaitable[None]] | None = None
     """Called at each place, when all before it has become durable, and nothing of it."""
+    watch: Watch | None = None
+    served: int = 0  # the latest generation
+    intent: Attempt | None = None
 
     async def gate(self, place: str) -> None:
         """Go on, or be held here; what was cut off never gets through."""
@@ -143,19 +116,36 @@ class Process:
         """Let the oracle know what is about to become durable."""
         oracle = self.replica.world.oracle
         if name == "tokens.begin_attempt":
+            self.intent = given[0]
             oracle.intends(given[0])
+        if name == "endpoint.present" and b"grant_type=refresh_token" in given[1]:
+            assert self.intent is not None
+            oracle.presents(self.intent.generation, served=self.served)
+        if name == "spool.intend":
+            oracle.intends_on(self.replica.disk, given[0])
+        if name == "spool.not_sent":
+            oracle.did_not_send(self.replica.disk, given[0])
         if name == "spool.put":
             oracle.spools(self.replica.disk, given[0])
 
     async def recover(self) -> None:
         """Do what a replica does before it serves."""
+        if self.watch is not None:
+            await self.watch.look()
+            return
         await self.deliver.recover()
         await self.replay.recover()
 
     async def round(self) -> None:
         """Do what a replica does with its spool every few seconds."""
+        if self.watch is not None:
+            await self.watch.look()
         await self.deliver()
         await self.replay()
+
+    def hold_after(self, calls: int | str | None) -> None:
+        """Be held after so many more calls, or before the next call of a name."""
+        self.hold_at = len(self.calls) + calls if isinstance(calls, int) else calls
 
     async def run(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Start work and go on until it has ended or is held."""
@@ -165,9 +155,9 @@ class Process:
         await self._until(task)
         return task
 
-    async def resume(self, task: asyncio.Task[Any], *, hold_after: int | None = None) -> None:
+    async def resume(self, task: asyncio.Task[Any], *, hold_after: int | str | None = None) -> None:
         """Let held work go on, as a process that was paused."""
-        self.hold_at = None if hold_after is None else len(self.calls) + hold_after
+        self.hold_after(hold_after)
         self.held.clear()
         self.go.set()
         await self._until(task)
@@ -207,6 +197,8 @@ class Replica:
         """Start a process; what an earlier one left is not recovered yet."""
         world, clock = self.world, self.clock
         assert self.process is None
+        if world.watches:
+            await self.database.find_anew()
         self.spool = spool = DirectorySpool.open(
             self.disk, world.envelopes, world.randomness, accepts_loss=True
         )
@@ -216,15 +208,15 @@ class Replica:
             leases=LeasesByWorldClock(self.database, spool.id, clock),
         )
         ports: dict[str, Any] = {
-            name: _Port(name, getattr(stores, name), process) for name in _STORES
+            name: Port(name, getattr(stores, name), process) for name in _STORES
         }
         log = SqlAuditLog(self.database, f"run_{next(world.numbers)}", clock)
         if log._line is not None:
             log._line = self.line = self.line or log._line  # a connection is dear, and no memory
-        audit: Any = _Port("audit", log, process)
-        kept: Any = _Port("spool", spool, process)
-        endpoint: Any = _Port("endpoint", _Endpoint(process), process)
-        waiting: Any = _Port("waiting", world.waiting, process)
+        audit: Any = Port("audit", log, process)
+        kept: Any = Port("spool", spool, process)
+        endpoint: Any = Port("endpoint", Endpoint(process), process)
+        waiting: Any = Port("waiting", world.waiting, process)
         shared: dict[str, Any] = {"audit": audit, "clock": clock}
         end_grant = EndGrant(
             revocations=ports["revocations"],
@@ -300,6 +292,28 @@ class Replica:
             uses=fakes.NotedUses(),
             **shared,
         )
+        if world.watches:
+            epochs = EpochsByWorldClock(
+                self.database, log, stores.serving, self.disk, world.epochs_time
+            )
+            keys = SpoolKeysByWorldClock(self.database, world.clock)
+            said: Any = Port("spool_keys", keys, process)
+            watched: Any = Port("epochs", epochs, process)
+            watch = WatchDatabase(
+                epochs=watched,
+                presenting=process.refresh.presenting,
+                deliver=process.deliver,
+                replay=process.replay,
+                say_spool_keys=SaySpoolKeys(spool=kept, keys=said),
+                store=ports["tokens"],
+                leases=ports["leases"],
+                spool=kept,
+                hashes=fakes.fake_hash,
+                randomness=world.randomness,
+                waiting=waiting,
+                **shared,
+            )
+            process.watch = Watch(watch, epochs, world.clock)
         return process
 
     def closed(self) -> None:
@@ -327,29 +341,6 @@ class Replica:
         self.world.oracle.moved(aside, self.disk)
 
 
-class _Endpoint:
-    """The token endpoint of whichever org the story is about, as one process reaches it.
-
-    Between its look at the deadline and the first byte stands a place to be held: the window.
-    """
-
-    connect_seconds = 10.0
-    answer_seconds = 30.0
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self._world = process.replica.world
-
-    async def present(self, *given: Any, **named: Any) -> Any:
-        """Take a token request."""
-        org = self._world.org
-        return await org.present(*given, **named, arrives=partial(self._process.gate, WINDOW))
-
-    async def post(self, *given: Any, **named: Any) -> Any:
-        """Take a form at another endpoint."""
-        return await self._world.org.post(*given, **named)
-
-
 class SteppedWorld(Watched):
     """One database, an org, and replicas with a disk each.
 
@@ -366,11 +357,16 @@ class SteppedWorld(Watched):
         looking: Looking,
         envelopes: Envelopes,
         randomness: fakes.CountedRandomness,
+        watches: bool = False,
     ) -> None:
+        self.watches = watches
+        """Whether replicas watch for their database being exchanged: it costs some reads."""
+        self.exchanges = 0
         self.folder = folder
         self.url = url
         self.looking = looking
         self.clock = fakes.FakeClock()
+        self.epochs_time = EpochsTime(self.clock)
         self.envelopes = envelopes
         self.randomness = randomness
         self.numbers = count(1)
@@ -383,8 +379,8 @@ class SteppedWorld(Watched):
         """Look into the database, past everything."""
         return await self.looking.look(statement, *given)
 
-    async def replica(self, *, off: timedelta = timedelta(0)) -> Replica:
-        """Add a machine."""
+    async def replica(self, *, off: timedelta = timedelta(0), disk: Path | None = None) -> Replica:
+        """Add a machine, with a disk that was another's or a new one."""
         number = len(self.replicas)
         database = FaultyDatabase(read_database_url(self.url))
         if database.is_sqlite:
@@ -403,7 +399,7 @@ class SteppedWorld(Watched):
             database=database,
             stores=stores,
             clock=clock,
-            disk=self.folder / f"disk-{number}",
+            disk=disk or self.folder / f"disk-{number}",
         )
         self.replicas.append(made)
         return made
@@ -435,8 +431,24 @@ class SteppedWorld(Watched):
     async def give_up_on(self, aside: Path) -> None:
         """Declare a disk lost, as an operator does: the spool on it will never answer."""
         self.oracle.given_up.add(aside)
-        spools = SqlSpoolKeys(self.replicas[0].database)
-        await spools.forget((aside / "id").read_text(), at=self.clock.now())
+        database = FaultyDatabase(read_database_url(self.url))
+        try:
+            spools = SqlSpoolKeys(database)
+            await spools.forget((aside / "id").read_text(), at=self.clock.now())
+        finally:
+            await database.close()
+
+    def copy(self) -> Path:
+        """Take a copy of the database as it is."""
+        assert isinstance(self.looking, SqliteLooking)
+        return self.looking.copy()
+
+    async def exchange(self, copy: Path) -> None:
+        """Put an older copy of the database in the place of what is there."""
+        assert isinstance(self.looking, SqliteLooking)
+        await self.oracle.exchanging()
+        self.looking.exchange(copy)
+        self.exchanges += 1
 
     def forget(self) -> None:
         """Have no process, and everything sound."""
@@ -469,6 +481,7 @@ class SteppedWorld(Watched):
 
     async def ask(self, process: Process, *, rejected: int | None = None) -> Answer:
         """Ask for a token as a vendor does."""
+        before = self.exchanges
         try:
             served = await process.get(
                 self.connection_id, key_hash=_KEY_HASH, rejected_generation=rejected
@@ -478,7 +491,11 @@ class SteppedWorld(Watched):
         except (StoreUnavailable, AuditUnavailable) as error:
             return Answer(code=type(error).__name__)
         await process.gate(ANSWERED)
-        await self.oracle.given(served.tokens.generation)
+        if self.exchanges == before:
+            await self.oracle.given(served.tokens.generation)
+        process.served = max(process.served, served.tokens.generation)
+        if process.watch is not None:
+            process.watch.saw(self.connection_id, served.tokens.generation)
         return Answer(
             token=served.tokens.access_token.reveal(), generation=served.tokens.generation
         )
@@ -500,6 +517,18 @@ class SteppedWorld(Watched):
         process.hold_at = None
         task = await process.run(work)
         return task.result()
+
+    async def come_up(self) -> None:
+        """Mend everything, start every replica, and let all journals be replayed in turns."""
+        for _ in range(min(1 + 2 * self.exchanges, _TURNS // 2)):
+            for replica in self.replicas:
+                replica.database.mend()
+                replica.disk_full = False
+                process = replica.process
+                starts = process is None
+                process = process or await replica.start()
+                await self.run(process, process.recover() if starts else process.round())
+            self.clock.advance(seconds=4)
 
     async def calm(self, *, unclear: int = 0) -> Answer:
         """Mend everything, let the replicas work until all is at rest, and judge that.

@@ -65,11 +65,12 @@ def furnish_postgres(url: str) -> None:
 
 @contextlib.asynccontextmanager
 async def stepped_world(
-    folder: Path, template: Path | str, *, offs: Sequence[timedelta]
+    folder: Path, template: Path | str, *, offs: Sequence[timedelta], watches: bool = False
 ) -> AsyncIterator[SteppedWorld]:
     """Give a world with a replica for each skew of its clock.
 
-    The template is a file to be copied, or the URL of a PostgreSQL that is used itself.
+    The template is a file to be copied, or the URL of a PostgreSQL that is used itself. With
+    `watches` the replicas watch for their database being exchanged: it costs some reads.
     """
     asyncio.get_running_loop().set_default_executor(Inline(1))
     folder.mkdir(exist_ok=True)
@@ -77,16 +78,22 @@ async def stepped_world(
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     looking: Looking
     if isinstance(template, Path):
-        shutil.copy(template, folder / "keyturn.db")
         url = f"sqlite:///{folder / 'keyturn.db'}"
-        looking = SqliteLooking(folder / "keyturn.db")
+        looking = SqliteLooking.on_copy(folder / "keyturn.db", template)
     else:
         url = template
         looking = await PostgresLooking.on(url)
     randomness = fakes.CountedRandomness(folder.name)
     source = KeyFile("kek_test", {"kek_test": _KEY}, SystemRandomness())
     envelopes = await Envelopes.for_this_run(source, randomness)
-    world = SteppedWorld(folder, url, looking=looking, envelopes=envelopes, randomness=randomness)
+    world = SteppedWorld(
+        folder,
+        url,
+        looking=looking,
+        envelopes=envelopes,
+        randomness=randomness,
+        watches=watches,
+    )
     try:
         for off in offs:
             await world.replica(off=off)
