@@ -431,12 +431,13 @@ class SteppedWorld(Watched):
     async def give_up_on(self, aside: Path) -> None:
         """Declare a disk lost, as an operator does: the spool on it will never answer."""
         self.oracle.given_up.add(aside)
-        database = FaultyDatabase(read_database_url(self.url))
+        anew = FaultyDatabase(read_database_url(self.url)) if self.watches else None
+        spools = SqlSpoolKeys(anew or self.replicas[0].database)
         try:
-            spools = SqlSpoolKeys(database)
             await spools.forget((aside / "id").read_text(), at=self.clock.now())
         finally:
-            await database.close()
+            if anew is not None:
+                await anew.close()
 
     def copy(self) -> Path:
         """Take a copy of the database as it is."""
