@@ -38,7 +38,7 @@ from keyturn_service.adapters.system import (
 )
 from keyturn_service.bootstrap_install import joined_install
 from keyturn_service.bootstrap_key_file import new_key_file, newest_key, open_key_file
-from keyturn_service.bootstrap_keys import joined_keys
+from keyturn_service.bootstrap_keys import fill_row_macs, joined_keys
 from keyturn_service.bootstrap_retention import Round, joined_retention, seen_rounds
 from keyturn_service.bootstrap_rounds import joined_rounds
 from keyturn_service.bootstrap_watch import joined_watch
@@ -222,8 +222,8 @@ async def _opened(
     key_source = await open_key_file(settings)
     database = Database(read_database_url(settings.database))
     to_close.push_async_callback(database.close)
-    await migrate(database)
     data_keys = SqlDataKeys(database)
+    await migrate(database, fill=partial(fill_row_macs, key_source, data_keys))
     audit = SqlAuditLog(database, new_id("run", _RANDOMNESS.token_bytes(ID_BYTES)), clock)
     kept_for = settings.data_keys_kept
     refusals = Refusals(audit, clock)
@@ -240,7 +240,7 @@ async def _opened(
         accepts_loss=settings.spool_accepts_loss or not background,
     )
     to_close.callback(spool.close)
-    stores = stores_over(database, vault, owner=spool.id, clock=clock)
+    stores = stores_over(database, vault, hashes, owner=spool.id, clock=clock)
     epochs = SqlEpochs(database, audit, stores.serving, LastMark(folder / "last-mark"))
     await audit.open()
     to_close.push_async_callback(epochs.remember)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from keyturn_service.adapters.sql.authority import fill_macs
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.sealed_rows import SqlSealedRows
 from keyturn_service.adapters.sql.stores import Stores
@@ -12,9 +15,12 @@ from keyturn_service.adapters.sql.workspaces import SqlDataKeys
 from keyturn_service.adapters.system import SystemRandomness, SystemWaiting
 from keyturn_service.ports import AuditLog, Clock
 from keyturn_service.vault.data_key_rotation import DataKeyRotation
+from keyturn_service.vault.hashes import KeyedHashes, kept_root
+from keyturn_service.vault.key_source import KeySource
 from keyturn_service.vault.key_uri import KeyUri
 from keyturn_service.vault.resealing import Reseal
 from keyturn_service.vault.root_keys import RootKeyFile, RootKeys
+from keyturn_service.vault.row_macs import RowMacs
 from keyturn_service.vault.vault import Vault
 
 
@@ -25,6 +31,18 @@ class Keys:
     root_keys: RootKeys
     data_keys: DataKeyRotation
     reseal: Reseal
+
+
+async def fill_row_macs(
+    key_source: KeySource, data_keys: SqlDataKeys, connection: AsyncConnection
+) -> None:
+    """Make the codes of rows that say who may do what, where a release before made none.
+
+    Raises as `keyed_hashes` does.
+    """
+    root = await kept_root(key_source, data_keys)
+    if root is not None:  # else no start has made a key
+        await fill_macs(connection, RowMacs(KeyedHashes(root)))
 
 
 def joined_keys(

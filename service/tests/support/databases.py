@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from service.tests.support import values
-from service.tests.support.fakes import FakeClock
+from service.tests.support.fakes import FakeClock, fake_hash
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -106,7 +106,7 @@ class Base:
         database = Database(self.database.url)
         try:
             vault = a_vault(database, self.clock)
-            yield stores_over(database, vault, owner=SpoolId(owner), clock=self.clock)
+            yield stores_over(database, vault, fake_hash, owner=SpoolId(owner), clock=self.clock)
         finally:
             await database.close()
 
@@ -192,7 +192,7 @@ async def opened(
         yield Base(
             database=database,
             vault=vault,
-            stores=stores_over(database, vault, owner=values.SPOOL, clock=clock),
+            stores=stores_over(database, vault, fake_hash, owner=values.SPOOL, clock=clock),
             clock=clock,
             break_it=break_it,
             mend_it=mend_it,

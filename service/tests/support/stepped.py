@@ -390,6 +390,7 @@ class SteppedWorld(Watched):
         stores = stores_over(
             database,
             vault,
+            fakes.fake_hash,
             owner=SpoolId(""),
             clock=clock,
         )

@@ -177,6 +177,14 @@ class Vault:
                 _log.warning("data_key_not_renewed", name=key_id, error=type(away).__name__)
                 return
 
+    async def note_refused(self, place: Place, refused: CannotOpen) -> None:
+        """Record what somebody else found changed in the database.
+
+        Raises:
+            AuditUnavailable: it could not be recorded.
+        """
+        await self._refusals.note(place, refused)
+
     async def _open(self, sealed: bytes, place: Place, bound: bytes) -> bytes:
         try:
             key_id, box = _parts(sealed)

@@ -122,3 +122,19 @@ async def test_where_it_cannot_be_recorded_that_is_what_the_caller_hears():
 
     with pytest.raises(AuditUnavailable):
         await house.vault().open(b"", TOKEN)
+
+
+async def test_what_others_found_changed_is_recorded_too():
+    """A row that holds no secret, and whose code does not hold."""
+    house = House()
+    place = Place(workspace_id="ws_a", table="api_keys", row="key_1", column="mac")
+
+    await house.vault().note_refused(place, CannotOpen("the row was changed"))
+
+    [event] = house.audit.events
+    assert (event.type, event.detail["table"], event.detail["row"]) == (
+        "vault.seal_refused",
+        "api_keys",
+        "key_1",
+    )
+    assert event.detail["because"] == "the row was changed"

@@ -13,6 +13,7 @@ from keyturn_core.salesforce.ids import OrgId, UserId
 from keyturn_core.salesforce.scopes import Scope
 from keyturn_core.secrets import AccessToken
 from keyturn_service.adapters.sql import places
+from keyturn_service.adapters.sql.authority import Authority
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.gathering import Gathered
 from keyturn_service.adapters.sql.lines import Line, PostgresLine, SqliteLine
@@ -32,7 +33,8 @@ from keyturn_service.vault.vault import Vault
 
 _ASKED: Final = (("id", "text"), ("hash", "bytea"))
 _KEY: Final = (
-    "k.id, k.workspace_id, k.name, k.hash, k.rights, k.created_at, k.expires_at, k.deleted_at"
+    "k.id, k.workspace_id, k.name, k.hash, k.rights, k.created_at, k.expires_at, k.deleted_at,"
+    " k.mac"
 )
 _CONNECTION: Final = (
     "c.id, c.workspace_id, c.state, c.environment, c.org_id, c.user_id, c.instance_url, c.scopes,"
@@ -61,7 +63,7 @@ _STATEMENT: Final = (
     " LEFT JOIN connections c ON c.id = asked.id"
     " LEFT JOIN token_sets t ON t.connection_id = c.id"
 )
-_KEY_AT, _CONNECTION_AT, _ENDING_AT, _TOKENS_AT, _SAID_AT, _SEALED_AT = 2, 10, 20, 21, 25, 27
+_KEY_AT, _CONNECTION_AT, _ENDING_AT, _TOKENS_AT, _SAID_AT, _SEALED_AT = 2, 11, 21, 22, 26, 28
 _KEY_STATEMENT: Final = f"SELECT {_KEY} FROM {{asked}} JOIN api_keys k ON k.hash = asked.hash"  # noqa: S608 - ours
 _SERVED: Final = frozenset({ConnectionState.ACTIVE, ConnectionState.UNCERTAIN})
 _Question = tuple[str, bytes]
@@ -71,21 +73,43 @@ _Row = Sequence[Any]
 class KeyReads:
     """API keys by their hashes, those of many callers in one statement."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, authority: Authority) -> None:
         self._line = _line(database, _KEY_STATEMENT, (("hash", "bytea"),))
-        self._gathered: Gathered[bytes, ApiKey] = Gathered(self._look)
+        self._gathered: Gathered[bytes, _Row] = Gathered(self._look)
+        self._kept = _KeptKeys(authority)
 
     async def find(self, key_hash: bytes) -> ApiKey | None:
-        """Return the key with that hash, also one that is over.
+        """Return the key with that hash, also one that is over; not one that was changed.
 
         Raises:
             StoreUnavailable: the database does not answer.
+            AuditUnavailable: that it was changed could not be recorded.
         """
-        return await self._gathered.find(key_hash)
+        row = await self._gathered.find(key_hash)
+        return None if row is None else await self._kept.read(row)
 
-    async def _look(self, hashes: Sequence[bytes]) -> Mapping[bytes, ApiKey]:
+    async def _look(self, hashes: Sequence[bytes]) -> Mapping[bytes, _Row]:
         rows = await self._line.rows([(one,) for one in hashes])
-        return {row[3]: _key_of(row) for row in map(tuple, rows)}
+        return {row[3]: row for row in map(tuple, rows)}
+
+
+class _KeptKeys:
+    """API keys of rows, each looked at once: the row itself is read each time."""
+
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
+        self._looked_at = lru_cache(maxsize=256)(self._look_at)
+
+    async def read(self, row: _Row) -> ApiKey | None:
+        key, holds = self._looked_at(tuple(row))
+        if not holds:
+            await self._authority.refuse_key(key)
+        return key if holds else None
+
+    def _look_at(self, row: tuple[Any, ...]) -> tuple[ApiKey, bool]:
+        *fields, mac = row
+        key = _key_of(fields)
+        return key, self._authority.key_holds(key, mac)
 
 
 def _line(database: Database, statement: str, columns: Sequence[tuple[str, str]]) -> Line:
@@ -96,7 +120,8 @@ def _line(database: Database, statement: str, columns: Sequence[tuple[str, str]]
 class SqlServingReads:
     """`ports.ServingReads`; on PostgreSQL it remembers what it read, and what that said."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
+    def __init__(self, database: Database, vault: Vault, authority: Authority) -> None:
+        self._kept = _KeptKeys(authority)
         self._remembers = not database.is_sqlite
         self._vault = vault
         self._line = _line(database, _STATEMENT, _ASKED)
@@ -113,7 +138,9 @@ class SqlServingReads:
         row = await self._gathered.find((connection_id, key_hash))
         if row is None:
             return Serving(api_key=None, connection=None, tokens=None, ending=False)
-        key = None if row[_KEY_AT] is None else _key_of(row[_KEY_AT:_CONNECTION_AT])
+        key = None
+        if row[_KEY_AT] is not None:
+            key = await self._kept.read(row[_KEY_AT:_CONNECTION_AT])
         if row[_CONNECTION_AT] is None:
             return Serving(api_key=key, connection=None, tokens=None, ending=False)
         connection = _connection_of(row[_CONNECTION_AT:_ENDING_AT])
@@ -220,8 +247,7 @@ def _connection_of(row: _Row) -> ConnectionInUse:
     )
 
 
-@lru_cache(maxsize=256)  # by all that its row says: the row itself is read each time
-def _key_of(row: tuple[Any, ...]) -> ApiKey:
+def _key_of(row: Sequence[Any]) -> ApiKey:
     own, workspace_id, name, hash_, rights, created_at, expires_at, deleted_at = row
     return ApiKey(
         id=ApiKeyId(own),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keyturn_service.adapters.sql.audit import SqlAuditTrail
+from keyturn_service.adapters.sql.authority import Authority
 from keyturn_service.adapters.sql.connect_sessions import SqlConnectSessions
 from keyturn_service.adapters.sql.connections import SqlConnections
 from keyturn_service.adapters.sql.database import Database
@@ -25,7 +26,8 @@ from keyturn_service.adapters.sql.workspaces import (
     SqlWorkspaces,
 )
 from keyturn_service.domain.ids import SpoolId
-from keyturn_service.ports import Clock
+from keyturn_service.ports import Clock, KeyedHash
+from keyturn_service.vault.row_macs import RowMacs
 from keyturn_service.vault.vault import Vault
 
 
@@ -52,23 +54,26 @@ class Stores:
     uses: GatheredUses
 
 
-def stores_over(database: Database, vault: Vault, *, owner: SpoolId, clock: Clock) -> Stores:
+def stores_over(
+    database: Database, vault: Vault, hashes: KeyedHash, *, owner: SpoolId, clock: Clock
+) -> Stores:
     """Return the stores; `owner` is who takes leases here. They are closed with the database."""
     connections = SqlConnections(database)
+    authority = Authority(RowMacs(hashes), vault)
     return Stores(
         workspaces=SqlWorkspaces(database),
         apps=SqlApps(database, vault),
         signing_keys=SqlSigningKeys(database, vault),
-        api_keys=SqlApiKeys(database, KeyReads(database)),
+        api_keys=SqlApiKeys(database, KeyReads(database, authority), authority),
         connect_sessions=SqlConnectSessions(database, vault),
         connections=connections,
         tokens=SqlTokenStore(database, vault),
         leases=SqlRefreshLeases(database, owner, clock),
-        serving=SqlServingReads(database, vault),
+        serving=SqlServingReads(database, vault, authority),
         revocations=SqlRevocations(database, vault),
         seals=SqlSeals(database),
         incidents=SqlIncidents(database),
-        proxy_sessions=SqlProxySessions(database),
+        proxy_sessions=SqlProxySessions(database, authority),
         idempotency_keys=SqlIdempotencyKeys(database, vault),
         spool_keys=SqlSpoolKeys(database),
         audit_trail=SqlAuditTrail(database),

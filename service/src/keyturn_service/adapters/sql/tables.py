@@ -133,6 +133,7 @@ api_keys: Final = Table(
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment),
     Column("deleted_at", Moment),
+    Column("mac", Hash, nullable=False),
     Index(None, "workspace_id", "created_at"),
 )
 
@@ -333,6 +334,7 @@ proxy_sessions: Final = Table(
     Column("hash", Hash, nullable=False, unique=True),
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
+    Column("mac", Hash, nullable=False),
     Index(None, "expires_at"),
     Index(None, "api_key_id"),
 )

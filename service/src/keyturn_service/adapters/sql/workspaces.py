@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from keyturn_core.oauth.client import Client
 from keyturn_core.secrets import ConsumerSecret
 from keyturn_service.adapters.sql import places
+from keyturn_service.adapters.sql.authority import ENDED, Authority
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.hot_reads import KeyReads
 from keyturn_service.adapters.sql.key_holds import hold_keys
@@ -236,11 +237,13 @@ class SqlApiKeys:
 
     database: Database
     reads: KeyReads
+    authority: Authority
 
     async def add(self, key: ApiKey) -> None:
         """Keep a new key."""
+        values = {**api_key_values(key), "mac": self.authority.of_key(key)}
         async with self.database.write() as connection:
-            await connection.execute(insert(api_keys).values(**api_key_values(key)))
+            await connection.execute(insert(api_keys).values(**values))
 
     async def by_hash(self, key_hash: bytes) -> ApiKey | None:
         """Return the key whose secret hashes to this; also one that is over."""
@@ -267,7 +270,7 @@ class SqlApiKeys:
                     api_keys.c.workspace_id == workspace_id,
                     api_keys.c.deleted_at.is_(None),
                 )
-                .values(deleted_at=at)
+                .values(deleted_at=at, mac=ENDED)
             )
             if ended.rowcount:
                 await connection.execute(
@@ -281,11 +284,13 @@ class SqlProxySessions:
     """`ports.ProxySessions`."""
 
     database: Database
+    authority: Authority
 
     async def add(self, session: ProxySession) -> None:
         """Keep a new session."""
+        values = {**proxy_session_values(session), "mac": self.authority.of_session(session)}
         async with self.database.write() as connection:
-            await connection.execute(insert(proxy_sessions).values(**proxy_session_values(session)))
+            await connection.execute(insert(proxy_sessions).values(**values))
 
     async def by_hash(self, session_hash: bytes) -> ProxySession | None:
         """Return the session, if its API key still stands."""
@@ -296,7 +301,13 @@ class SqlProxySessions:
         )
         async with self.database.read() as connection:
             row = (await connection.execute(asked)).first()
-        return None if row is None else proxy_session_of(row)
+        if row is None:
+            return None
+        session = proxy_session_of(row)
+        if not self.authority.session_holds(session, row.mac):
+            await self.authority.refuse_session(session)
+            return None
+        return session
 
     async def purge(self, now: datetime) -> int:
         """Forget the sessions that are over; return how many."""
