@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from service.tests.support.values import (
     tokens,
 )
 
-from keyturn_service.domain.attempt import Attempt
+from keyturn_service.domain.attempt import Attempt, AttemptOutcome
 from keyturn_service.domain.connection import Connection, TokenSet
 from keyturn_service.domain.ids import AttemptId
 from keyturn_service.ports import StaleWrite
@@ -25,15 +26,6 @@ from keyturn_service.ports import StaleWrite
 def renewed() -> tuple[Connection, TokenSet]:
     """Return connection and tokens of the next generation."""
     return connection(generation=2), tokens(generation=2, received_at=START + HOUR)
-
-
-async def begun(base: Base) -> Attempt:
-    """Take the lease and commit an intent at the generation in force."""
-    lease = await base.stores.leases.acquire(CONNECTION, ttl=timedelta(0))
-    assert lease is not None
-    intent = attempt(fence=lease.fence, id=AttemptId("att_before"))
-    await base.stores.tokens.begin_attempt(intent)
-    return intent
 
 
 async def ahead(base: Base, **changes: object) -> Attempt:
@@ -54,7 +46,7 @@ async def test_a_foreseen_attempt_is_found_once_its_generation_is_in_force(base:
     assert await store.open_attempt(CONNECTION) is None
     assert await store.open_attempts_of(SPOOL) == [made]
 
-    intent = await begun(base)
+    intent = await base.begun(id=AttemptId("att_before"))
     assert await store.replace(*renewed(), attempt=intent)
 
     assert again != made
@@ -75,7 +67,7 @@ async def test_who_lost_the_lease_foresees_nothing(base: Base) -> None:
 async def test_a_grant_given_anew_ends_what_was_foreseen(base: Base, *, anew: bool) -> None:
     """Generations of the grant before have the same numbers; an earlier one is left alone."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun(id=AttemptId("att_before"))
     for number in (2, 3):
         await ahead(base, id=AttemptId(f"att_{number}"), generation=number)
     lease = await base.stores.leases.acquire(CONNECTION, ttl=timedelta(0))
@@ -85,3 +77,23 @@ async def test_a_grant_given_anew_ends_what_was_foreseen(base: Base, *, anew: bo
 
     open_ones = {one.id for one in await base.stores.tokens.open_attempts_of(SPOOL)}
     assert open_ones == {intent.id} | (set() if anew else {"att_2", "att_3"})
+
+
+async def test_the_newest_attempt_may_be_one_that_was_foreseen(base: Base) -> None:
+    """Of whatever outcome, but not one of a grant that another one has replaced."""
+    await base.with_connection()
+    store = base.stores.tokens
+    assert await store.newest_attempt(CONNECTION) is None
+    now = await base.begun()
+    assert await store.newest_attempt(CONNECTION) == now
+    later = replace(now, id=AttemptId("att_later"), generation=now.generation + 3)
+    await store.foresee(later)
+    assert await store.newest_attempt(CONNECTION) == later
+
+    await store.end_attempt(later, AttemptOutcome.UNKNOWN, at=START, spool_answered=True)
+    newest = await store.newest_attempt(CONNECTION)
+    assert newest is not None
+    assert newest.id == later.id
+    await store.end_attempt(later, AttemptOutcome.SUPERSEDED, at=START, spool_answered=True)
+
+    assert await store.newest_attempt(CONNECTION) == now

@@ -28,7 +28,7 @@ from sqlalchemy.exc import IntegrityError
 
 from keyturn_core.salesforce.hosts import Origin
 from keyturn_core.secrets import AccessToken, RefreshToken
-from keyturn_service.domain.attempt import Attempt, AttemptOutcome
+from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.domain.connect_session import SessionStatus
 from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
 from keyturn_service.domain.ids import AttemptId, ConnectionId, ConnectSessionId, SpoolId
@@ -47,15 +47,6 @@ def renewed(generation: int = 2) -> tuple[Connection, TokenSet]:
         received_at=later,
         expires_at=later + HOUR,
     )
-
-
-async def begun(base: Base, **changes: object) -> Attempt:
-    """Take the lease and commit an intent."""
-    lease = await base.stores.leases.acquire(CONNECTION, ttl=timedelta(0))
-    assert lease is not None
-    intent = attempt(fence=lease.fence, **changes)
-    await base.stores.tokens.begin_attempt(intent)
-    return intent
 
 
 async def test_what_was_put_in_force_is_loaded(base: Base) -> None:
@@ -79,7 +70,7 @@ async def test_without_a_token_set_nothing_is_loaded(base: Base) -> None:
 async def test_a_token_set_may_lack_a_refresh_token_and_an_end(base: Base) -> None:
     """What a token response leaves out stays left out."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun()
     made, _ = renewed()
     bare = tokens(generation=2, refresh_token=None, expires_at=None)
 
@@ -96,7 +87,7 @@ async def test_the_guardian_looks_soon_at_what_the_vendor_changed_while_it_was_r
 ) -> None:
     """When something is due for it was reckoned from what the vendor wanted before."""
     await base.with_connection(keep_alive=not wanted)
-    intent, now = await begun(base), START + HOUR
+    intent, now = await base.begun(), START + HOUR
     made, new = renewed()
     await base.stores.connections.set_keep_alive(CONNECTION, keep_alive=wanted, now=now)
 
@@ -111,7 +102,7 @@ async def test_an_intent_comes_back_as_it_was_committed(base: Base) -> None:
     """By its own name, as the open one of its connection, and as one of its spool's."""
     await base.with_connection()
 
-    intent = await begun(base)
+    intent = await base.begun()
 
     assert await base.stores.tokens.attempt(intent.id) == intent
     assert await base.stores.tokens.open_attempt(CONNECTION) == intent
@@ -145,7 +136,7 @@ async def test_an_intent_at_another_generation_is_refused(base: Base, generation
     await base.with_connection()
 
     with pytest.raises(StaleWrite):
-        await begun(base, generation=generation)
+        await base.begun(generation=generation)
 
     assert await base.stores.tokens.open_attempts_of(SPOOL) == []
 
@@ -153,7 +144,7 @@ async def test_an_intent_at_another_generation_is_refused(base: Base, generation
 async def test_a_replacement_puts_the_new_token_set_in_force(base: Base) -> None:
     """Connection, token set and attempt change together."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun()
     made, new = renewed()
 
     assert await base.stores.tokens.replace(made, new, attempt=intent)
@@ -169,7 +160,7 @@ async def test_a_replacement_puts_the_new_token_set_in_force(base: Base) -> None
 async def test_a_replacement_under_an_older_fence_changes_nothing(base: Base) -> None:
     """A replica that slept through its lease cannot overwrite."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun()
     await base.stores.leases.acquire(CONNECTION, ttl=LONG)
     made, new = renewed()
 
@@ -182,7 +173,7 @@ async def test_a_replacement_under_an_older_fence_changes_nothing(base: Base) ->
 async def test_a_replacement_of_an_older_generation_changes_nothing(base: Base) -> None:
     """The generation is compared and swapped."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun()
     made, new = renewed()
     assert await base.stores.tokens.replace(made, new, attempt=intent)
     late, older = renewed()
@@ -195,7 +186,7 @@ async def test_a_replacement_of_an_older_generation_changes_nothing(base: Base) 
 async def test_of_two_replacements_at_once_one_is_kept(base: Base) -> None:
     """However the two meet, one generation follows."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun()
     made, new = renewed()
 
     async with base.replica("spool_two") as other:
@@ -210,7 +201,7 @@ async def test_of_two_replacements_at_once_one_is_kept(base: Base) -> None:
 async def test_a_replacement_leaves_what_others_change_meanwhile(base: Base) -> None:
     """Use, keep-alive and the org's place are not set back by a refresh that began earlier."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun()
     moved = Origin("https://globex-two.my.salesforce.com")
     await base.stores.connections.touch_used({CONNECTION: START + HOUR})
     await base.stores.connections.set_keep_alive(CONNECTION, keep_alive=False, now=START)
@@ -229,7 +220,7 @@ async def test_a_replacement_leaves_what_others_change_meanwhile(base: Base) -> 
 async def test_a_replacement_is_all_or_nothing(base: Base) -> None:
     """Where the second half fails, the first one is undone."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun()
     made, new = renewed()
     await base.refuse("UPDATE", "attempts")
 
@@ -244,7 +235,7 @@ async def test_a_replacement_is_all_or_nothing(base: Base) -> None:
 async def test_a_confirmation_and_a_refresh_at_once_leave_one_generation(base: Base) -> None:
     """Whichever comes second changes nothing and is told so."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun()
     made, new = renewed()
     again = awaiting(id=ConnectSessionId("cs_two"), link_hash=hash_of("two"), authorization=None)
     sessions = base.stores.connect_sessions
@@ -281,7 +272,7 @@ async def test_a_confirmation_and_a_refresh_at_once_leave_one_generation(base: B
 async def test_how_an_attempt_ended_is_kept(base: Base, outcome: AttemptOutcome) -> None:
     """Each outcome comes back, with its time and whether the spool spoke."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun()
 
     await base.stores.tokens.end_attempt(intent, outcome, at=START + HOUR, spool_answered=False)
 
@@ -294,30 +285,10 @@ async def test_how_an_attempt_ended_is_kept(base: Base, outcome: AttemptOutcome)
     assert loaded == (connection(), tokens())
 
 
-async def test_every_replica_reads_when_another_attempt_may_be_of_use(base: Base) -> None:
-    """With the latest attempt of the generation in force, however it ended."""
-    await base.with_connection()
-    assert await base.stores.tokens.latest_attempt(CONNECTION) is None
-    intent = await begun(base)
-    later = START + timedelta(seconds=30)
-
-    await base.stores.tokens.end_attempt(
-        intent, AttemptOutcome.NOT_PROCESSED, at=START, spool_answered=True, retry_at=later
-    )
-
-    latest = await base.stores.tokens.latest_attempt(CONNECTION)
-    assert latest is not None
-    assert (latest.id, latest.outcome, latest.retry_at) == (
-        intent.id,
-        AttemptOutcome.NOT_PROCESSED,
-        later,
-    )
-
-
 async def test_an_attempt_at_an_older_generation_is_not_the_latest(base: Base) -> None:
     """A refusal says nothing about the grant that came after."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun()
     made, new = renewed()
     await base.stores.tokens.replace(made, new, attempt=intent)
 
@@ -327,7 +298,7 @@ async def test_an_attempt_at_an_older_generation_is_not_the_latest(base: Base) -
 async def test_the_end_of_an_attempt_may_change_its_connection(base: Base) -> None:
     """State and problem are kept with it, both or none."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun()
 
     await base.stores.tokens.end_attempt(
         intent,
@@ -346,7 +317,7 @@ async def test_the_end_of_an_attempt_may_change_its_connection(base: Base) -> No
 async def test_the_end_of_an_old_attempt_changes_no_newer_connection(base: Base) -> None:
     """A late verdict on generation 1 says nothing about generation 2."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun()
     made, new = renewed()
     await base.stores.tokens.replace(made, new, attempt=intent)
 
@@ -365,7 +336,7 @@ async def test_the_end_of_an_old_attempt_changes_no_newer_connection(base: Base)
 async def test_the_end_of_an_attempt_is_all_or_nothing(base: Base) -> None:
     """Where the connection cannot be kept, the attempt stays open."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun()
     await base.refuse("UPDATE", "connections")
 
     with pytest.raises(IntegrityError):
@@ -385,7 +356,7 @@ async def test_the_end_of_an_attempt_is_all_or_nothing(base: Base) -> None:
 async def test_an_unknown_outcome_counts_as_open_for_its_connection(base: Base) -> None:
     """It is what has to be resolved; but its spool is not asked twice for it."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun()
 
     await base.stores.tokens.end_attempt(
         intent, AttemptOutcome.UNKNOWN, at=START, spool_answered=True
@@ -400,8 +371,8 @@ async def test_an_unknown_outcome_counts_as_open_for_its_connection(base: Base) 
 async def test_the_latest_open_attempt_is_the_one_to_resolve(base: Base) -> None:
     """By its lease, whatever the clocks of the replicas said that began them."""
     await base.with_connection()
-    await begun(base, id=AttemptId("att_b"), started_at=START + HOUR)
-    last = await begun(base, id=AttemptId("att_a"), started_at=START - HOUR)
+    await base.begun(id=AttemptId("att_b"), started_at=START + HOUR)
+    last = await base.begun(id=AttemptId("att_a"), started_at=START - HOUR)
 
     assert await base.stores.tokens.open_attempt(CONNECTION) == last
     assert await base.stores.tokens.latest_attempt(CONNECTION) == last
@@ -410,8 +381,8 @@ async def test_the_latest_open_attempt_is_the_one_to_resolve(base: Base) -> None
 async def test_an_open_attempt_of_an_older_generation_needs_no_resolving(base: Base) -> None:
     """Once a newer token set is in force, what became of the old token is history."""
     await base.with_connection()
-    lost = await begun(base, id=AttemptId("att_lost"))
-    intent = await begun(base)
+    lost = await base.begun(id=AttemptId("att_lost"))
+    intent = await base.begun()
     made, new = renewed()
     await base.stores.tokens.replace(made, new, attempt=intent)
 
@@ -422,9 +393,9 @@ async def test_an_open_attempt_of_an_older_generation_needs_no_resolving(base: B
 async def test_each_spool_is_told_of_its_own_attempts(base: Base) -> None:
     """In the order of their leases, whatever its replica's clock said."""
     await base.with_connection()
-    first = await begun(base, id=AttemptId("att_2"), started_at=START + HOUR)
-    second = await begun(base, id=AttemptId("att_1"))
-    others = await begun(base, id=AttemptId("att_3"), spool_id=SpoolId("spool_two"))
+    first = await base.begun(id=AttemptId("att_2"), started_at=START + HOUR)
+    second = await base.begun(id=AttemptId("att_1"))
+    others = await base.begun(id=AttemptId("att_3"), spool_id=SpoolId("spool_two"))
 
     assert await base.stores.tokens.open_attempts_of(SPOOL) == [first, second]
     assert await base.stores.tokens.open_attempts_of(SpoolId("spool_two")) == [others]
@@ -468,7 +439,7 @@ async def test_a_revoked_connection_gets_no_other_state(base: Base) -> None:
     """Revoked is the end: a late attempt does not bring it back."""
     await base.with_connection()
     store = base.stores.tokens
-    intent = await begun(base)
+    intent = await base.begun()
     await store.set_state(CONNECTION, generation=1, state=ConnectionState.REVOKED, problem=None)
 
     assert not await store.set_state(
@@ -492,13 +463,13 @@ async def test_a_connection_that_is_being_ended_gets_no_token_set(base: Base) ->
     """Neither is an attempt begun: what it brought nobody would revoke."""
     await base.with_connection()
     store = base.stores.tokens
-    intent = await begun(base)
+    intent = await base.begun()
     made, new = renewed()
     await base.stores.revocations.add(revocation(), [tokens().access_token])
 
     assert not await store.replace(made, new, attempt=intent)
     with pytest.raises(StaleWrite):
-        await begun(base, id=AttemptId("att_two"))
+        await base.begun(id=AttemptId("att_two"))
 
     assert await store.load(CONNECTION) == (connection(), tokens())
 
@@ -507,7 +478,7 @@ async def test_a_late_answer_does_not_bring_an_ended_connection_back(base: Base)
     """Revoked it stays, also where its token set is gone and the generation still fits."""
     await base.with_connection()
     store = base.stores.tokens
-    intent = await begun(base)
+    intent = await base.begun()
     made, new = renewed()
     await base.stores.revocations.add(revocation(), [tokens().access_token])
     await base.stores.revocations.done(revocation(), problem=None)
@@ -544,7 +515,7 @@ async def test_a_silent_database_is_told_apart_from_no_token_set(base: Base) -> 
     """Reading and writing fail by one name, and work again afterwards."""
     await base.with_connection()
     made, new = renewed()
-    intent = await begun(base)
+    intent = await base.begun()
     await base.break_it()
     store = base.stores.tokens
 
@@ -564,7 +535,7 @@ async def test_a_silent_database_is_told_apart_from_no_token_set(base: Base) -> 
 async def test_attempts_that_are_kept_are_known(base: Base) -> None:
     """Of many that are asked for at once, and of none."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun()
     store = base.stores.tokens
 
     assert await store.known([AttemptId("att_none"), intent.id]) == {intent.id}
@@ -574,7 +545,7 @@ async def test_attempts_that_are_kept_are_known(base: Base) -> None:
 async def test_a_stored_attempt_at_the_generation_in_force_is_open(base: Base) -> None:
     """An older row was put back: what the attempt brought was in force already."""
     await base.with_connection()
-    intent = await begun(base)
+    intent = await base.begun()
     stored = tokens(generation=2)
     assert await base.stores.tokens.replace(connection(generation=2), stored, attempt=intent)
     assert await base.stores.tokens.open_attempt(CONNECTION) is None
@@ -589,7 +560,7 @@ async def test_a_stored_attempt_at_the_generation_in_force_is_open(base: Base) -
 async def test_that_a_token_is_used_up_is_kept_with_the_end_of_an_attempt(base: Base) -> None:
     """It is not presented once more."""
     await base.with_connection()
-    intent = replace(await begun(base), presented_again=True)
+    intent = replace(await base.begun(), presented_again=True)
 
     await base.stores.tokens.end_attempt(
         intent, AttemptOutcome.UNKNOWN, at=START, spool_answered=False

@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -25,6 +26,7 @@ from keyturn_service.adapters.sql.stores import Stores, stores_over
 from keyturn_service.adapters.sql.tables import metadata
 from keyturn_service.adapters.sql.workspaces import SqlDataKeys
 from keyturn_service.adapters.system import SystemRandomness
+from keyturn_service.domain.attempt import Attempt
 from keyturn_service.domain.connect_session import SessionStatus
 from keyturn_service.domain.ids import ID_BYTES, ConnectSessionId, SpoolId, new_id
 from keyturn_service.ports import Clock, Randomness, StoreUnavailable
@@ -165,6 +167,14 @@ class Base:
         assert await sessions.await_confirmation(session, grant, new_connection=new)
         completed = replace(session, version=2, status=SessionStatus.COMPLETED)
         assert await sessions.confirm(completed, made, values.tokens()) is None
+
+    async def begun(self, **changes: Any) -> Attempt:
+        """Take the lease and commit an intent at the generation in force."""
+        lease = await self.stores.leases.acquire(values.CONNECTION, ttl=timedelta(0))
+        assert lease is not None
+        intent = values.attempt(fence=lease.fence, **changes)
+        await self.stores.tokens.begin_attempt(intent)
+        return intent
 
 
 def a_vault(database: Database, clock: Clock, randomness: Randomness | None = None) -> Vault:

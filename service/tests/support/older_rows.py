@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.tests.support.replicas import World
+from service.tests.support.replicas import Kitchen, Replica, World
+from service.tests.support.values import CONNECTION
 
 BOTH = ("connections", "token_sets")
 _KEY = {"connections": "id", "token_sets": "connection_id"}
@@ -38,3 +39,17 @@ class Copy:
         """Put all back as a backup does, which knows of no attempt since."""
         await self.put_back(*BOTH)
         await self._base.execute("DELETE FROM attempts")
+
+
+async def restarted(kitchen: Kitchen, replica: Replica) -> Replica:
+    """Start a replica again on its spool."""
+    again = await kitchen.replica(replica.spool)
+    await again.deliver.recover()
+    await again.replay.recover()
+    return again
+
+
+async def refreshed(replica: Replica, *generations: int) -> None:
+    """Refresh each of these generations."""
+    for generation in generations:
+        await replica.refresh(CONNECTION, refused=generation)

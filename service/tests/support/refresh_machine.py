@@ -527,4 +527,15 @@ EXCHANGED: Sequence[Sequence[Move]] = (
         ("wake_up_late", (2, None)),
         *[("time_passes", (20,)), ("ask", (0, None))] * 2,
     ],
+    [  # an answer in between lay on a disk that is lost, the newest on one that is there
+        *_BOTH_RUN,
+        ("back_up", ()),
+        ("ask", (1, None)),
+        ("access_token_ends", ()),
+        ("ask", (0, None)),
+        ("lose_disk", (1,)),
+        ("fail_over", (0, 0, None)),
+        ("declare_lost", ()),
+        *[("time_passes", (61,)), ("ask", (0, None))] * 3,
+    ],
 )

@@ -80,7 +80,8 @@ class SpooledAnswer:
     """What came back for an attempt, as received, before anything looked at it.
 
     `status` is None where no status line came at all: the spool then says "nothing".
-    `token_hash` is the attempt's; empty where none is known.
+    `token_hash` is the attempt's, empty where none is known; `authorized_at` is the time of the
+    grant that it is of, None where that is not known.
     """
 
     attempt_id: AttemptId
@@ -92,3 +93,4 @@ class SpooledAnswer:
     body: bytes
     complete: bool
     token_hash: bytes = b""
+    authorized_at: datetime | None = None

@@ -212,6 +212,20 @@ class TokenStore(Protocol):
         """Return the latest attempt at the generation in force, however it ended."""
         ...
 
+    async def rate_refusal(self, connection: Connection) -> Attempt | None:
+        """Return the latest attempt that was refused as its user had logged in too often.
+
+        Of any connection of the same user of the same org, this one too.
+        """
+        ...
+
+    async def newest_attempt(self, connection_id: ConnectionId) -> Attempt | None:
+        """Return the attempt of the highest generation, foreseen ones too, however it ended.
+
+        Not one of a grant that another one has replaced.
+        """
+        ...
+
     async def open_attempts_of(self, spool_id: SpoolId) -> Sequence[Attempt]:
         """Return the attempts that wait for an answer of the spool they name.
 

@@ -223,17 +223,20 @@ class RefreshTokens:
             ConnectionCannotServe: it is too early; `retry_after` is what is left.
         """
         latest = await self.store.latest_attempt(connection.id)
-        if latest is None or latest.hold_off is None:
-            return None
-        rest = self.holding_off.rest(latest.id, latest.hold_off, self.clock.now())
+        refused = latest is not None and latest.outcome is AttemptOutcome.REFUSED
+        self._hold_off(latest, connection.problem if refused else None)
+        # Logins are counted by user, whichever app or customer they are for.
+        self._hold_off(await self.store.rate_refusal(connection), "login_rate_exceeded")
+        return latest.hold_off.length if latest is not None and latest.hold_off else None
+
+    def _hold_off(self, refused: Attempt | None, reason: str | None) -> None:
+        if refused is None or refused.hold_off is None:
+            return
+        rest = self.holding_off.rest(refused.id, refused.hold_off, self.clock.now())
         if rest > timedelta(0):
-            refused = latest.outcome is AttemptOutcome.REFUSED
             raise ConnectionCannotServe(
-                "org_unavailable",
-                reason=connection.problem if refused else None,
-                retry_after=ceil(rest.total_seconds()),
+                "org_unavailable", reason=reason, retry_after=ceil(rest.total_seconds())
             )
-        return latest.hold_off.length
 
     async def present(
         self,
@@ -300,6 +303,7 @@ class RefreshTokens:
             body=b"",
             complete=False,
             token_hash=attempt.token_hash,
+            authorized_at=connection.authorized_at,
         )
         await self._intend(attempt, nothing)
         spooled, retry_after = nothing, None

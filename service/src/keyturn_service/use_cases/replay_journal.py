@@ -43,7 +43,8 @@ class ReplayJournal:
     """Put forgotten answers in force again, in the order of their generations.
 
     Where the journals of several replicas belong together, each puts in what comes next; a
-    connection whose next answer is in another one is uncertain until that one is there.
+    connection whose next answer is in another one is uncertain until that one is there. Once
+    nobody is awaited any more, the newest answer is put in force without those that are missing.
     """
 
     store: TokenStore
@@ -56,6 +57,7 @@ class ReplayJournal:
     at_once: int = 200  # attempts that the database is asked for
     _later: list[SpooledAnswer] = field(default_factory=list, init=False)
     _blocked: bool = field(default=False, init=False)
+    _all_there: bool = field(default=False, init=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     @property
@@ -73,7 +75,17 @@ class ReplayJournal:
             await self._look_through()
         return await self()
 
+    async def nobody_is_awaited(self) -> int:
+        """Do without what no journal has, from now on; return how many were put in force.
+
+        Called once the journals of all replicas are foreseen in the database, or lost.
+        """
+        async with self._turn:
+            self._all_there = True
+        return await self()
+
     async def _look_through(self) -> None:
+        self._all_there = False
         self._later.clear()
         foreseen = [one.id for one in await self.store.open_attempts_of(self.spool.id)]
         for attempt_id in [*await self._forgotten(), *foreseen]:
@@ -94,7 +106,8 @@ class ReplayJournal:
     async def _replay_all(self) -> int:
         replayed = 0
         self._blocked = False
-        for answer in sorted(self._later, key=lambda one: one.generation):
+        newest_first = self._all_there
+        for answer in sorted(self._later, key=lambda one: one.generation, reverse=newest_first):
             if await self._replay(answer):
                 self._later.remove(answer)
                 replayed += 1
@@ -134,7 +147,7 @@ class ReplayJournal:
         connection, tokens = loaded
         if tokens.generation < answer.generation:
             await self._wait_for_another(lease, connection, tokens, answer)
-            return False
+            return self._all_there and await self._do_without(lease, connection, answer)
         attempt = self._attempt(lease, connection, tokens, answer)
         if answer.token_hash not in {b"", attempt.token_hash}:
             return True  # of a grant that another one has replaced
@@ -180,6 +193,40 @@ class ReplayJournal:
             problem="connection_uncertain",
         )
 
+    async def _do_without(
+        self, lease: Lease, connection: Connection, answer: SpooledAnswer
+    ) -> bool:
+        """Put an answer in force though earlier ones are missing, where it is the newest.
+
+        Its token is the last one that the grant is known to have; that of the generation in
+        force was used up. Where there is a newer one, whoever has it does so.
+        """
+        foreseen = await self.store.attempt(answer.attempt_id)
+        if foreseen is None or not foreseen.waits_for_its_spool:
+            return True  # of a grant that another one has replaced
+        newest = await self.store.newest_attempt(connection.id)
+        used_up = newest is not None and newest.generation > answer.generation + 1
+        if not used_up and answer.authorized_at is not None:
+            attempt = replace(foreseen, generation=connection.generation, fence=lease.fence)
+            await self._note(attempt, "token.replayed", answers=answer.generation)
+            await self.deliver.settle_spooled(attempt, answer)
+            loaded = await self.store.load(connection.id)
+            if loaded is None or _is_over(*loaded, answer):
+                return True
+        elif newest is not None and newest.waits_for_its_spool and newest.id != foreseen.id:
+            return False
+        await self._give_up(connection)
+        return True
+
+    async def _give_up(self, connection: Connection) -> None:
+        """Say that nobody has the answer that is missing: the customer is asked."""
+        forgotten = await self.store.open_attempt(connection.id)
+        if forgotten is None or forgotten.spool_id != _ELSEWHERE:
+            return
+        await self.store.end_attempt(
+            forgotten, AttemptOutcome.UNKNOWN, at=self.clock.now(), spool_answered=True
+        )
+
     def _attempt(
         self, lease: Lease, connection: Connection, tokens: TokenSet, answer: SpooledAnswer
     ) -> Attempt:
@@ -199,7 +246,7 @@ class ReplayJournal:
             ended_at=None,
         )
 
-    async def _note(self, attempt: Attempt, type_: str) -> None:
+    async def _note(self, attempt: Attempt, type_: str, **detail: int) -> None:
         await self.audit.record(
             AuditEvent(
                 type=type_,
@@ -211,6 +258,7 @@ class ReplayJournal:
                     "attempt_id": attempt.id,
                     "generation": attempt.generation,
                     "spool_id": attempt.spool_id,
+                    **detail,
                 },
             )
         )
@@ -220,6 +268,7 @@ def _is_over(connection: Connection, tokens: TokenSet, answer: SpooledAnswer) ->
     """Tell whether an answer can be of no use: what came after it is in force, or nothing is."""
     return (
         tokens.generation > answer.generation
+        or (answer.authorized_at or connection.authorized_at) < connection.authorized_at
         or connection.state in _DONE
         or connection.renewal is not Renewal.REFRESH_TOKEN
     )

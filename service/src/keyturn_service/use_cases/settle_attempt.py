@@ -105,7 +105,7 @@ class SettleAttempt:
             await self.unknown(attempt, because="answer lost")
         if not _names_org(response, connection):
             await self._wrong_org(attempt, connection, response)
-        return await self._keep(attempt, connection, presented, response, spooled.received_at)
+        return await self._keep(attempt, connection, presented, response, spooled)
 
     async def _keep(
         self,
@@ -113,10 +113,11 @@ class SettleAttempt:
         connection: Connection,
         presented: TokenSet,
         response: TokenResponse,
-        received_at: datetime,
+        spooled: SpooledAnswer,
     ) -> tuple[Connection, TokenSet]:
-        tokens = TokenSet(
-            generation=attempt.generation + 1,
+        received_at = spooled.received_at
+        tokens = TokenSet(  # an answer's generation is later where those between are missing
+            generation=max(attempt.generation, spooled.generation) + 1,
             access_token=response.access_token,
             refresh_token=response.refresh_token or presented.refresh_token,
             received_at=received_at,
@@ -134,7 +135,7 @@ class SettleAttempt:
             taken_over_at=None,
         )
         if not await self.store.replace(kept, tokens, attempt=attempt):
-            return await self._not_first(attempt, connection, response, received_at)
+            return await self._not_first(attempt, connection, response, spooled)
         await self.spool.delivered(attempt.id)
         await self._note(attempt, "token.stored", salvaged=response.salvaged)
         return await self.follow_move(kept, response), tokens
@@ -144,7 +145,7 @@ class SettleAttempt:
         attempt: Attempt,
         connection: Connection,
         response: TokenResponse,
-        received_at: datetime,
+        spooled: SpooledAnswer,
     ) -> tuple[Connection, TokenSet]:
         loaded = await self.store.load(connection.id)
         if loaded is None:
@@ -161,7 +162,7 @@ class SettleAttempt:
         if loaded[0].taken_over_at is not None and response.refresh_token is not None:
             # Assertions stand in for the very token that is found here: it is in force again.
             found = replace(attempt, generation=loaded[1].generation)
-            return await self._keep(found, *loaded, response, received_at)
+            return await self._keep(found, *loaded, response, spooled)
         await self._supersede(attempt, connection, response, in_force=loaded[1].refresh_token)
         return loaded
 

@@ -119,19 +119,25 @@ class WatchDatabase:
 
     async def _open(self) -> None:
         """Open the gate once nothing is missing; what is then still behind is nobody's."""
-        epoch = self._epoch or ""
+        if not await self._all_have_replayed():
+            return
+        await self.replay.nobody_is_awaited()
         if self.replay.is_blocked:
             return
+        for connection_id in await self._behind():
+            await self._quarantine(connection_id)
+        self.presenting.is_open = True
+
+    async def _all_have_replayed(self) -> bool:
+        if self.replay.is_blocked:
+            return False
+        epoch = self._epoch or ""
         await self.epochs.replayed(epoch, self.spool.id)
         awaited = await self.epochs.awaited(epoch)
         if list(awaited.spools) != list(self._awaited):
             self._awaited = awaited.spools
             _log.warning("journals_awaited", spool_ids=list(awaited.spools))
-        if awaited.age < (self.patience if awaited.spools else self.grace):
-            return
-        for connection_id in await self._behind():
-            await self._quarantine(connection_id)
-        self.presenting.is_open = True
+        return awaited.age >= (self.patience if awaited.spools else self.grace)
 
     async def _behind(self) -> Sequence[ConnectionId]:
         """Return what is older than this replica has seen it, and forget about the others."""

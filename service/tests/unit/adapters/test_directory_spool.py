@@ -37,6 +37,7 @@ ANSWER = values.spooled(
     complete=True,
     generation=7,
     token_hash=b"\x00\x01 keyed hash",
+    authorized_at=datetime(2026, 11, 23, 8, 0, 0, 654321, tzinfo=UTC),
 )
 
 
@@ -69,6 +70,7 @@ def nothing_came(**known: object) -> SpooledAnswer:
         body=b"",
         complete=False,
         token_hash=b"",
+        authorized_at=None,
         **known,
     )
 

@@ -10,6 +10,7 @@ import aiosqlite
 import pytest
 from service.tests.support.databases import Base, sqlite_base, sqlite_template
 from service.tests.support.fakes import FakeClock
+from service.tests.support.older_rows import Copy
 from service.tests.support.replicas import Kitchen, Replica, World, furnish, kitchen_over
 
 
@@ -99,3 +100,12 @@ async def bare(kitchen: Kitchen) -> Replica:
 async def replica(bare: Replica) -> Replica:
     """Return a replica with a connection in force at generation 1: see `kitchen`."""
     return bare
+
+
+@pytest.fixture
+async def backup(replica: Replica, world: World) -> Copy:
+    """Return a backup of generation 1, before anything was presented."""
+    del replica
+    taken = Copy(world)
+    await taken.take()
+    return taken

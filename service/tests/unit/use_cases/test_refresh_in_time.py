@@ -10,12 +10,13 @@ from datetime import timedelta
 import pytest
 from service.tests.support.fakes import refused
 from service.tests.support.replicas import Kitchen, Replica, World
-from service.tests.support.values import CONNECTION
+from service.tests.support.values import CONNECTION, OTHER_USER, REFRESH, user
 
 from keyturn_core.oauth.token_answer import OutcomeUnknown, TokenAnswer
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
+from keyturn_service.domain.ids import ConnectionId
 from keyturn_service.ports import StoreUnavailable
 
 UNKNOWN = OutcomeUnknown("no status came")
@@ -74,6 +75,26 @@ async def test_a_hold_off_tells_the_same_reason_and_ends_with_its_time(
     world.clock.advance(machine=False, seconds=1)
 
     assert (await other.refresh(CONNECTION, refused=1))[1].generation == 2
+
+
+async def test_too_many_logins_of_a_user_hold_off_all_their_connections(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """Salesforce counts them by user, whichever customer or app they are for; others go on."""
+    other = await kitchen.replica("spool_two")
+    same, another = ConnectionId("con_same_user"), ConnectionId("con_another_user")
+    await world.base.with_connection(id=same, customer_id="two")
+    await world.base.with_connection(id=another, customer_id="three", user=user(id=OTHER_USER))
+    world.org.next.append(refused("rate_limit_exceeded", "login rate exceeded"))
+    assert await code_of(replica.refresh(CONNECTION, refused=1)) == TOLD
+
+    assert await code_of(other.refresh(same, refused=1)) == TOLD
+    assert len(world.org.presented) == 1
+    assert (await other.refresh(another, refused=1))[1].generation == 2
+
+    world.clock.advance(machine=False, seconds=3600)
+    world.org.refresh_token = REFRESH
+    assert (await other.refresh(same, refused=1))[1].generation == 2
 
 
 @pytest.mark.parametrize("minutes", [-10, 10])

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 from service.tests.support.fakes import MemorySpool
-from service.tests.support.older_rows import Copy
+from service.tests.support.older_rows import Copy, refreshed, restarted
 from service.tests.support.replicas import Kitchen, Replica, World
 from service.tests.support.values import CONNECTION, REFRESH
 
@@ -23,29 +23,6 @@ from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.domain.ids import AttemptId
 from keyturn_service.ports import SealRefused
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
-
-
-@pytest.fixture
-async def backup(replica: Replica, world: World) -> Copy:
-    """Return a backup of generation 1, before anything was presented."""
-    del replica
-    taken = Copy(world)
-    await taken.take()
-    return taken
-
-
-async def restarted(kitchen: Kitchen, replica: Replica) -> Replica:
-    """Start a replica again on its spool."""
-    again = await kitchen.replica(replica.spool)
-    await again.deliver.recover()
-    await again.replay.recover()
-    return again
-
-
-async def refreshed(replica: Replica, *generations: int) -> None:
-    """Refresh each of these generations."""
-    for generation in generations:
-        await replica.refresh(CONNECTION, refused=generation)
 
 
 async def test_what_the_journal_has_is_put_in_force_again(

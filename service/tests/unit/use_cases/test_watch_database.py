@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from service.tests.support.fakes import CountedRandomness, fake_hash
 from service.tests.support.older_rows import Copy
-from service.tests.support.replicas import Replica, World
+from service.tests.support.replicas import Kitchen, Replica, World
 from service.tests.support.values import CONNECTION, SPOOL
 
 from keyturn_service.domain.connection import ConnectionState
@@ -301,6 +301,34 @@ async def test_a_journal_that_is_held_up_is_not_said_to_be_replayed(
     await watch()
 
     assert epochs.journal[-1] == "replayed"
+
+
+async def test_what_no_journal_has_is_done_without_before_anything_is_presented(
+    watch: WatchDatabase, epochs: FakeEpochs, replica: Replica, world: World, kitchen: Kitchen
+) -> None:
+    """Once nobody is awaited; a lease that is held keeps the gate shut until then."""
+    backup = Copy(world)
+    await backup.take()
+    gone = await kitchen.replica("spool_two")
+    await gone.refresh(CONNECTION, refused=1)
+    await refresh(replica, 2)
+    await backup.restore()
+    epochs.identity, epochs.spools = "two", [OTHER]
+    await watch()
+    assert (await world.connection()).state is ConnectionState.UNCERTAIN
+
+    held = await gone.stores.leases.acquire(CONNECTION, ttl=LEASE_TTL)
+    assert held is not None
+    epochs.spools = []
+    await watch()
+    assert not watch.presenting.is_open
+    await gone.stores.leases.release(held)
+    await replica.replay()
+    await watch()
+
+    assert watch.presenting.is_open
+    assert (await world.connection()).state is ConnectionState.ACTIVE
+    assert (await world.tokens()).generation == 3
 
 
 async def test_what_nobody_has_is_quarantined(

@@ -149,6 +149,7 @@ class DirectorySpool:
         head, sealed = read
         place = _place(attempt_id, head["workspace_id"], head["generation"])
         status, complete, body, received_at, token_hash = None, False, b"", _LONG_AGO, b""
+        authorized_at: datetime | None = None
         try:
             opened = await self._envelopes.open(sealed, place)
         except CannotOpen:
@@ -159,6 +160,8 @@ class DirectorySpool:
             status, complete = said["status"], said["complete"]
             received_at = datetime.fromisoformat(said["received_at"])
             token_hash = bytes.fromhex(said.get("token_hash", ""))  # older files have none
+            if said.get("authorized_at"):
+                authorized_at = datetime.fromisoformat(said["authorized_at"])
         return SpooledAnswer(
             attempt_id=attempt_id,
             workspace_id=WorkspaceId(head["workspace_id"]),
@@ -169,6 +172,7 @@ class DirectorySpool:
             body=body,
             complete=complete,
             token_hash=token_hash,
+            authorized_at=authorized_at,
         )
 
     async def delivered(self, attempt_id: AttemptId) -> None:
@@ -210,6 +214,7 @@ class DirectorySpool:
             "complete": answer.complete,
             "received_at": answer.received_at.isoformat(),
             "token_hash": answer.token_hash.hex(),
+            "authorized_at": answer.authorized_at and answer.authorized_at.isoformat(),
         }
         sealed = self._envelopes.seal(
             json.dumps(said).encode() + b"\n" + answer.body,

@@ -190,6 +190,13 @@ connections: Final = Table(
     Index(None, "workspace_id", "customer_id"),
     Index(None, "app_id", "org_id"),
     Index(None, "due_at"),
+    Index(
+        "ix_connections_login_rate",
+        "org_id",
+        "user_id",
+        postgresql_where=text("problem = 'login_rate_exceeded'"),
+        sqlite_where=text("problem = 'login_rate_exceeded'"),
+    ),
 )
 
 token_sets: Final = Table(

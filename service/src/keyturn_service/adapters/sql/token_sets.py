@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, and_, case, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -127,6 +139,41 @@ class SqlTokenStore:
                 attempts.c.generation == connections.c.generation,
             )
             .order_by(*_LATEST_FIRST)
+            .limit(1)
+        )
+        async with self.database.read() as reading:
+            row = (await reading.execute(asked)).first()
+        return None if row is None else attempt_of(row)
+
+    async def rate_refusal(self, connection: Connection) -> Attempt | None:
+        """Return the latest attempt that was refused as its user had logged in too often."""
+        asked = (
+            select(attempts)
+            .join(connections, connections.c.id == attempts.c.connection_id)
+            .where(
+                connections.c.org_id == connection.org_id,
+                connections.c.user_id == connection.user.id,
+                connections.c.problem == literal_column("'login_rate_exceeded'"),  # the index's
+                attempts.c.generation == connections.c.generation,
+                attempts.c.outcome == AttemptOutcome.REFUSED,
+                attempts.c.retry_at.is_not(None),
+            )
+            .order_by(attempts.c.retry_at.desc())
+            .limit(1)
+        )
+        async with self.database.read() as reading:
+            row = (await reading.execute(asked)).first()
+        return None if row is None else attempt_of(row)
+
+    async def newest_attempt(self, connection_id: ConnectionId) -> Attempt | None:
+        """Return the attempt of the highest generation, foreseen ones too, however it ended."""
+        asked = (
+            select(attempts)
+            .where(
+                attempts.c.connection_id == connection_id,
+                attempts.c.outcome.is_distinct_from(AttemptOutcome.SUPERSEDED),
+            )
+            .order_by(attempts.c.generation.desc(), *_LATEST_FIRST)
             .limit(1)
         )
         async with self.database.read() as reading:

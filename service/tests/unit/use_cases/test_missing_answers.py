@@ -1,0 +1,169 @@
+"""`use_cases.replay_journal`: a backup is put back, and no journal has all that came since.
+
+The database is restored to generation 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from service.tests.support.older_rows import Copy, refreshed, restarted
+from service.tests.support.replicas import Kitchen, Replica, World
+
+from keyturn_core.oauth.token_answer import OutcomeUnknown
+from keyturn_service.adapters.sql.types import to_micros
+from keyturn_service.domain.connection import ConnectionState
+from keyturn_service.domain.errors import ConnectionCannotServe
+
+
+async def test_what_no_journal_has_is_done_without(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """The newest answer is put in force once nobody is awaited: its token lives."""
+    gone = await kitchen.replica("spool_two")
+    await refreshed(gone, 1)
+    await refreshed(replica, 2)
+    in_force, presented = await world.tokens(), len(world.org.presented)
+    await backup.restore()
+    again = await restarted(kitchen, replica)
+    assert (await world.connection()).state is ConnectionState.UNCERTAIN
+
+    assert await again.replay.nobody_is_awaited() == 1
+
+    assert (await world.tokens()).generation == 3
+    assert (await world.tokens()).refresh_token == in_force.refresh_token
+    assert (await world.connection()).state is ConnectionState.ACTIVE
+    assert len(world.org.presented) == presented
+    await refreshed(again, 3)
+    assert (await world.connection()).state is ConnectionState.ACTIVE
+
+
+async def test_who_has_the_newest_answer_does_without_what_is_missing(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """Whose answer is older leaves it alone: its token was used up by one that is missing."""
+    gone, other = await kitchen.replica("spool_two"), await kitchen.replica("spool_three")
+    await refreshed(gone, 1)
+    await refreshed(replica, 2)
+    await refreshed(gone, 3)
+    await refreshed(other, 4)
+    in_force = await world.tokens()
+    await backup.restore()
+    again, back = await restarted(kitchen, replica), await restarted(kitchen, other)
+
+    assert await again.replay.nobody_is_awaited() == 0
+    assert (await world.connection()).state is ConnectionState.UNCERTAIN
+    with pytest.raises(ConnectionCannotServe, match="connection_uncertain"):
+        await refreshed(again, 1)
+    assert await back.replay.nobody_is_awaited() == 1
+
+    assert (await world.tokens()).refresh_token == in_force.refresh_token
+    assert (await world.tokens()).generation == 5
+    assert await again.replay() == 1  # what it has is over
+    assert (await world.tokens()).generation == 5
+
+
+async def test_an_answer_before_one_that_another_journal_has_is_put_in_force(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """The other one's turn has come then; nobody presents the token in between."""
+    gone, other = await kitchen.replica("spool_two"), await kitchen.replica("spool_three")
+    await refreshed(gone, 1)
+    await refreshed(replica, 2)
+    await refreshed(other, 3)
+    presented = len(world.org.presented)
+    await backup.restore()
+    back, again = await restarted(kitchen, other), await restarted(kitchen, replica)
+
+    assert await again.replay.nobody_is_awaited() == 1
+    with pytest.raises(ConnectionCannotServe, match="connection_uncertain"):
+        await refreshed(again, 3)
+    assert await back.replay() == 1
+
+    assert (await world.tokens()).generation == 4
+    assert (await world.connection()).state is ConnectionState.ACTIVE
+    assert len(world.org.presented) == presented
+
+
+async def test_where_the_newest_journal_is_lost_the_customer_is_asked(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """It had said that it has an answer, which is newer than what is missing here."""
+    gone, other = await kitchen.replica("spool_two"), await kitchen.replica("spool_three")
+    await refreshed(gone, 1)
+    await refreshed(replica, 2)
+    await refreshed(gone, 3)
+    await refreshed(other, 4)
+    presented = len(world.org.presented)
+    await backup.restore()
+    again = await restarted(kitchen, replica)
+    await restarted(kitchen, other)
+    assert await again.stores.spool_keys.forget(other.spool.id, at=world.clock.now())
+
+    assert await again.replay.nobody_is_awaited() == 1
+    with pytest.raises(ConnectionCannotServe, match="reauthorization_required"):
+        await refreshed(again, 1)
+
+    assert (await world.connection()).state is ConnectionState.REAUTHORIZATION_REQUIRED
+    assert len(world.org.presented) == presented
+
+
+async def test_where_the_newest_answer_was_lost_the_customer_is_asked(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """Nothing says what became of the token, and nobody has it."""
+    gone = await kitchen.replica("spool_two")
+    await refreshed(gone, 1)
+    world.org.next.append(OutcomeUnknown())
+    with pytest.raises(ConnectionCannotServe):
+        await refreshed(replica, 2)
+    presented = len(world.org.presented)
+    await backup.restore()
+    again = await restarted(kitchen, replica)
+
+    assert await again.replay.nobody_is_awaited() == 1
+    with pytest.raises(ConnectionCannotServe, match="reauthorization_required"):
+        await refreshed(again, 1)
+
+    assert (await world.tokens()).generation == 1
+    assert len(world.org.presented) == presented
+
+
+async def test_an_answer_that_does_not_say_its_grant_is_not_put_in_force_out_of_turn(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """As those of an earlier release: it may be of the one before."""
+    gone = await kitchen.replica("spool_two")
+    await refreshed(gone, 1)
+    await refreshed(replica, 2)
+    await backup.restore()
+    kept = replica.spool.kept
+    [(name, answer)] = kept.items()
+    kept[name] = replace(answer, authorized_at=None)
+    again = await restarted(kitchen, replica)
+
+    await again.replay.nobody_is_awaited()
+    with pytest.raises(ConnectionCannotServe, match="reauthorization_required"):
+        await refreshed(again, 1)
+
+    assert (await world.tokens()).generation == 1
+
+
+async def test_a_journal_of_the_grant_before_makes_nothing_uncertain(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """Its answers are of another grant, whatever their generations."""
+    gone = await kitchen.replica("spool_two")
+    await refreshed(gone, 1)
+    await refreshed(replica, 2)
+    await backup.restore()
+    micros = to_micros(world.clock.now() + timedelta(seconds=1))
+    await world.base.execute("UPDATE connections SET authorized_at = :micros", micros=micros)
+
+    again = await restarted(kitchen, replica)
+
+    assert await again.replay.nobody_is_awaited() == 0
+    assert (await world.connection()).state is ConnectionState.ACTIVE
+    assert "token.forgotten" not in world.audit.types
