@@ -137,6 +137,7 @@ def test_an_incident_of_one_app_ends_its_grants_and_its_customers_come_back(
     vendor.until(lambda: operated.incident("status")["result"]["incidents"][0]["done"])
 
     told = operated.incident("status")["result"]
+    assert (opened["new"], opened["data_keys_rotated"]) == (True, 1)
     assert told["incidents"][0]["id"] == opened["id"]
     assert told["incidents"][0]["grants"] == {"waiting": 0, "failed": 0, "revoked": 1, "admin": 2}
     assert told["sealed"] is False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -350,14 +351,19 @@ def free_ports(count: int, *, besides: int | None = None) -> list[int]:
 
 @contextlib.contextmanager
 def reading_at(
-    replicas: list[CrashWorld], connection: str, *, pause: float = 0.02
+    replicas: list[CrashWorld], *connections: str, pause: float = 0.02
 ) -> Iterator[list[int]]:
-    """Read the token at every replica, again and again; collect what was answered, 0 by none."""
+    """Read tokens at every replica, again and again; collect what was answered, 0 by none.
+
+    One connection after the other, so that each read is the first of its own for long.
+    """
     answers: list[int] = []
     over = threading.Event()
 
     def read(replica: CrashWorld) -> None:
-        while not over.is_set():
+        for connection in itertools.cycle(connections):
+            if over.is_set():
+                return
             try:
                 answers.append(replica.token(connection).status_code)
             except httpx2.TransportError:

@@ -221,6 +221,30 @@ def test_a_slow_answer_is_waited_for_by_all(world: CrashWorld) -> None:
     assert _refreshes(world, since) == [200]
 
 
+def test_no_session_of_the_database_is_held_while_an_answer_is_awaited(
+    world: CrashWorld, database: Server
+) -> None:
+    """A hundred slow orgs would take every session of the pool, and with it every read."""
+    connection = _connected(world)
+    since = _expired(world)
+    world.fault("slow", match=REFRESH, options={"delay": "PT4S"})
+    held = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid() AND xact_start < now() - interval '1 second'"
+    )
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(world.token, connection)
+        counted = []
+        while not asked.done():
+            counted.append(database.value(held))
+
+    assert asked.result().status_code == 200
+    assert len(counted) > 20
+    assert set(counted) == {0}
+    assert _refreshes(world, since) == [200]
+
+
 @pytest.mark.takes(40)
 def test_an_answer_slower_than_the_time_out_is_not_asked_for_again(world: CrashWorld) -> None:
     """The caller is told to come back; then the outcome is unknown, and nothing is presented."""

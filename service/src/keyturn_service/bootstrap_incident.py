@@ -15,6 +15,7 @@ from keyturn_service.settings import Settings
 from keyturn_service.use_cases.open_incident import OpenIncident, latest
 from keyturn_service.use_cases.report_incident import ReportIncident
 from keyturn_service.use_cases.seal_service import SealService
+from keyturn_service.vault.data_key_rotation import DataKeyRotation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class IncidentDesk:
     open: OpenIncident
     report: ReportIncident
     incidents: SqlIncidents
+    data_keys: DataKeyRotation
 
     async def find(self, incident_id: IncidentId | None) -> Incident | None:
         """Return the incident of that id, the latest where none is named."""
@@ -66,4 +68,5 @@ async def incident_desk(settings: Settings) -> AsyncIterator[IncidentDesk]:
                 origin=settings.public_urls[0],
             ),
             incidents=stores.incidents,
+            data_keys=house.data_keys,
         )

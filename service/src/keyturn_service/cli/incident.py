@@ -25,6 +25,8 @@ from keyturn_service.ports import (
     StoreUnavailable,
 )
 from keyturn_service.settings import Settings, SettingsRefused, read_settings
+from keyturn_service.use_cases.open_incident import Opened
+from keyturn_service.vault.errors import KeySourceUnavailable
 
 _ACTOR: Final = "operator"
 _SHOWN: Final = 5
@@ -62,10 +64,12 @@ def open_(*, reason: str, workspace: str | None, app: str | None, dry_run: bool)
 
     Every customer has to grant access again: `report` makes the links. To stop use and keep the
     grants, `seal`. Without --workspace and --app it is the whole service, which is sealed too;
-    with one of them only those connections stop, and the others go on.
+    with one of them only those connections stop, and the others go on. Each workspace that it
+    is about gets a new data key, and replicas seal anew what rests under the old ones.
 
     The replicas do the work, and go on where one of them dies. A second run while it is under
-    way starts nothing new and says how far it is.
+    way starts nothing new and says how far it is; data keys that are older than it are rotated
+    then.
 
     \b
     Examples:
@@ -209,11 +213,33 @@ async def _open(
             f"{sealed} grant is being ended: the audit cannot be written. Look after the database,"
             " then run this again",
         )
+    rotated, warnings = await _rotate_data_keys(desk, opened)
     progress = await desk.incidents.progress(opened.incident.id)
     said = "Opened" if opened.new else "Under way already"
     text = f"{said}: {_line(opened.incident, progress)}\n\n{_next_steps(scope, progress)}"
-    result = _incident_told(opened.incident, progress) | {"new": opened.new}
-    return Outcome(result=result, text=text)
+    result = _incident_told(opened.incident, progress)
+    result |= {"new": opened.new, "data_keys_rotated": rotated}
+    return Outcome(result=result, text=text, warnings=warnings)
+
+
+async def _rotate_data_keys(desk: IncidentDesk, opened: Opened) -> tuple[int, tuple[str, ...]]:
+    """Return how many workspaces have a new data key, and what kept others from having one.
+
+    What does not work here stops nothing: grants are being ended, which matters more.
+    """
+    incident = opened.incident
+    try:
+        done = await desk.data_keys.rotate(
+            incident.scope.workspace_id, made_before=None if opened.new else incident.opened_at
+        )
+    except (KeySourceUnavailable, AuditUnavailable, StoreUnavailable) as error:
+        away = "key source" if isinstance(error, KeySourceUnavailable) else "database"
+        warning = (
+            f"not all data keys were rotated: the {away} does not answer. Run this again, or"
+            " `keyturn keys rotate-data`"
+        )
+        return 0, (warning,)
+    return len(done.made), ()
 
 
 async def _status(desk: IncidentDesk) -> Outcome:
@@ -342,7 +368,7 @@ def _next_steps(scope: Scope, progress: Progress) -> str:
         "The replicas end the grants; this terminal may be closed. If none runs: keyturn serve",
         "See how far it is, until nothing is waiting: keyturn incident status",
         "Write evidence, and links for your customers: keyturn incident report --out evidence",
-        "Bring everything under new data keys: keyturn keys rotate-data",
+        "Replicas seal everything anew; then destroy the old data keys: keyturn keys destroy-data",
         'Change what got out (secrets, keys): the how-to page "Survive a bad day"',
     ]
     if scope.is_whole:

@@ -82,10 +82,13 @@ class DataKeyRotation:
     randomness: Randomness
     waiting: Waiting
 
-    async def rotate(self, workspace_id: str | None = None) -> Rotated:
+    async def rotate(
+        self, workspace_id: str | None = None, *, made_before: datetime | None = None
+    ) -> Rotated:
         """Give a workspace, or each that has one, a new data key, and retire the others of it.
 
-        Killed half-way, some workspaces are rotated and the others as they were.
+        Killed half-way, some workspaces are rotated and the others as they were. `made_before`
+        leaves those alone whose key in use is younger: a rotation that goes on.
 
         Raises:
             KeySourceUnavailable: the key source does not answer.
@@ -96,6 +99,9 @@ class DataKeyRotation:
         made: dict[str, DataKeyId] = {}
         retired = 0
         for one in named:
+            latest = await self.data_keys.latest(one) if made_before is not None else None
+            if latest is not None and made_before is not None and latest.created_at >= made_before:
+                continue
             key, _ = await made_data_key(one, self.key_source, self.randomness, self.clock)
             await self.data_keys.add(key)  # first: nobody is without a key to seal under
             count = await self.data_keys.retire_others(key, at=self.clock.now())

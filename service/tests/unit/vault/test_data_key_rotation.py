@@ -103,6 +103,18 @@ async def test_one_workspace_alone(room):
     assert len(room.keys("ws_a")) == len(room.keys("ws_new")) == 1
 
 
+async def test_a_rotation_that_goes_on_leaves_younger_keys_alone(room):
+    """Killed after the first workspace: the second run does the others."""
+    room.clock.advance(seconds=60)
+    began = room.clock.now()
+    [new] = (await room.rotation.rotate("ws_a", made_before=began)).made.values()
+
+    done = await room.rotation.rotate(made_before=began)
+
+    assert list(done.made) == ["ws_b"]
+    assert room.keys("ws_a") == [new]
+
+
 async def test_the_standing_counts_keys_and_shows_the_pass(room):
     """Before, between and after."""
     before = await room.rotation.standing()
