@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from service.tests.support.databases import Base
 from service.tests.support.fakes import FakeClock
 from service.tests.support.faulty import SpoolKeysByWorldClock
@@ -14,6 +16,7 @@ from keyturn_service.adapters.sql.spool_keys import SqlSpoolKeys
 from keyturn_service.adapters.sql.workspaces import SqlDataKeys
 from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.domain.ids import AttemptId, SpoolId
+from keyturn_service.ports import StoreUnavailable
 from keyturn_service.vault.data_keys import DataKeyId, WrappedDataKey
 from keyturn_service.vault.root_keys import SpoolNeed
 
@@ -134,3 +137,49 @@ async def test_data_keys_are_looked_through_and_put_under_another_key(base: Base
     assert list(await store.after(DataKeyId("dk_3"), but_under="kek_new", limit=9)) == made[4:]
     assert await store.get(made[1].id) == replace(made[1], key_id="kek_new", wrapped=b"new")
     assert await store.needs() == {"kek_old": 3, "kek_new": 2}
+
+
+async def test_nothing_is_put_under_a_key_that_was_destroyed(base: Base) -> None:
+    """However long ago it was wrapped: nobody could open it any more."""
+    store = SqlDataKeys(base.database)
+    await base.execute("DELETE FROM data_keys")
+    one = WrappedDataKey(
+        id=DataKeyId("dk_1"),
+        workspace_id="ws_one",
+        key_id="kek_old",
+        wrapped=b"old",
+        created_at=START,
+    )
+    await store.add(one)
+    assert await store.bar("kek_old", at=START) == 1
+    assert await store.rewrap(one, key_id="kek_new", wrapped=b"new")
+    assert [await store.bar("kek_old", at=START) for _ in range(2)] == [0, 0]
+
+    with pytest.raises(StoreUnavailable, match="kek_old was destroyed"):
+        await store.add(replace(one, id=DataKeyId("dk_2")))
+    now = replace(one, key_id="kek_new", wrapped=b"new")
+    with pytest.raises(StoreUnavailable, match="kek_old was destroyed"):
+        await store.rewrap(now, key_id="kek_old", wrapped=b"older")
+
+    assert await store.get(one.id) == now
+    assert await store.get(DataKeyId("dk_2")) is None
+    assert await store.add(one) == now  # its id is kept already
+
+
+async def test_of_a_key_and_its_destruction_at_once_one_is_refused(base: Base) -> None:
+    """Never both: the count waits for who is writing, and who writes sees what was counted."""
+    store = SqlDataKeys(base.database)
+    for number in range(20):
+        key_id = f"kek_{number}"
+        made = WrappedDataKey(
+            id=DataKeyId(f"dk_at_once_{number}"),
+            workspace_id="ws_one",
+            key_id=key_id,
+            wrapped=b"wrapped",
+            created_at=START,
+        )
+        kept, needed = await asyncio.gather(
+            store.add(made), store.bar(key_id, at=START), return_exceptions=True
+        )
+
+        assert (needed == 1) is not isinstance(kept, StoreUnavailable)

@@ -83,6 +83,13 @@ class RewrappableDataKeys(DataKeys, Protocol):
         """Return how many data keys each key-encryption key wraps."""
         ...
 
+    async def bar(self, key_id: str, *, at: datetime) -> int:
+        """Keep that a key is destroyed, unless data keys need it; return how many do.
+
+        From then on no data key is kept under it, however long ago it was wrapped.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolNeed:
@@ -270,6 +277,12 @@ class RootKeys:
         because = list(self._against(need, standing, backups_are_gone=backups_are_gone))
         if because:
             raise StillNeeded(f"{key_id} is not destroyed: {'; '.join(because)}")
+        needed = await self.data_keys.bar(key_id, at=self.clock.now())
+        if needed:
+            raise StillNeeded(
+                f"{key_id} is not destroyed: {needed} data keys were put under it meanwhile; run"
+                " `keyturn keys rewrap`"
+            )
         await self._note("root_key.destroyed", key_id, backups_are_gone=backups_are_gone)
         self.key_file.destroy(key_id)
         return need.key

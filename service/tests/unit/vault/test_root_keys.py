@@ -37,6 +37,8 @@ class LookedThrough(MemoryDataKeys):
         super().__init__()
         self.dies_after: int | None = None
         self.meanwhile = lambda: None
+        self.barred: dict[str, object] = {}
+        self.late = 0
 
     async def after(self, last, *, but_under, limit):
         del limit  # two at once: several batches
@@ -53,6 +55,12 @@ class LookedThrough(MemoryDataKeys):
             return False
         self.kept[key.id] = replace(key, key_id=key_id, wrapped=wrapped)
         return True
+
+    async def bar(self, key_id, *, at):
+        late, self.late = self.late, 0
+        if not late:
+            self.barred[key_id] = at
+        return late
 
     async def needs(self):
         ids = [key.key_id for key in self.kept.values()]
@@ -307,6 +315,20 @@ async def test_a_key_that_is_needed_is_not_destroyed(room):
     assert "5 data keys need it; run `keyturn keys rewrap`" in await refusal(
         room, room.first, backups_are_gone=True
     )
+
+
+async def test_a_key_that_data_keys_are_put_under_meanwhile_is_not_destroyed(room):
+    """Counted once more in the moment from which on none is."""
+    await room.root_keys.rotate()
+    await room.root_keys.rewrap()
+    room.data_keys.late = 2
+
+    said = await refusal(room, room.first, backups_are_gone=True)
+
+    assert said.startswith(f"{room.first} is not destroyed: 2 data keys were put under it")
+    assert not room.data_keys.barred
+    await room.root_keys.destroy(room.first, backups_are_gone=True)
+    assert room.data_keys.barred == {room.first: room.clock.now()}
 
 
 async def test_a_key_that_a_stopped_replicas_spool_needs_is_not_destroyed(room):

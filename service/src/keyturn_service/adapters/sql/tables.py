@@ -50,6 +50,13 @@ data_keys: Final = Table(
     ),
 )
 
+destroyed_root_keys: Final = Table(
+    "destroyed_root_keys",
+    metadata,
+    Column("key_id", String(128), primary_key=True),
+    Column("destroyed_at", Moment, nullable=False),
+)
+
 resealings: Final = Table(
     "resealings",
     metadata,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Table, func, insert, select, update
+from sqlalchemy import Table, func, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyturn_core.oauth.client import Client
 from keyturn_core.secrets import ConsumerSecret
@@ -28,13 +31,14 @@ from keyturn_service.adapters.sql.tables import (
     api_keys,
     apps,
     data_keys,
+    destroyed_root_keys,
     proxy_sessions,
     workspaces,
 )
 from keyturn_service.domain.api_key import ApiKey
 from keyturn_service.domain.app import App, Workspace
 from keyturn_service.domain.ids import ApiKeyId, AppId, WorkspaceId
-from keyturn_service.ports import ProxySession
+from keyturn_service.ports import ProxySession, StoreUnavailable
 from keyturn_service.vault.data_keys import NOBODY, DataKeyId, WrappedDataKey
 from keyturn_service.vault.vault import Vault
 
@@ -65,7 +69,11 @@ class SqlDataKeys:
         return None if row is None else WrappedDataKey(**row)
 
     async def add(self, key: WrappedDataKey) -> WrappedDataKey:
-        """Keep a new data key; where its id is kept already, return the kept one."""
+        """Keep a new data key; where its id is kept already, return the kept one.
+
+        Raises:
+            StoreUnavailable: what wraps it was destroyed meanwhile.
+        """
         values = {
             "id": key.id,
             "workspace_id": key.workspace_id,
@@ -73,7 +81,10 @@ class SqlDataKeys:
             "wrapped": key.wrapped,
             "created_at": key.created_at,
         }
-        await _insert_once(self.database, data_keys, values)
+        with contextlib.suppress(IntegrityError):
+            async with self.database.write() as connection:
+                await connection.execute(insert(data_keys).values(**values))
+                await _see_that_it_stands(connection, key.key_id)
         return await self.get(key.id) or key
 
     async def after(
@@ -91,14 +102,35 @@ class SqlDataKeys:
         return [WrappedDataKey(**row) for row in rows]
 
     async def rewrap(self, key: WrappedDataKey, *, key_id: str, wrapped: bytes) -> bool:
-        """Keep the new wrapping where the old one still stands; False where it does not."""
+        """Keep the new wrapping where the old one still stands; False where it does not.
+
+        Raises:
+            StoreUnavailable: what wraps it now was destroyed meanwhile.
+        """
         async with self.database.write() as connection:
             changed = await connection.execute(
                 update(data_keys)
                 .where(data_keys.c.id == key.id, data_keys.c.wrapped == key.wrapped)
                 .values(key_id=key_id, wrapped=wrapped)
             )
+            await _see_that_it_stands(connection, key_id)
         return bool(changed.rowcount)
+
+    async def bar(self, key_id: str, *, at: datetime) -> int:
+        """Keep that a key-encryption key is destroyed, unless data keys need it; return how many.
+
+        Nobody adds one under it from then on, however long ago they wrapped it.
+        """
+        dialect = sqlite if self.database.is_sqlite else postgresql
+        barring = dialect.insert(destroyed_root_keys).values(key_id=key_id, destroyed_at=at)
+        counted = select(func.count()).where(data_keys.c.key_id == key_id)
+        async with self.database.write() as connection:
+            if not self.database.is_sqlite:  # where one writes at a time anyway
+                await connection.execute(text("LOCK TABLE data_keys IN SHARE ROW EXCLUSIVE MODE"))
+            needed = (await connection.execute(counted)).scalar_one()
+            if not needed:
+                await connection.execute(barring.on_conflict_do_nothing())
+        return int(needed)
 
     async def needs(self) -> Mapping[str, int]:
         """Return how many data keys each key-encryption key wraps."""
@@ -316,6 +348,13 @@ class SqlProxySessions:
                 proxy_sessions.delete().where(proxy_sessions.c.expires_at <= now)
             )
         return gone.rowcount
+
+
+async def _see_that_it_stands(writing: AsyncConnection, key_id: str) -> None:
+    """Write nothing under a key-encryption key that was destroyed: nobody could open it."""
+    asked = select(destroyed_root_keys.c.key_id).where(destroyed_root_keys.c.key_id == key_id)
+    if (await writing.execute(asked)).first() is not None:
+        raise StoreUnavailable(f"{key_id} was destroyed while a data key was put under it")
 
 
 async def _insert_once(database: Database, table: Table, values: dict[str, object]) -> None:
