@@ -33,11 +33,12 @@ class _Account:
 
 
 class Accounts:
-    """All who may log in."""
+    """All who may log in; `cost` is of a guess, a power of two."""
 
-    def __init__(self, logins: Iterable[Login]) -> None:
-        self._accounts = {login.username.casefold(): _account(login) for login in logins}
-        self._nobody = _account(Login(username="", password="", customer_id=""))
+    def __init__(self, logins: Iterable[Login], *, cost: int = _COST) -> None:
+        self._cost = cost
+        self._accounts = {login.username.casefold(): self._account(login) for login in logins}
+        self._nobody = self._account(Login(username="", password="", customer_id=""))
 
     def find(self, username: str) -> User | None:
         """Return a user, None where there is none of that name."""
@@ -50,18 +51,16 @@ class Accounts:
         It takes as long for a name that is unknown, so that names cannot be probed.
         """
         found = self._accounts.get(username.strip().casefold(), self._nobody)
-        given = await asyncio.to_thread(_hash, password[:_LONGEST], found.salt)
+        given = await asyncio.to_thread(self._hash, password[:_LONGEST], found.salt)
         if found is self._nobody or not hmac.compare_digest(given, found.hash):
             return None
         return found.user
 
+    def _account(self, login: Login) -> _Account:
+        salt = os.urandom(_SALT_BYTES)
+        user = User(username=login.username, customer_id=login.customer_id)
+        return _Account(user=user, salt=salt, hash=self._hash(login.password, salt))
 
-def _account(login: Login) -> _Account:
-    salt = os.urandom(_SALT_BYTES)
-    user = User(username=login.username, customer_id=login.customer_id)
-    return _Account(user=user, salt=salt, hash=_hash(login.password, salt))
-
-
-def _hash(password: str, salt: bytes) -> bytes:
-    text = password.encode("utf-8", "surrogatepass")
-    return hashlib.scrypt(text, salt=salt, n=_COST, r=8, p=1)
+    def _hash(self, password: str, salt: bytes) -> bytes:
+        text = password.encode("utf-8", "surrogatepass")
+        return hashlib.scrypt(text, salt=salt, n=self._cost, r=8, p=1)
