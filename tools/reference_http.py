@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from keyturn_core.salesforce.catalogue import CATALOGUE, RefusalClass
 from keyturn_service.bootstrap import make_key_file, open_house
+from keyturn_service.bootstrap_web import joined_web
 from keyturn_service.settings import read_settings
 from keyturn_service.web.api.openapi import write_openapi
 from keyturn_service.web.api.route import May
@@ -114,7 +115,7 @@ async def _described() -> Described:
         )
         await make_key_file(settings)
         async with open_house(settings, background=False) as house:
-            app = cast("FastAPI", house.app)
+            app = joined_web(house.wiring)
             return Described(
                 document=write_openapi(app, servers=[_ORIGIN]),
                 rights=dict(_rights(app)),

@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from starlette.types import ASGIApp
-
 from keyturn_service.adapters.background.rounds import Alarm, Rounds
 from keyturn_service.adapters.http.directory import HttpOrgDirectory
 from keyturn_service.adapters.http.egress import Egress
@@ -100,8 +98,6 @@ from keyturn_service.vault.refusals import Refusals
 from keyturn_service.vault.resealing import Reseal
 from keyturn_service.vault.root_keys import RootKeys
 from keyturn_service.vault.vault import Vault
-from keyturn_service.web.app import create_app
-from keyturn_service.web.ui.routes import ui_routes
 from keyturn_service.web.wiring import Wiring
 
 _RANDOMNESS: Final = SystemRandomness()
@@ -127,7 +123,6 @@ class Parts:
 class House:
     """The service, put together."""
 
-    app: ASGIApp
     wiring: Wiring
     vault: Vault
     root_keys: RootKeys
@@ -299,7 +294,6 @@ async def _opened(
         await to_close.enter_async_context(_task(stores.uses.keep_on()))
         to_close.push_async_callback(stores.uses.keep)
     house = House(
-        app=create_app(wiring, pages=ui_routes(wiring)),
         wiring=wiring,
         vault=vault,
         root_keys=keys.root_keys,

@@ -180,6 +180,25 @@ async def test_those_that_were_awaited_are_awaited_in_the_next_epoch(
     assert (await epochs.awaited("epoch_three")).spools == ["spool_new", OTHER]
 
 
+async def test_those_are_awaited_that_a_replica_has_met(base: Base, epochs: SqlEpochs) -> None:
+    """An older database does not know them; whoever names its epoch, or joins it, does."""
+    await base.stores.spool_keys.say(SPOOL, {"kek": 0})
+    await base.stores.spool_keys.say(OTHER, {"kek": 0})
+    await epochs.meet(SPOOL)
+    await base.execute("DELETE FROM spool_keys")
+    found = replace(await epochs.look(), same=False)
+
+    await epochs.begin("epoch_two", found, SPOOL, expects=True)
+    assert (await epochs.awaited("epoch_two")).spools == [SPOOL, OTHER]
+
+    await base.execute("DELETE FROM spool_replays")
+    await epochs.expect("epoch_two", SPOOL)
+    assert (await epochs.awaited("epoch_two")).spools == [SPOOL, OTHER]
+    await epochs.replayed("epoch_two", OTHER)
+    await epochs.expect("epoch_two", SPOOL)
+    assert (await epochs.awaited("epoch_two")).spools == [SPOOL]
+
+
 async def test_those_are_awaited_that_ran_then(base: Base, epochs: SqlEpochs) -> None:
     """Until they have replayed, or were declared lost; not what had stopped long before."""
     clock = FakeClock()

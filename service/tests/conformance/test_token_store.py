@@ -378,6 +378,15 @@ async def test_the_latest_open_attempt_is_the_one_to_resolve(base: Base) -> None
     assert await base.stores.tokens.latest_attempt(CONNECTION) == last
 
 
+async def test_an_attempt_that_presented_again_is_the_one_to_resolve(base: Base) -> None:
+    """Journals may have been replayed the other way round; there is no third presentation."""
+    await base.with_connection()
+    again = await base.begun(id=AttemptId("att_b"), presented_again=True)
+    await base.begun(id=AttemptId("att_a"))
+
+    assert await base.stores.tokens.open_attempt(CONNECTION) == again
+
+
 async def test_an_open_attempt_of_an_older_generation_needs_no_resolving(base: Base) -> None:
     """Once a newer token set is in force, what became of the old token is history."""
     await base.with_connection()

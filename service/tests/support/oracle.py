@@ -118,8 +118,7 @@ class Oracle:
         What the org saw and what lies on disks stays known, and so does which token was decided
         to be presented again.
         """
-        for token in self.presentations:
-            hashed = self.hashes("refresh_token", token)
+        for hashed in {one.token_hash for one in self.intents.values()}:
             if await self._decisions(hashed, [row[0] for row in await self._attempts(hashed)]):
                 self.decided.add(hashed)
         self.exchanges += 1
@@ -184,12 +183,15 @@ class Oracle:
         return found
 
     def _journals(self, hashed: bytes) -> set[str]:
-        """Return the attempts that may have used a token up, as disks tell that survive."""
+        """Return the attempts that may have used a token up, as disks tell that survive.
+
+        Also those that nobody waits for: what is presented against one is counted.
+        """
         return {
             one.attempt_id
             for kept in (self.on_disk, self.intended)
             for disk, answers in kept.items()
-            if self._lasts(disk)
+            if disk.exists() and disk not in self.given_up
             for one in answers.values()
             if one.token_hash == hashed and not says_unspent(one)
         }

@@ -435,6 +435,7 @@ async def told(folder: Path, template: Path, stories: Sequence[Sequence[Move]]) 
             for move in moves:
                 await story.play(move)
             await story.end()
+            assert not world.oracle.in_window, "what nobody can see is in none of these"
 
 
 # Held before the intent, and before the answer on the disk goes to the database.
@@ -526,6 +527,27 @@ EXCHANGED: Sequence[Sequence[Move]] = (
         *[("time_passes", (20,)), ("ask", (0, None))] * 2,
         ("wake_up_late", (2, None)),
         *[("time_passes", (20,)), ("ask", (0, None))] * 2,
+    ],
+    [  # the older one knows no spool at all, and who has refreshed since was stopped meanwhile
+        ("back_up", ()),
+        *_BOTH_RUN,
+        ("ask", (1, None)),
+        ("time_passes", (6,)),
+        ("deliver", (0, None)),
+        ("cut_off", (1,)),
+        ("fail_over", (0, 0, None)),
+        *[("time_passes", (20,)), ("access_token_ends", ()), ("ask", (0, None))] * 2,
+    ],
+    [  # a decision to present again is on record in a database that is gone
+        *_BOTH_RUN,
+        ("back_up", ()),
+        ("org_will", (Answering.HTML_UNDONE,)),
+        ("org_will", (Answering.HTML_UNDONE,)),
+        ("ask", (0, None)),
+        ("time_passes", (61,)),
+        ("ask", (0, None)),
+        ("fail_over", (0, 0, None)),
+        *[("time_passes", (61,)), ("ask", (0, None))] * 3,
     ],
     [  # an answer in between lay on a disk that is lost, the newest on one that is there
         *_BOTH_RUN,

@@ -17,6 +17,7 @@ import uvicorn
 import uvloop
 
 from keyturn_service.bootstrap import CannotStart, Parts, open_house
+from keyturn_service.bootstrap_web import joined_web
 from keyturn_service.cli.logs import log_to_stderr
 from keyturn_service.settings import Settings, SettingsRefused, read_settings
 from keyturn_service.web.patience import PatientProtocol
@@ -73,7 +74,7 @@ async def run_replica(
     told = asyncio.Event()
     with _told_to_stop(told, watch_stdin=until_stdin_ends):
         async with open_house(settings, between=between) as house:
-            servers = [_Server(config) for config in _configs(settings, house.app)]
+            servers = [_Server(config) for config in _configs(settings, joined_web(house.wiring))]
             serving = [asyncio.create_task(server.serve()) for server in servers]
             try:
                 await _until_started(servers, serving)

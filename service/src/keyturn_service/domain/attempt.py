@@ -80,8 +80,8 @@ class SpooledAnswer:
     """What came back for an attempt, as received, before anything looked at it.
 
     `status` is None where no status line came at all: the spool then says "nothing".
-    `token_hash` is the attempt's, empty where none is known; `authorized_at` is the time of the
-    grant that it is of, None where that is not known.
+    `token_hash` and `presented_again` are the attempt's; the former is empty where none is
+    known. `authorized_at` is the time of the grant that it is of, None where that is not known.
     """
 
     attempt_id: AttemptId
@@ -94,3 +94,4 @@ class SpooledAnswer:
     complete: bool
     token_hash: bytes = b""
     authorized_at: datetime | None = None
+    presented_again: bool = False

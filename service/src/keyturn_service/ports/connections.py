@@ -203,7 +203,8 @@ class TokenStore(Protocol):
     async def open_attempt(self, connection_id: ConnectionId) -> Attempt | None:
         """Return the latest attempt at the generation in force whose outcome is open or unknown.
 
-        Latest by the fence of its lease, whatever the replicas' clocks said. Also one that is
+        Latest by the fence of its lease, whatever the replicas' clocks said; but first the one that
+        presented the token again, as journals may have been replayed in any order. Also one that is
         `stored`: what it brought was in force, and the row is an older one.
         """
         ...

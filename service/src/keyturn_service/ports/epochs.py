@@ -50,6 +50,14 @@ class Epochs(Protocol):
         """
         ...
 
+    async def meet(self, spool_id: SpoolId) -> None:
+        """Learn which spools run beside this one.
+
+        A database that is older than they are does not know them: `begin` and `expect` have
+        everybody wait for them, too.
+        """
+        ...
+
     async def accept(self, standing: Standing) -> tuple[Mapping[ConnectionId, int], int]:
         """Go over to it: every connection is made anew, and nothing remembered is served.
 

@@ -304,6 +304,7 @@ class RefreshTokens:
             complete=False,
             token_hash=attempt.token_hash,
             authorized_at=connection.authorized_at,
+            presented_again=attempt.presented_again,
         )
         await self._intend(attempt, nothing)
         spooled, retry_after = nothing, None

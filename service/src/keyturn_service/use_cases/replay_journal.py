@@ -34,6 +34,7 @@ from keyturn_service.use_cases.deliver_spool import DeliverSpool
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
 
 _ELSEWHERE: Final = SpoolId("")  # another replica's journal has it; which, nobody knows
+_SERVES: Final = frozenset({ConnectionState.ACTIVE, ConnectionState.UNCERTAIN})
 _DONE: Final = frozenset({ConnectionState.REVOKED, ConnectionState.PENDING})
 _log = structlog.get_logger()
 
@@ -174,7 +175,8 @@ class ReplayJournal:
         await self.store.foresee(
             replace(attempt, generation=answer.generation, token_hash=answer.token_hash)
         )
-        if connection.state is not ConnectionState.ACTIVE:
+        said = await self.store.open_attempt(connection.id)
+        if connection.state not in _SERVES or (said is not None and said.spool_id == _ELSEWHERE):
             return
         attempt = replace(
             attempt,
@@ -240,7 +242,7 @@ class ReplayJournal:
             token_hash=self.hashes("refresh_token", token),
             spool_id=self.spool.id,
             started_at=answer.received_at,
-            presented_again=False,
+            presented_again=answer.presented_again,
             outcome=None,
             spool_answered=False,
             ended_at=None,

@@ -88,6 +88,8 @@ class WatchDatabase:
         if now >= self._remembered + _REMEMBERED:
             self._remembered = now
             await self.epochs.remember()
+            if self.presenting.is_open:  # else it may lack some that are waited for
+                await self.epochs.meet(self.spool.id)
 
     async def _take_up(self, standing: Standing) -> None:
         """Replay this replica's journal into a database that it has not seen before."""

@@ -38,6 +38,7 @@ ANSWER = values.spooled(
     generation=7,
     token_hash=b"\x00\x01 keyed hash",
     authorized_at=datetime(2026, 11, 23, 8, 0, 0, 654321, tzinfo=UTC),
+    presented_again=True,
 )
 
 
@@ -71,6 +72,7 @@ def nothing_came(**known: object) -> SpooledAnswer:
         complete=False,
         token_hash=b"",
         authorized_at=None,
+        presented_again=False,
         **known,
     )
 

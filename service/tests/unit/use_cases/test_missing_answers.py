@@ -12,7 +12,7 @@ import pytest
 from service.tests.support.older_rows import Copy, refreshed, restarted
 from service.tests.support.replicas import Kitchen, Replica, World
 
-from keyturn_core.oauth.token_answer import OutcomeUnknown
+from keyturn_core.oauth.token_answer import OutcomeUnknown, TokenAnswer
 from keyturn_service.adapters.sql.types import to_micros
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
@@ -129,6 +129,57 @@ async def test_where_the_newest_answer_was_lost_the_customer_is_asked(
 
     assert (await world.tokens()).generation == 1
     assert len(world.org.presented) == presented
+
+
+async def test_what_is_in_doubt_is_not_presented_where_a_later_answer_tells_that_it_was_used(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """Presented again by another replica, whose journal is not there; a third one went on."""
+    again, third = await kitchen.replica("spool_two"), await kitchen.replica("spool_three")
+    world.org.next.append(TokenAnswer(status=500, body=b"<html>", complete=True))
+    with pytest.raises(ConnectionCannotServe):
+        await refreshed(replica, 1)
+    world.clock.advance(minutes=2)
+    await refreshed(again, 1)
+    await refreshed(third, 2)
+    presented = len(world.org.presented)
+    await backup.restore()
+    first = await restarted(kitchen, replica)
+    assert (await world.connection()).state is ConnectionState.UNCERTAIN
+    later = await restarted(kitchen, third)
+    world.clock.advance(minutes=2)
+
+    for one in (first, later):
+        with pytest.raises(ConnectionCannotServe, match="connection_uncertain"):
+            await refreshed(one, 1)
+
+    assert len(world.org.presented) == presented
+    assert await later.replay.nobody_is_awaited() == 1
+    assert (await world.tokens()).generation == 3
+    await refreshed(first, 3)
+    assert (await world.connection()).state is ConnectionState.ACTIVE
+
+
+async def test_a_token_is_not_presented_a_third_time_after_a_restore(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """The journal says that it was presented again, whatever order journals come in."""
+    other = await kitchen.replica("spool_two")
+    html = TokenAnswer(status=500, body=b"<html>", complete=True)
+    for one in (replica, other):
+        world.org.next.append(html)
+        with pytest.raises(ConnectionCannotServe):
+            await refreshed(one, 1)
+        world.clock.advance(minutes=2)
+    assert len(world.org.presented) == 2
+    await backup.restore()
+
+    for one in (other, replica):
+        back = await restarted(kitchen, one)
+    with pytest.raises(ConnectionCannotServe, match="reauthorization_required"):
+        await refreshed(back, 1)
+
+    assert len(world.org.presented) == 2
 
 
 async def test_an_answer_that_does_not_say_its_grant_is_not_put_in_force_out_of_turn(

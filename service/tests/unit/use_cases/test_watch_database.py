@@ -38,11 +38,16 @@ class FakeEpochs:
     lost: int = 0
     journal: list[str] = field(default_factory=list)
     remembered: int = 0
+    met: list[SpoolId] = field(default_factory=list)
 
     async def look(self) -> Standing:
         """Return how it stands."""
         same = self.identity == self.begun_at
         return Standing(identity=self.identity, epoch=self.epoch, same=same)
+
+    async def meet(self, spool_id: SpoolId) -> None:
+        """Learn who else runs."""
+        self.met.append(spool_id)
 
     async def remember(self) -> None:
         """Count how often that was asked for."""
@@ -209,6 +214,25 @@ async def test_what_the_database_has_is_kept_for_the_next_start(
         await watch()
 
     assert epochs.remembered == 2
+
+
+async def test_who_else_runs_is_learnt_while_nobody_is_awaited(
+    watch: WatchDatabase, epochs: FakeEpochs, world: World
+) -> None:
+    """Else the database may lack some that are waited for."""
+    assert epochs.met == [SPOOL]
+    epochs.identity, epochs.spools = "two", [OTHER]
+    for _ in range(2):
+        world.clock.advance(seconds=5)
+        await watch()
+    assert epochs.met == [SPOOL]
+
+    epochs.spools = []
+    for _ in range(2):
+        world.clock.advance(seconds=5)
+        await watch()
+
+    assert epochs.met == [SPOOL, SPOOL, SPOOL]
 
 
 async def test_nothing_is_presented_while_a_journal_is_awaited(

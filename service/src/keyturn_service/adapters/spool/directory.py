@@ -150,6 +150,7 @@ class DirectorySpool:
         place = _place(attempt_id, head["workspace_id"], head["generation"])
         status, complete, body, received_at, token_hash = None, False, b"", _LONG_AGO, b""
         authorized_at: datetime | None = None
+        presented_again = False
         try:
             opened = await self._envelopes.open(sealed, place)
         except CannotOpen:
@@ -162,6 +163,7 @@ class DirectorySpool:
             token_hash = bytes.fromhex(said.get("token_hash", ""))  # older files have none
             if said.get("authorized_at"):
                 authorized_at = datetime.fromisoformat(said["authorized_at"])
+            presented_again = said.get("presented_again", False)
         return SpooledAnswer(
             attempt_id=attempt_id,
             workspace_id=WorkspaceId(head["workspace_id"]),
@@ -173,6 +175,7 @@ class DirectorySpool:
             complete=complete,
             token_hash=token_hash,
             authorized_at=authorized_at,
+            presented_again=presented_again,
         )
 
     async def delivered(self, attempt_id: AttemptId) -> None:
@@ -215,6 +218,7 @@ class DirectorySpool:
             "received_at": answer.received_at.isoformat(),
             "token_hash": answer.token_hash.hex(),
             "authorized_at": answer.authorized_at and answer.authorized_at.isoformat(),
+            "presented_again": answer.presented_again,
         }
         sealed = self._envelopes.seal(
             json.dumps(said).encode() + b"\n" + answer.body,

@@ -56,6 +56,7 @@ class SqlEpochs:
     last_mark: LastMark
     _before: Mark | None = field(default=None, init=False)  # of the run before, until it is met
     _looked: bool = field(default=False, init=False)
+    _ran_here: set[str] = field(default_factory=set, init=False)  # spools that ran a moment ago
 
     async def look(self) -> Standing:
         """Look by a new connection: an old one may lead to where the database was."""
@@ -79,6 +80,10 @@ class SqlEpochs:
         """Keep on the disk what the database has to have at the next start."""
         if self.audit.mark is not None:
             await asyncio.to_thread(self.last_mark.keep, self.audit.mark)
+
+    async def meet(self, spool_id: SpoolId) -> None:
+        """Learn which spools run: an older database may not know them."""
+        self._ran_here = set(await self._ran(spool_id))
 
     async def accept(self, standing: Standing) -> tuple[Mapping[ConnectionId, int], int]:
         """Go over to it: every connection is made anew, and nothing remembered is served."""
@@ -119,7 +124,7 @@ class SqlEpochs:
         asked = select(spool_replays.c.spool_id).where(spool_replays.c.replayed.is_(False))
         async with self.database.read() as reading:
             awaited = (await reading.execute(asked)).scalars().all()
-        return sorted({spool_id, *awaited, *await self._ran(spool_id)})
+        return sorted({spool_id, *awaited, *self._ran_here, *await self._ran(spool_id)})
 
     async def _ran(self, spool_id: SpoolId) -> Sequence[str]:
         """Return the spools that were there at the end of what the database knows."""
@@ -132,13 +137,15 @@ class SqlEpochs:
         return [one for one, seen in rows if latest is None or seen >= latest - _RAN]
 
     async def expect(self, epoch: str, spool_id: SpoolId) -> None:
-        """Have everybody wait for the spool, if it was not replayed in that epoch."""
+        """Have everybody wait for the spool, and those that ran, unless replayed in that epoch."""
         dialect = sqlite if self.database.is_sqlite else postgresql
         row = {"epoch": epoch, "replayed": False}
-        keeping = dialect.insert(spool_replays).values(spool_id=spool_id, **row)
+        rows = [{"spool_id": one, **row} for one in sorted({spool_id, *self._ran_here})]
         async with self.database.write() as writing:
             await writing.execute(
-                keeping.on_conflict_do_update(
+                dialect.insert(spool_replays)
+                .values(rows)
+                .on_conflict_do_update(
                     index_elements=[spool_replays.c.spool_id],
                     set_=row,
                     where=spool_replays.c.epoch != epoch,

@@ -110,7 +110,10 @@ class SqlTokenStore:
             return frozenset(AttemptId(one) for one in (await reading.execute(asked)).scalars())
 
     async def open_attempt(self, connection_id: ConnectionId) -> Attempt | None:
-        """Return the latest attempt at the generation in force that may have used its token up."""
+        """Return the latest attempt at the generation in force that may have used its token up.
+
+        The one that presented it again comes first: journals replayed it in any order.
+        """
         asked = (
             select(attempts)
             .join(connections, connections.c.id == attempts.c.connection_id)
@@ -122,7 +125,7 @@ class SqlTokenStore:
                     attempts.c.outcome.in_((AttemptOutcome.UNKNOWN, AttemptOutcome.STORED)),
                 ),
             )
-            .order_by(*_LATEST_FIRST)
+            .order_by(attempts.c.presented_again.desc(), *_LATEST_FIRST)
             .limit(1)
         )
         async with self.database.read() as reading:
