@@ -73,7 +73,7 @@ SUITES = {
         ),
         Suite(name="real-clients", folders=("tests/real_clients",), workers=3, by_file=True),
         Suite(name="browser", folders=("tests/browser",), workers=3, by_file=True),
-        Suite(name="fault", folders=("tests/fault",), workers=3, one_by_one=True),
+        Suite(name="fault", folders=("tests/fault",), workers=4, one_by_one=True),
         Suite(name="parity", folders=("tests/parity",)),
     )
 }

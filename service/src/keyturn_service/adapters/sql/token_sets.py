@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Row,
+    Select,
     and_,
     case,
     func,
@@ -98,10 +99,7 @@ class SqlTokenStore:
 
     async def attempt(self, attempt_id: AttemptId) -> Attempt | None:
         """Return an attempt, ended or not."""
-        async with self.database.read() as reading:
-            asked = select(attempts).where(attempts.c.id == attempt_id)
-            row = (await reading.execute(asked)).first()
-        return None if row is None else attempt_of(row)
+        return await self._first(select(attempts).where(attempts.c.id == attempt_id))
 
     async def known(self, attempt_ids: Sequence[AttemptId]) -> frozenset[AttemptId]:
         """Return those of the attempts that are kept."""
@@ -128,9 +126,7 @@ class SqlTokenStore:
             .order_by(attempts.c.presented_again.desc(), *_LATEST_FIRST)
             .limit(1)
         )
-        async with self.database.read() as reading:
-            row = (await reading.execute(asked)).first()
-        return None if row is None else attempt_of(row)
+        return await self._first(asked)
 
     async def latest_attempt(self, connection_id: ConnectionId) -> Attempt | None:
         """Return the latest attempt at the generation in force, however it ended."""
@@ -144,9 +140,7 @@ class SqlTokenStore:
             .order_by(*_LATEST_FIRST)
             .limit(1)
         )
-        async with self.database.read() as reading:
-            row = (await reading.execute(asked)).first()
-        return None if row is None else attempt_of(row)
+        return await self._first(asked)
 
     async def rate_refusal(self, connection: Connection) -> Attempt | None:
         """Return the latest attempt that was refused as its user had logged in too often."""
@@ -164,9 +158,7 @@ class SqlTokenStore:
             .order_by(attempts.c.retry_at.desc())
             .limit(1)
         )
-        async with self.database.read() as reading:
-            row = (await reading.execute(asked)).first()
-        return None if row is None else attempt_of(row)
+        return await self._first(asked)
 
     async def newest_attempt(self, connection_id: ConnectionId) -> Attempt | None:
         """Return the attempt of the highest generation, foreseen ones too, however it ended."""
@@ -179,9 +171,7 @@ class SqlTokenStore:
             .order_by(attempts.c.generation.desc(), *_LATEST_FIRST)
             .limit(1)
         )
-        async with self.database.read() as reading:
-            row = (await reading.execute(asked)).first()
-        return None if row is None else attempt_of(row)
+        return await self._first(asked)
 
     async def open_attempts_of(self, spool_id: SpoolId) -> Sequence[Attempt]:
         """Return the attempts that wait for an answer of the spool they name."""
@@ -332,6 +322,11 @@ class SqlTokenStore:
                 .values(state=state, problem=problem)
             )
         return bool(changed.rowcount)
+
+    async def _first(self, asked: Select[Any]) -> Attempt | None:
+        async with self.database.read() as reading:
+            row = (await reading.execute(asked)).first()
+        return None if row is None else attempt_of(row)
 
 
 # By leases: they follow each other, while each replica's clock goes by itself.
