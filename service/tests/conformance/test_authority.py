@@ -123,6 +123,8 @@ async def test_rows_of_an_earlier_release_get_their_codes_once(base: Base) -> No
 
     for table in ("api_keys", "proxy_sessions"):
         await base.execute(f"ALTER TABLE {table} DROP COLUMN mac")
+    await base.execute("DROP INDEX ix_connections_login_rate")
+    await base.execute("DROP TABLE destroyed_root_keys")
     await migrate(base.database, fill=filling)
     assert await base.stores.api_keys.by_hash(key.hash) == key
     assert await base.stores.proxy_sessions.by_hash(session.hash) == session

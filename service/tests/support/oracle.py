@@ -6,7 +6,7 @@ It looks at the org, the disks and the database, and asks the product nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -75,6 +75,7 @@ class Oracle:
     """Disks that an exchanged database does not know of, and whose replica was not there then:
     nobody can wait for their journals (ADR 46)."""
     decided: set[bytes] = field(default_factory=set)  # hashes; in databases that are gone
+    unseen: bool = field(default=False, init=False)  # a token was used up, as a lost disk knew
     before: dict[str, Attempt] = field(default_factory=dict)  # intents, and so are these
     exchanges: int = 0
     intents: dict[str, Attempt] = field(default_factory=dict)
@@ -138,6 +139,8 @@ class Oracle:
     async def presented(self, token: str) -> None:
         """See that a refresh token may be presented now (design 5.3, 5.8)."""
         hashed = self.hashes("refresh_token", token)
+        if self.exchanges and self._journals(hashed, self.given_up):
+            self.unseen = True  # threat-model.md: only a lost replica knew, of an older database
         rows = await self._attempts(hashed)
         recorded = await self.world.events(f"%{hashed.hex()}%")
         decided = await self._decisions(hashed, [row[0] for row in rows])
@@ -145,7 +148,9 @@ class Oracle:
         number = self.presentations[token]
         doubtful = [row for row in rows if row[1] not in _SPENT_NOTHING]
         told = {row[0] for row in rows}
-        doubtful += [(id_, "in a journal", "") for id_ in self._journals(hashed) - told]
+        doubtful += [
+            (id_, "in a journal", "") for id_ in self._journals(hashed, self._there()) - told
+        ]
         gone = sum(one.token_hash == hashed for one in self.before.values())
         if len(rows) + gone < number:
             self._found("a token was presented without an intent in the database")
@@ -182,16 +187,18 @@ class Oracle:
             )
         return found
 
-    def _journals(self, hashed: bytes) -> set[str]:
-        """Return the attempts that may have used a token up, as disks tell that survive.
+    def _there(self) -> set[Path]:
+        """Return the disks that survive; what is presented against an unawaited one is counted."""
+        known = {*self.on_disk, *self.intended}
+        return {disk for disk in known if disk.exists() and disk not in self.given_up}
 
-        Also those that nobody waits for: what is presented against one is counted.
-        """
+    def _journals(self, hashed: bytes, disks: Collection[Path]) -> set[str]:
+        """Return the attempts that may have used a token up, as these disks tell."""
         return {
             one.attempt_id
             for kept in (self.on_disk, self.intended)
             for disk, answers in kept.items()
-            if disk.exists() and disk not in self.given_up
+            if disk in disks
             for one in answers.values()
             if one.token_hash == hashed and not says_unspent(one)
         }
@@ -220,7 +227,7 @@ class Oracle:
         The token in force last reached a disk that survives, or the database; or the app has a
         certificate that the org lets in.
         """
-        if self.world.org.admits:
+        if self.world.org.admits and not self.unseen:
             return "the app has a certificate"
         token = self.world.org.last_in_force
         if token == kept:  # then no disk knows more

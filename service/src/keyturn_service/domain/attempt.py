@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from keyturn_service.domain.ids import AttemptId, ConnectionId, SpoolId, WorkspaceId
+
+ELSEWHERE: Final = SpoolId("")
+"""The spool of an attempt that another replica's journal has; which one, nobody knows."""
 
 
 class AttemptOutcome(StrEnum):

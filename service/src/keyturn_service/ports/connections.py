@@ -220,6 +220,14 @@ class TokenStore(Protocol):
         """
         ...
 
+    async def give_up_elsewhere(self) -> int:
+        """Answer for attempts of the spool that nobody knows; return how many.
+
+        Called when no journal is awaited any more. Not where one has an answer of a later
+        generation, which is put in force without what is missing.
+        """
+        ...
+
     async def newest_attempt(self, connection_id: ConnectionId) -> Attempt | None:
         """Return the attempt of the highest generation, foreseen ones too, however it ended.
 

@@ -14,11 +14,12 @@ from typing import Final
 
 import structlog
 
+from keyturn_core.errors import CoreError
 from keyturn_core.secrets import RefreshToken
-from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
+from keyturn_service.domain.attempt import ELSEWHERE, Attempt, AttemptOutcome, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
-from keyturn_service.domain.ids import AttemptId, SpoolId
+from keyturn_service.domain.ids import AttemptId
 from keyturn_service.ports import (
     AuditLog,
     Clock,
@@ -32,8 +33,8 @@ from keyturn_service.ports import (
 )
 from keyturn_service.use_cases.deliver_spool import DeliverSpool
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
+from keyturn_service.use_cases.settle_attempt import read_spooled
 
-_ELSEWHERE: Final = SpoolId("")  # another replica's journal has it; which, nobody knows
 _SERVES: Final = frozenset({ConnectionState.ACTIVE, ConnectionState.UNCERTAIN})
 _DONE: Final = frozenset({ConnectionState.REVOKED, ConnectionState.PENDING})
 _log = structlog.get_logger()
@@ -66,14 +67,15 @@ class ReplayJournal:
         """Whether there is an answer that is neither in force nor waits for another one."""
         return self._blocked
 
-    async def recover(self) -> int:
+    async def recover(self, *, whole: bool = False) -> int:
         """Look through the journal, newest answers first; return how many were put in force.
 
         Called before anything is served, and when the database is another one than before; after
-        the spool was delivered.
+        the spool was delivered. Up to a time that the database knows, unless the `whole` is asked
+        for: a replay that was cut off may have left any of them out.
         """
         async with self._turn:
-            await self._look_through()
+            await self._look_through(whole=whole)
         return await self()
 
     async def nobody_is_awaited(self) -> int:
@@ -83,13 +85,15 @@ class ReplayJournal:
         """
         async with self._turn:
             self._all_there = True
-        return await self()
+        replayed = await self()
+        await self.store.give_up_elsewhere()
+        return replayed
 
-    async def _look_through(self) -> None:
+    async def _look_through(self, *, whole: bool) -> None:
         self._all_there = False
         self._later.clear()
         foreseen = [one.id for one in await self.store.open_attempts_of(self.spool.id)]
-        for attempt_id in [*await self._forgotten(), *foreseen]:
+        for attempt_id in [*await self._forgotten(whole=whole), *foreseen]:
             answer = await self.spool.get(attempt_id)
             if answer is not None:
                 self._later.append(answer)
@@ -114,7 +118,7 @@ class ReplayJournal:
                 replayed += 1
         return replayed
 
-    async def _forgotten(self) -> Sequence[AttemptId]:
+    async def _forgotten(self, *, whole: bool) -> Sequence[AttemptId]:
         """Return the attempts that the database does not know, back to a time that it knows."""
         forgotten: list[AttemptId] = []
         newest = [one for one in await self.spool.newest_first() if not one.startswith("cs_")]
@@ -122,7 +126,7 @@ class ReplayJournal:
             some = newest[start : start + self.at_once]
             known = await self.store.known(some)
             forgotten += [one for one in some if one not in known]
-            if len(known) == len(some):
+            if len(known) == len(some) and not whole:
                 break
         return forgotten
 
@@ -148,7 +152,7 @@ class ReplayJournal:
         connection, tokens = loaded
         if tokens.generation < answer.generation:
             await self._wait_for_another(lease, connection, tokens, answer)
-            return self._all_there and await self._do_without(lease, connection, answer)
+            return self._all_there and await self._do_without(lease, connection, tokens, answer)
         attempt = self._attempt(lease, connection, tokens, answer)
         if answer.token_hash not in {b"", attempt.token_hash}:
             return True  # of a grant that another one has replaced
@@ -175,15 +179,17 @@ class ReplayJournal:
         await self.store.foresee(
             replace(attempt, generation=answer.generation, token_hash=answer.token_hash)
         )
-        said = await self.store.open_attempt(connection.id)
-        if connection.state not in _SERVES or (said is not None and said.spool_id == _ELSEWHERE):
-            return
         attempt = replace(
             attempt,
             id=AttemptId(f"{answer.attempt_id}_{tokens.generation}"),
-            spool_id=_ELSEWHERE,
+            spool_id=ELSEWHERE,
             presented_again=True,
         )
+        said = await self.store.open_attempt(connection.id)
+        if connection.state not in _SERVES or (said is not None and said.spool_id == ELSEWHERE):
+            return
+        if await self.store.attempt(attempt.id) is not None:
+            return
         await self._note(attempt, "token.forgotten")
         await self.store.begin_attempt(attempt)
         await self.store.end_attempt(
@@ -196,7 +202,7 @@ class ReplayJournal:
         )
 
     async def _do_without(
-        self, lease: Lease, connection: Connection, answer: SpooledAnswer
+        self, lease: Lease, connection: Connection, tokens: TokenSet, answer: SpooledAnswer
     ) -> bool:
         """Put an answer in force though earlier ones are missing, where it is the newest.
 
@@ -208,7 +214,7 @@ class ReplayJournal:
             return True  # of a grant that another one has replaced
         newest = await self.store.newest_attempt(connection.id)
         used_up = newest is not None and newest.generation > answer.generation + 1
-        if not used_up and answer.authorized_at is not None:
+        if not used_up and answer.authorized_at is not None and self._has_token(tokens, answer):
             attempt = replace(foreseen, generation=connection.generation, fence=lease.fence)
             await self._note(attempt, "token.replayed", answers=answer.generation)
             await self.deliver.settle_spooled(attempt, answer)
@@ -220,10 +226,19 @@ class ReplayJournal:
         await self._give_up(connection)
         return True
 
+    def _has_token(self, tokens: TokenSet, answer: SpooledAnswer) -> bool:
+        """Tell whether the refresh token after an answer is known: it may bring none."""
+        try:
+            brought = read_spooled(answer).refresh_token
+        except CoreError:
+            return True  # it is settled as what it is
+        token = tokens.refresh_token or RefreshToken("")
+        return brought is not None or answer.token_hash == self.hashes("refresh_token", token)
+
     async def _give_up(self, connection: Connection) -> None:
         """Say that nobody has the answer that is missing: the customer is asked."""
         forgotten = await self.store.open_attempt(connection.id)
-        if forgotten is None or forgotten.spool_id != _ELSEWHERE:
+        if forgotten is None or forgotten.spool_id != ELSEWHERE:
             return
         await self.store.end_attempt(
             forgotten, AttemptOutcome.UNKNOWN, at=self.clock.now(), spool_answered=True
@@ -268,9 +283,11 @@ class ReplayJournal:
 
 def _is_over(connection: Connection, tokens: TokenSet, answer: SpooledAnswer) -> bool:
     """Tell whether an answer can be of no use: what came after it is in force, or nothing is."""
+    granted = answer.authorized_at or connection.authorized_at
+    later = tokens.generation < answer.generation  # else its token tells of which grant it is
     return (
         tokens.generation > answer.generation
-        or (answer.authorized_at or connection.authorized_at) < connection.authorized_at
+        or (later and granted < connection.authorized_at)
         or connection.state in _DONE
         or connection.renewal is not Renewal.REFRESH_TOKEN
     )

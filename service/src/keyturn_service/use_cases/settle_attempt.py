@@ -84,7 +84,7 @@ class SettleAttempt:
             ConnectionCannotServe: the attempt brought no token set.
         """
         try:
-            response = _read(spooled)
+            response = read_spooled(spooled)
         except TokenRequestRefused as refused:
             return await self._refused(
                 attempt, connection, refused, spooled.received_at, held_off=held_off
@@ -171,7 +171,7 @@ class SettleAttempt:
     ) -> None:
         """End an attempt whose connection has no token set any more, and what it brought."""
         try:
-            response = _read(spooled)
+            response = read_spooled(spooled)
         except CoreError:
             await self._end(attempt, AttemptOutcome.SUPERSEDED, "token.superseded")
         else:
@@ -366,7 +366,12 @@ def expiry(token: AccessToken, received_at: datetime, connection: Connection) ->
     return received_at + connection.session_life
 
 
-def _read(spooled: SpooledAnswer) -> TokenResponse:
+def read_spooled(spooled: SpooledAnswer) -> TokenResponse:
+    """Read an answer as it was spooled.
+
+    Raises:
+        CoreError: it is a refusal, or tells nothing of the outcome.
+    """
     if spooled.status is None:
         raise OutcomeUnknown("no answer")
     return read_refresh_answer(

@@ -9,8 +9,8 @@ finds an older database at its start, which others may not have seen yet.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import structlog
@@ -75,6 +75,7 @@ class WatchDatabase:
     _epoch: str | None = field(default=None, init=False)
     _done: bool = field(default=False, init=False)  # with this replica's own journal
     _awaited: Sequence[SpoolId] = field(default=(), init=False)
+    _untold: dict[ConnectionId, int] = field(default_factory=dict, init=False)
     _remembered: float = field(default=-math.inf, init=False)
 
     async def __call__(self) -> None:
@@ -102,6 +103,7 @@ class WatchDatabase:
         if running:
             seen, lost = await self.epochs.accept(standing)
             self.presenting.close(seen)
+            self._untold = dict(seen)
             while self.presenting.under_way:  # their answers are in the journal then
                 await self.waiting.sleep(_POLL)
         epoch = standing.epoch
@@ -114,7 +116,8 @@ class WatchDatabase:
         # there under this run's key.
         await self.say_spool_keys()
         await self.deliver.recover()
-        replayed = await self.replay.recover()
+        awaited = await self.epochs.awaited(epoch)
+        replayed = await self.replay.recover(whole=self.spool.id in awaited.spools)
         if exchanged:
             await self._record(epoch, replayed, lost)
         self._epoch, self._done = epoch, True
@@ -133,6 +136,7 @@ class WatchDatabase:
     async def _all_have_replayed(self) -> bool:
         if self.replay.is_blocked:
             return False
+        await self._tell_what_was_seen()
         epoch = self._epoch or ""
         await self.epochs.replayed(epoch, self.spool.id)
         awaited = await self.epochs.awaited(epoch)
@@ -148,24 +152,57 @@ class WatchDatabase:
         self.presenting.seen = {one: seen[one] for one in behind}
         return behind
 
+    async def _tell_what_was_seen(self) -> None:
+        """Have whoever puts an older answer in force find that its token was used up since.
+
+        Before this journal counts as replayed: others go on then. What somebody holds, or does
+        not open, keeps nobody: this replica at least does not present it (`Presenting.seen`).
+        """
+        for connection_id in await self.epochs.behind(self._untold):
+            await self._leased(connection_id, self._foresee)
+        self._untold = {}
+
+    async def _foresee(self, lease: Lease, connection: Connection, tokens: TokenSet) -> None:
+        used_up = self._untold[connection.id] - 1
+        if used_up > tokens.generation:
+            attempt = replace(
+                self._used_up(lease, connection, tokens),
+                id=AttemptId(f"{connection.id}_{used_up}"),
+                generation=used_up,
+                token_hash=b"",
+                outcome=AttemptOutcome.UNKNOWN,
+                ended_at=self.clock.now(),
+            )
+            await self.store.foresee(attempt)
+
     async def _quarantine(self, connection_id: ConnectionId) -> None:
         """Keep a token from being presented that was used up, by an answer that nobody has."""
+        if await self._leased(connection_id, self._make_uncertain):
+            del self.presenting.seen[connection_id]
+
+    async def _leased(
+        self,
+        connection_id: ConnectionId,
+        work: Callable[[Lease, Connection, TokenSet], Awaitable[None]],
+    ) -> bool:
+        """Do something under the lease; False where that is to be tried again."""
         lease = await self.leases.acquire(connection_id, ttl=LEASE_TTL)
         if lease is None:
-            return
+            return False
         try:
             loaded = await self.store.load(connection_id)
-            if loaded is not None and _counts(*loaded):
-                await self._make_uncertain(lease, *loaded)
-            del self.presenting.seen[connection_id]
+            if loaded is not None and loaded[0].renewal is Renewal.REFRESH_TOKEN:
+                await work(lease, *loaded)
         except (StaleWrite, SealRefused) as refused:
             _log.error("not_quarantined", connection_id=connection_id, error=type(refused).__name__)
+            return False
         finally:
             await self.leases.release(lease)
+        return True
 
-    async def _make_uncertain(self, lease: Lease, connection: Connection, tokens: TokenSet) -> None:
-        now = self.clock.now()
-        attempt = Attempt(
+    def _used_up(self, lease: Lease, connection: Connection, tokens: TokenSet) -> Attempt:
+        """Return an attempt that says of the token in force that it was used up."""
+        return Attempt(
             id=AttemptId(new_id("att", self.randomness.token_bytes(ID_BYTES))),
             workspace_id=connection.workspace_id,
             connection_id=connection.id,
@@ -173,12 +210,17 @@ class WatchDatabase:
             fence=lease.fence,
             token_hash=self.hashes("refresh_token", tokens.refresh_token or RefreshToken("")),
             spool_id=self.spool.id,
-            started_at=now,
+            started_at=self.clock.now(),
             presented_again=True,
             outcome=None,
             spool_answered=True,
             ended_at=None,
         )
+
+    async def _make_uncertain(self, lease: Lease, connection: Connection, tokens: TokenSet) -> None:
+        if connection.state is not ConnectionState.ACTIVE or tokens.refresh_token is None:
+            return
+        attempt, now = self._used_up(lease, connection, tokens), self.clock.now()
         await self.audit.record(
             AuditEvent(
                 type="token.unaccounted",
@@ -218,12 +260,3 @@ class WatchDatabase:
                 },
             )
         )
-
-
-def _counts(connection: Connection, tokens: TokenSet) -> bool:
-    """Tell whether a refresh token would be presented for it."""
-    return (
-        connection.state is ConnectionState.ACTIVE
-        and connection.renewal is Renewal.REFRESH_TOKEN
-        and tokens.refresh_token is not None
-    )

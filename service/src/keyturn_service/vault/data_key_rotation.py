@@ -88,7 +88,8 @@ class DataKeyRotation:
         """Give a workspace, or each that has one, a new data key, and retire the others of it.
 
         Killed half-way, some workspaces are rotated and the others as they were. `made_before`
-        leaves those alone whose key in use is younger: a rotation that goes on.
+        makes none where the key in use is younger, and only retires the others: a rotation that
+        goes on.
 
         Raises:
             KeySourceUnavailable: the key source does not answer.
@@ -99,12 +100,14 @@ class DataKeyRotation:
         made: dict[str, DataKeyId] = {}
         retired = 0
         for one in named:
-            latest = await self.data_keys.latest(one) if made_before is not None else None
-            if latest is not None and made_before is not None and latest.created_at >= made_before:
-                continue
-            key, _ = await made_data_key(one, self.key_source, self.randomness, self.clock)
-            await self.data_keys.add(key)  # first: nobody is without a key to seal under
+            key = await self.data_keys.latest(one) if made_before is not None else None
+            young = key is not None and made_before is not None and key.created_at >= made_before
+            if key is None or not young:
+                key, _ = await made_data_key(one, self.key_source, self.randomness, self.clock)
+                await self.data_keys.add(key)  # first: nobody is without a key to seal under
             count = await self.data_keys.retire_others(key, at=self.clock.now())
+            if young and not count:
+                continue
             await self._note("data_key.rotated", one, key.id, retired=count)
             made[one] = key.id
             retired += count

@@ -5,17 +5,20 @@ The database is restored to generation 1.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from service.tests.support.older_rows import Copy, refreshed, restarted
 from service.tests.support.replicas import Kitchen, Replica, World
+from service.tests.support.values import CONNECTION, attempt
 
 from keyturn_core.oauth.token_answer import OutcomeUnknown, TokenAnswer
 from keyturn_service.adapters.sql.types import to_micros
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
+from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
 
 
 async def test_what_no_journal_has_is_done_without(
@@ -202,6 +205,26 @@ async def test_an_answer_that_does_not_say_its_grant_is_not_put_in_force_out_of_
     assert (await world.tokens()).generation == 1
 
 
+async def test_what_needs_the_customer_anyway_is_not_given_up_twice(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """Nothing was said to be missing."""
+    gone = await kitchen.replica("spool_two")
+    await refreshed(gone, 1)
+    await refreshed(replica, 2)
+    await backup.restore()
+    waiting = ConnectionState.REAUTHORIZATION_REQUIRED
+    await world.base.execute("UPDATE connections SET state = :state", state=waiting)
+    [(name, answer)] = replica.spool.kept.items()
+    replica.spool.kept[name] = replace(answer, authorized_at=None)
+    again = await restarted(kitchen, replica)
+
+    assert await again.replay.nobody_is_awaited() == 1
+
+    assert (await world.connection()).state is waiting
+    assert len(await world.attempts()) == 1
+
+
 async def test_a_journal_of_the_grant_before_makes_nothing_uncertain(
     kitchen: Kitchen, replica: Replica, world: World, backup: Copy
 ) -> None:
@@ -218,3 +241,104 @@ async def test_a_journal_of_the_grant_before_makes_nothing_uncertain(
     assert await again.replay.nobody_is_awaited() == 0
     assert (await world.connection()).state is ConnectionState.ACTIVE
     assert "token.forgotten" not in world.audit.types
+
+
+async def test_a_journal_that_is_lost_after_it_was_foreseen_has_the_customer_asked(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """Nobody else has anything of it: what is missing is given up with the spool."""
+    gone = await kitchen.replica("spool_two")
+    await refreshed(gone, 1)
+    await refreshed(replica, 2)
+    await backup.restore()
+    await restarted(kitchen, replica)
+    other = await kitchen.replica("spool_three")
+    await other.replay.nobody_is_awaited()
+    with pytest.raises(ConnectionCannotServe, match="connection_uncertain"):
+        await refreshed(other, 1)
+
+    assert await other.stores.spool_keys.forget(replica.spool.id, at=world.clock.now())
+    with pytest.raises(ConnectionCannotServe, match="reauthorization_required"):
+        await refreshed(other, 1)
+
+    assert len(world.org.presented) == 2
+
+
+async def test_an_intent_that_a_restart_ended_leaves_nothing_to_wait_for(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """Its replica died with the answer in hand, and again while it waited."""
+    gone = await kitchen.replica("spool_two")
+    await refreshed(gone, 1)
+    world.org.next.append(OutcomeUnknown())
+    with pytest.raises(ConnectionCannotServe):
+        await refreshed(replica, 2)
+    [(name, nothing)] = replica.spool.kept.items()
+    del replica.spool.kept[name]
+    replica.spool.begun[name] = nothing
+    await backup.restore()
+    await restarted(kitchen, replica)
+
+    again = await restarted(kitchen, replica)
+    assert await again.replay.nobody_is_awaited() == 0
+    with pytest.raises(ConnectionCannotServe, match="reauthorization_required"):
+        await refreshed(again, 1)
+
+
+async def test_an_answer_without_a_refresh_token_puts_no_other_one_in_force(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """It came for a token that is missing, which goes on: nobody has that one."""
+    gone = await kitchen.replica("spool_two")
+    await refreshed(gone, 1)
+    await refreshed(replica, 2)
+    [(name, answer)] = replica.spool.kept.items()
+    body = json.loads(answer.body)
+    del body["refresh_token"]
+    replica.spool.kept[name] = replace(answer, body=json.dumps(body).encode())
+    await backup.restore()
+    again = await restarted(kitchen, replica)
+
+    assert await again.replay.nobody_is_awaited() == 1
+    with pytest.raises(ConnectionCannotServe, match="reauthorization_required"):
+        await refreshed(again, 1)
+
+    assert (await world.tokens()).generation == 1
+
+
+async def test_a_replay_that_was_cut_off_is_looked_through_whole(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """What it did first may be the newest: the rest is behind it."""
+    await refreshed(replica, 1, 2, 3)
+    newest = (await world.attempts())[-1]
+    await backup.restore()
+    again = await kitchen.replica(replica.spool)
+    again.replay.at_once = 1
+    await again.store.foresee(replace(newest, outcome=None, spool_answered=False, ended_at=None))
+    await again.deliver.recover()
+    assert await again.replay.recover() == 0
+    assert (await world.tokens()).generation == 1
+
+    assert await again.replay.recover(whole=True) == 3
+
+    assert (await world.tokens()).generation == 4
+
+
+async def test_what_is_missing_is_said_once_though_another_attempt_hides_it(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """One that was replayed by the journal that was missing, and died in the middle."""
+    gone = await kitchen.replica("spool_two")
+    await refreshed(gone, 1)
+    await refreshed(replica, 2)
+    await backup.restore()
+    again = await restarted(kitchen, replica)
+    lease = await gone.stores.leases.acquire(CONNECTION, ttl=LEASE_TTL)
+    assert lease is not None
+    await gone.store.begin_attempt(attempt(fence=lease.fence, presented_again=True))
+    await gone.stores.leases.release(lease)
+
+    assert await again.replay() == 0
+
+    assert world.audit.types.count("token.forgotten") == 1

@@ -247,6 +247,22 @@ async def test_a_grant_that_is_given_anew_ends_what_was_foreseen(
     assert "token.replayed" not in world.audit.types
 
 
+async def test_what_a_new_grant_has_ended_is_not_put_in_force_out_of_turn(
+    kitchen: Kitchen, replica: Replica, world: World, backup: Copy
+) -> None:
+    """Though nobody is awaited, and its generation is not reached."""
+    other = await kitchen.replica("spool_two")
+    await refreshed(other, 1, 2)
+    await refreshed(replica, 3)
+    await backup.restore()
+    again = await restarted(kitchen, replica)
+    anew = await authorized_anew(world)
+
+    assert await again.replay.nobody_is_awaited() == 1
+
+    assert (await world.tokens()).refresh_token == anew
+
+
 async def test_a_journal_that_comes_after_a_new_grant_changes_nothing(
     kitchen: Kitchen, replica: Replica, world: World, backup: Copy
 ) -> None:

@@ -372,6 +372,42 @@ async def test_what_nobody_has_is_quarantined(
     assert watch.presenting.seen == {}
 
 
+async def test_what_was_seen_is_told_to_whoever_puts_an_older_answer_in_force(
+    watch: WatchDatabase, epochs: FakeEpochs, world: World, kitchen: Kitchen
+) -> None:
+    """Generation 3 was served here: the token of 2 is used up, though nobody has its answer."""
+    backup = Copy(world)
+    await backup.take()
+    other = await kitchen.replica("spool_two")
+    await other.refresh(CONNECTION, refused=1)
+    await backup.restore()
+    epochs.identity, epochs.seen = "two", {CONNECTION: 3}
+    epochs.spools = [other.spool.id]
+    await watch()
+
+    back = await kitchen.replica(other.spool)
+    await back.deliver.recover()
+    assert await back.replay.recover() == 1
+    assert (await world.tokens()).generation == 2
+    presented = len(world.org.presented)
+    with pytest.raises(ConnectionCannotServe, match="reauthorization_required"):
+        await back.refresh(CONNECTION, refused=2)
+
+    assert len(world.org.presented) == presented
+
+
+async def test_what_was_seen_next_says_nothing_of_a_later_token(
+    watch: WatchDatabase, epochs: FakeEpochs, world: World
+) -> None:
+    """The one in force was used up, and it alone is quarantined."""
+    epochs.identity, epochs.seen = "two", {CONNECTION: 2}
+
+    await watch()
+
+    assert (await world.connection()).state is ConnectionState.UNCERTAIN
+    assert [one.generation for one in await world.attempts()] == [1]
+
+
 async def test_what_was_seen_and_is_there_is_left_alone(
     watch: WatchDatabase, epochs: FakeEpochs, world: World
 ) -> None:
@@ -418,7 +454,7 @@ async def test_what_cannot_be_quarantined_yet_is_not_presented(
         if because == "lease":
             held = await other.leases.acquire(CONNECTION, ttl=LEASE_TTL)
         else:
-            replica.store.fails["load"] = [SealRefused("changed")]
+            replica.store.fails["load"] = [SealRefused("changed")] * 2
         await watch()
         if held:
             await other.leases.release(held)

@@ -8,7 +8,7 @@ from service.tests.unit.vault.sealed_memory import MemoryRows
 from service.tests.unit.vault.vault_house import House, old_source
 
 from keyturn_service.vault.data_key_rotation import DataKeyRotation
-from keyturn_service.vault.data_keys import NOBODY
+from keyturn_service.vault.data_keys import NOBODY, made_data_key
 from keyturn_service.vault.hashes import keyed_hashes
 from keyturn_service.vault.resealing import SETTLES, Reseal
 from keyturn_service.vault.root_keys import StillNeeded
@@ -113,6 +113,23 @@ async def test_a_rotation_that_goes_on_leaves_younger_keys_alone(room):
 
     assert list(done.made) == ["ws_b"]
     assert room.keys("ws_a") == [new]
+
+
+async def test_a_rotation_that_goes_on_retires_what_was_left(room):
+    """Killed between a new key and the end of the old one."""
+    room.clock.advance(seconds=60)
+    began = room.clock.now()
+    await room.vault.seal(b"x", room.rows.place("apps", "app_3", 0))
+    made, _ = await made_data_key(
+        "ws_a", old_source("rotation"), CountedRandomness("killed"), room.clock
+    )
+    await room.data_keys.add(made)
+    assert len(room.keys("ws_a")) == 2
+
+    done = await room.rotation.rotate("ws_a", made_before=began)
+
+    assert (dict(done.made), done.retired) == ({"ws_a": made.id}, 1)
+    assert room.keys("ws_a") == [made.id]
 
 
 async def test_the_standing_counts_keys_and_shows_the_pass(room):

@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.leases import clock_of
-from keyturn_service.adapters.sql.tables import attempts, spool_keys
-from keyturn_service.domain.attempt import AttemptOutcome
+from keyturn_service.adapters.sql.tables import attempts, spool_keys, spool_replays
+from keyturn_service.adapters.sql.token_sets import giving_up_elsewhere
+from keyturn_service.domain.attempt import ELSEWHERE, AttemptOutcome
 from keyturn_service.vault.root_keys import SpoolNeed
 
 _NONE: Final = ""  # the key of a spool that is lost: it needs none
@@ -31,6 +32,7 @@ class SqlSpoolKeys:
             select(attempts.c.spool_id)
             .where(
                 attempts.c.started_at >= since,
+                attempts.c.spool_id != ELSEWHERE,
                 attempts.c.spool_id.not_in(select(spool_keys.c.spool_id)),
             )
             .distinct()
@@ -85,4 +87,10 @@ class SqlSpoolKeys:
                     ended_at=func.coalesce(attempts.c.ended_at, attempts.c.started_at),
                 )
             )
+            lost = select(spool_keys.c.spool_id).where(spool_keys.c.key_id == _NONE)
+            awaited = select(spool_replays.c.spool_id).where(
+                spool_replays.c.replayed.is_(False), spool_replays.c.spool_id.not_in(lost)
+            )
+            if (await writing.execute(awaited.limit(1))).first() is None:
+                await writing.execute(giving_up_elsewhere())
         return True

@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     Select,
+    Update,
     and_,
     case,
     func,
@@ -43,7 +44,7 @@ from keyturn_service.adapters.sql.tables import (
     token_sets,
 )
 from keyturn_service.adapters.sql.types import Moment
-from keyturn_service.domain.attempt import Attempt, AttemptOutcome
+from keyturn_service.domain.attempt import ELSEWHERE, Attempt, AttemptOutcome
 from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
 from keyturn_service.domain.ids import AttemptId, ConnectionId, SpoolId, WorkspaceId
 from keyturn_service.ports import StaleWrite
@@ -159,6 +160,12 @@ class SqlTokenStore:
             .limit(1)
         )
         return await self._first(asked)
+
+    async def give_up_elsewhere(self) -> int:
+        """Answer for what no journal has, where none has something later; return how many."""
+        async with self.database.write() as writing:
+            given_up = await writing.execute(giving_up_elsewhere())
+        return given_up.rowcount
 
     async def newest_attempt(self, connection_id: ConnectionId) -> Attempt | None:
         """Return the attempt of the highest generation, foreseen ones too, however it ended."""
@@ -374,6 +381,37 @@ _loading = select(
 ).join(token_sets, token_sets.c.connection_id == connections.c.id)
 
 
+def giving_up_elsewhere() -> Update:
+    """Return the statement that answers for a spool which nobody knows.
+
+    Not where a journal has an answer of a later generation, which is to be put in force yet.
+    """
+    later = attempts.alias("later")
+    waits = or_(
+        later.c.outcome.is_(None),
+        and_(later.c.outcome == AttemptOutcome.UNKNOWN, later.c.spool_answered.is_(False)),
+    )
+    has_later = (
+        select(later.c.id)
+        .where(
+            later.c.connection_id == attempts.c.connection_id,
+            later.c.generation > attempts.c.generation,
+            waits,
+        )
+        .exists()
+    )
+    return (
+        update(attempts)
+        .where(
+            attempts.c.spool_id == ELSEWHERE,
+            attempts.c.outcome == AttemptOutcome.UNKNOWN,
+            attempts.c.spool_answered.is_(False),
+            ~has_later,
+        )
+        .values(spool_answered=True)
+    )
+
+
 async def end_foreseen(writing: AsyncConnection, connection: Connection, *, at: datetime) -> None:
     """End attempts that were foreseen where a grant given anew begins: they are of the last one."""
     await writing.execute(
@@ -381,7 +419,6 @@ async def end_foreseen(writing: AsyncConnection, connection: Connection, *, at: 
         .where(
             attempts.c.connection_id == connection.id,
             attempts.c.generation >= connection.generation,
-            attempts.c.outcome.is_(None),
         )
         .values(outcome=AttemptOutcome.SUPERSEDED, spool_answered=True, ended_at=at)
     )
