@@ -325,8 +325,10 @@ class SettleAttempt:
     ) -> None:
         """Keep how the attempt ended; others wait so many seconds from when it was said.
 
-        Never more, though the clock was set back meanwhile.
+        Never more, though the clock was set back meanwhile. On record first: what allows another
+        presentation is not known to anybody before.
         """
+        await self._note(attempt, type_, problem=problem, because=because, said=said)
         now = self.clock.now()
         said_at = now if received_at is None else min(received_at, now)
         await self.store.end_attempt(
@@ -339,7 +341,6 @@ class SettleAttempt:
             retry_at=said_at + timedelta(seconds=wait) if wait else None,
         )
         await self.spool.delivered(attempt.id)
-        await self._note(attempt, type_, problem=problem, because=because, said=said)
 
     async def _note(self, attempt: Attempt, type_: str, **detail: str | bool | None) -> None:
         await self.audit.record(

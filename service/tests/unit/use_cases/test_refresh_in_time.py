@@ -17,7 +17,7 @@ from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswe
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.domain.ids import ConnectionId
-from keyturn_service.ports import StoreUnavailable
+from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 
 UNKNOWN = OutcomeUnknown("no status came")
 TOLD = ("org_unavailable", "login_rate_exceeded")
@@ -75,6 +75,29 @@ async def test_a_hold_off_tells_the_same_reason_and_ends_with_its_time(
     world.clock.advance(machine=False, seconds=1)
 
     assert (await other.refresh(CONNECTION, refused=1))[1].generation == 2
+
+
+async def test_what_allows_another_presentation_is_on_record_first(
+    replica: Replica, world: World
+) -> None:
+    """With the audit away the attempt stays open, and its answer on the spool says the rest."""
+
+    async def busy(_: Mapping[str, str]) -> TokenAnswer:
+        world.audit.down = True
+        return TokenAnswer(status=503, body=b"", complete=True)
+
+    world.org.next.append(busy)
+    with pytest.raises(AuditUnavailable):
+        await replica.refresh(CONNECTION, refused=1)
+    assert await world.outcomes() == [None]
+
+    world.audit.down = False
+    assert await replica.deliver() == 1
+
+    assert await world.outcomes() == [AttemptOutcome.NOT_PROCESSED]
+    assert world.audit.types.count("token.not_processed") == 1
+    world.clock.advance(minutes=1)
+    assert (await replica.refresh(CONNECTION, refused=1))[1].generation == 2
 
 
 async def test_too_many_logins_of_a_user_hold_off_all_their_connections(
