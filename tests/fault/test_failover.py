@@ -161,7 +161,8 @@ def test_no_connection_is_lost_by_a_standby_that_lags(two: Two) -> None:
     assert {one.connection(name)["state"] for name in known} == {"active"}
     _never_twice(one)
     assert _types(one, by_one).count("token.replayed") >= 1
-    assert _types(one, by_both).count("token.stored") >= 3
+    # The first, and the last; the one in between may be left out once nobody is awaited (ADR 46).
+    assert _types(one, by_both).count("token.stored") >= 2
     assert not {"token.replayed", "token.forgotten", "token.unaccounted"} & {*_types(one, by_none)}
     settings = read_settings(**one.settings, dev_world=one.dev_world)
     assert asyncio.run(verify_audit(settings, None, None)).bad is None
