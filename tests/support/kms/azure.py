@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -31,7 +29,6 @@ _TOKEN: Final = "dummy-entra-token"
 _CALL: Final = re.compile(
     r"/keys/(?P<name>[\w-]+)(?:/(?P<version>[0-9a-f]*))?(?:/(?P<verb>\w+))?/?"
 )
-_DIFFERENT: Final = 4  # RSA keys; those made one after the other differ
 _OAEP: Final = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
 _PSS: Final = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
 _PREHASHED: Final = utils.Prehashed(hashes.SHA256())
@@ -53,8 +50,6 @@ class AzureStandIn:
     challenged: int = 0
     tokens: int = 0
     _keys: dict[str, list[_Version]] = field(default_factory=dict)
-    _made: list[rsa.RSAPrivateKey] = field(default_factory=list)
-    _count: Iterator[int] = field(default_factory=count)
 
     def new_key(self, name: str) -> str:
         """Make a key with one version, and return its id without the version."""
@@ -65,9 +60,7 @@ class AzureStandIn:
     def new_version(self, name: str) -> None:
         """Make a new version of a key."""
         number = len(self._keys[name]) + 1
-        if len(self._made) < _DIFFERENT:
-            self._made.append(rsa.generate_private_key(public_exponent=65537, key_size=2048))
-        key = self._made[next(self._count) % len(self._made)]
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._keys[name].append(_Version(f"{number:032x}", key))
 
     def set_enabled(self, name: str, *, enabled: bool) -> None:
