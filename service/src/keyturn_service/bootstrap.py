@@ -218,7 +218,7 @@ async def _opened(
     database = Database(read_database_url(settings.database))
     to_close.push_async_callback(database.close)
     data_keys = SqlDataKeys(database)
-    await migrate(database, fill=partial(fill_row_macs, key_source, data_keys))
+    await migrate(database, fill=partial(fill_row_macs, key_source))
     audit = SqlAuditLog(database, new_id("run", _RANDOMNESS.token_bytes(ID_BYTES)), clock)
     kept_for = settings.data_keys_kept
     refusals = Refusals(audit, clock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,7 +12,7 @@ from keyturn_service.adapters.sql.authority import fill_macs
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.sealed_rows import SqlSealedRows
 from keyturn_service.adapters.sql.stores import Stores
-from keyturn_service.adapters.sql.workspaces import SqlDataKeys
+from keyturn_service.adapters.sql.workspaces import SqlDataKeys, kept_data_key
 from keyturn_service.adapters.system import SystemRandomness, SystemWaiting
 from keyturn_service.ports import AuditLog, Clock
 from keyturn_service.vault.data_key_rotation import DataKeyRotation
@@ -33,14 +34,14 @@ class Keys:
     reseal: Reseal
 
 
-async def fill_row_macs(
-    key_source: KeySource, data_keys: SqlDataKeys, connection: AsyncConnection
-) -> None:
+async def fill_row_macs(key_source: KeySource, connection: AsyncConnection) -> None:
     """Make the codes of rows that say who may do what, where a release before made none.
+
+    All of it over the connection that is changing the tables: another would wait for it.
 
     Raises as `keyed_hashes` does.
     """
-    root = await kept_root(key_source, data_keys)
+    root = await kept_root(key_source, partial(kept_data_key, connection))
     if root is not None:  # else no start has made a key
         await fill_macs(connection, RowMacs(KeyedHashes(root)))
 

@@ -33,7 +33,7 @@ async def checkpoint_key(key_source: KeySource, database: Database) -> Checkpoin
         CannotOpen: it was changed.
         KeySourceUnavailable: the key source does not answer.
     """
-    root = await kept_root(key_source, SqlDataKeys(database))
+    root = await kept_root(key_source, SqlDataKeys(database).get)
     if root is None:
         raise DatabaseRefused(
             "there is no hash key in the database, from which the key of checkpoints comes: if"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Final
 
@@ -71,12 +72,14 @@ async def keyed_hashes(
     return KeyedHashes(await _opened(key_source, kept))
 
 
-async def kept_root(key_source: KeySource, data_keys: DataKeys) -> bytes | None:
+async def kept_root(
+    key_source: KeySource, kept_key: Callable[[DataKeyId], Awaitable[WrappedDataKey | None]]
+) -> bytes | None:
     """Return the root of this installation; None where no start has made one.
 
     Raises as `keyed_hashes` does.
     """
-    kept = await data_keys.get(_ROOT)
+    kept = await kept_key(_ROOT)
     return None if kept is None else await _opened(key_source, kept)
 
 

@@ -196,7 +196,7 @@ class TestTheKeptRoot:
         data_keys = MemoryDataKeys()
         await started(data_keys)
 
-        root = await kept_root(rotated_source(), data_keys)
+        root = await kept_root(rotated_source(), data_keys.get)
 
         assert root == CountedRandomness("one").token_bytes(32)
 
@@ -204,7 +204,7 @@ class TestTheKeptRoot:
         """And none is there afterwards."""
         data_keys = MemoryDataKeys()
 
-        assert await kept_root(old_source(), data_keys) is None
+        assert await kept_root(old_source(), data_keys.get) is None
         assert data_keys.kept == {}
 
     async def test_it_opens_only_as_it_was_wrapped(self):
@@ -213,8 +213,8 @@ class TestTheKeptRoot:
         await started(data_keys)
 
         with pytest.raises(KeyMissing, match="kek_old"):
-            await kept_root(forgetful_source(), data_keys)
+            await kept_root(forgetful_source(), data_keys.get)
         kept = data_keys.kept[ROOT_ID]
         data_keys.kept[ROOT_ID] = replace(kept, wrapped=kept.wrapped[::-1])
         with pytest.raises(CannotOpen):
-            await kept_root(old_source(), data_keys)
+            await kept_root(old_source(), data_keys.get)

@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError
 
 from keyturn_service.adapters.sql.schema import VERSION_TABLE, VERSIONS, SchemaTooNew
 
-_THERE: Final = re.compile("already exists|duplicate column")
+_POSTGRESQL_SAYS: Final = frozenset({"42P07", "42701"})  # there is such a table, such a column
+_SQLITE_SAYS: Final = re.compile("already exists|duplicate column")  # it has no codes for them
 
 
 def upgrade(connection: Connection) -> str | None:
@@ -39,10 +40,15 @@ def upgrade(connection: Connection) -> str | None:
     try:
         command.upgrade(config, "head")
     except DBAPIError as error:
-        if _THERE.search(str(error.orig)):
+        if _is_there(error):
             raise SchemaTooNew(
                 f"the database says that it has version {before}, and has tables of a later one:"
                 " restore the backup made before somebody changed it"
             ) from None
         raise
     return before
+
+
+def _is_there(error: DBAPIError) -> bool:
+    code = getattr(error.orig, "sqlstate", None)  # PostgreSQL's words are in the server's language
+    return code in _POSTGRESQL_SAYS if code else bool(_SQLITE_SAYS.search(str(error.orig)))

@@ -63,10 +63,8 @@ class SqlDataKeys:
 
     async def get(self, data_key_id: DataKeyId) -> WrappedDataKey | None:
         """Return a data key."""
-        asked = select(data_keys).where(data_keys.c.id == data_key_id)
         async with self.database.read() as connection:
-            row = (await connection.execute(asked)).mappings().first()
-        return None if row is None else WrappedDataKey(**row)
+            return await kept_data_key(connection, data_key_id)
 
     async def add(self, key: WrappedDataKey) -> WrappedDataKey:
         """Keep a new data key; where its id is kept already, return the kept one.
@@ -348,6 +346,15 @@ class SqlProxySessions:
                 proxy_sessions.delete().where(proxy_sessions.c.expires_at <= now)
             )
         return gone.rowcount
+
+
+async def kept_data_key(
+    connection: AsyncConnection, data_key_id: DataKeyId
+) -> WrappedDataKey | None:
+    """Return a data key, as this connection sees it."""
+    asked = select(data_keys).where(data_keys.c.id == data_key_id)
+    row = (await connection.execute(asked)).mappings().first()
+    return None if row is None else WrappedDataKey(**row)
 
 
 async def _see_that_it_stands(writing: AsyncConnection, key_id: str) -> None:
