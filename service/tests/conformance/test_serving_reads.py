@@ -208,8 +208,24 @@ async def take_rights(base: Base, stores: Stores) -> None:
     await base.execute("UPDATE api_keys SET rights = '[]'")
 
 
+async def bring_key_back(base: Base, stores: Stores) -> None:
+    """End the API key, and have somebody who writes the database clear that."""
+    await delete_key(base, stores)
+    await base.execute("UPDATE api_keys SET deleted_at = NULL")
+
+
 @pytest.mark.parametrize(
-    "change", [refresh, reject, delete_key, disconnect, ask_to_reauthorize, move, take_rights]
+    "change",
+    [
+        refresh,
+        reject,
+        delete_key,
+        bring_key_back,
+        disconnect,
+        ask_to_reauthorize,
+        move,
+        take_rights,
+    ],
 )
 async def test_what_another_replica_changed_does_not_stand(
     base: Base, change: Callable[[Base, Stores], Awaitable[None]]

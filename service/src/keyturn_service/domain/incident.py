@@ -68,9 +68,9 @@ class Incident:
 class GrantToEnd:
     """A grant that an incident ends, claimed by whoever got this.
 
-    `was`, `problem` and `authorized_at` are what its connection said before. `unanswered` says
-    that its refresh token was presented before and nobody knows what Salesforce said: that one
-    may have ended the grant.
+    `was` and `problem` are what its connection said before, or would say after a refresh that was
+    under way; `authorized_at` is of the grant. `unanswered` says that its refresh token was
+    presented before and nobody knows what Salesforce said: that one may have ended the grant.
     """
 
     incident_id: IncidentId

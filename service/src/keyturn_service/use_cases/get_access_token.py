@@ -13,7 +13,7 @@ from keyturn_service.domain.connection import ConnectionInUse, TokenInForce
 from keyturn_service.domain.ids import ConnectionId
 from keyturn_service.ports import AuditLog, Clock, ServingReads, Uses
 from keyturn_service.use_cases.admit import admit
-from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
+from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded, in_force
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +67,10 @@ class GetAccessToken:
             ending=serving.ending,
             rejected_generation=rejected_generation,
         )
+        if tokens is not serving.tokens:  # that took a while: the use may have been stopped
+            serving = await self.reads.read(connection_id, key_hash=key_hash)
+            key, connection = admit(serving, Right.TOKENS_READ, now=self.clock.now())
+            tokens = in_force(connection, serving.tokens, ending=serving.ending)
         served = Served(connection=connection, tokens=tokens, api_key=key)
         await self.audit.record(_event("token.read", served, now))
         self.uses.note(connection.id, now)

@@ -41,12 +41,7 @@ class RenewIfNeeded:
         Raises:
             ConnectionCannotServe: no token serves; the code says why.
         """
-        if ending or connection.state is ConnectionState.REVOKED:
-            raise ConnectionCannotServe("connection_revoked")
-        if connection.state is ConnectionState.REAUTHORIZATION_REQUIRED:
-            raise ConnectionCannotServe("reauthorization_required", reason=connection.problem)
-        if connection.state is ConnectionState.PENDING or tokens is None:
-            raise ConnectionCannotServe("connection_pending")
+        tokens = in_force(connection, tokens, ending=ending)
         now = self.clock.now()
         if rejected_generation == tokens.generation:
             if tokens.expires_at is not None:
@@ -61,3 +56,20 @@ class RenewIfNeeded:
             return connection, tokens
         renewed, tokens = await self.refresh(connection.id, refused=tokens.generation)
         return renewed.in_use(), tokens
+
+
+def in_force(
+    connection: ConnectionInUse, tokens: TokenInForce | None, *, ending: bool
+) -> TokenInForce:
+    """Return the tokens, where nothing but their age may stand against their use.
+
+    Raises:
+        ConnectionCannotServe: no token serves; the code says why.
+    """
+    if ending or connection.state is ConnectionState.REVOKED:
+        raise ConnectionCannotServe("connection_revoked")
+    if connection.state is ConnectionState.REAUTHORIZATION_REQUIRED:
+        raise ConnectionCannotServe("reauthorization_required", reason=connection.problem)
+    if connection.state is ConnectionState.PENDING or tokens is None:
+        raise ConnectionCannotServe("connection_pending")
+    return tokens

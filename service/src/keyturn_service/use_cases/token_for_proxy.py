@@ -8,10 +8,10 @@ from keyturn_service.domain.api_key import Right
 from keyturn_service.domain.connection import ConnectionInUse, TokenInForce
 from keyturn_service.domain.errors import NotFound
 from keyturn_service.domain.ids import ConnectionId, WorkspaceId
-from keyturn_service.ports import Basis, Clock, ServingReads, Uses
+from keyturn_service.ports import Basis, Clock, Serving, ServingReads, Uses
 from keyturn_service.use_cases.admit import admit, refuse_sealed
 from keyturn_service.use_cases.proxied_answer import ProxyCaller
-from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded
+from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded, in_force
 
 _NO_KEY = b""
 
@@ -55,19 +55,34 @@ class TokenForProxy:
             NotFound: there is no such connection in the workspace.
             ConnectionCannotServe: no token serves; the code says why.
         """
-        serving = await self.reads.read(connection_id, key_hash=_NO_KEY)
-        connection = serving.connection
-        if connection is None or connection.workspace_id != workspace_id:
-            raise NotFound("connection")
-        refuse_sealed(serving)
-        served = await self.renew_if_needed(
+        serving, connection = await self._found(workspace_id, connection_id)
+        connection, tokens = await self.renew_if_needed(
             connection,
             serving.tokens,
             ending=serving.ending,
             rejected_generation=rejected_generation,
         )
+        if tokens is not serving.tokens:
+            connection, tokens = await self._still(workspace_id, connection_id)
         self.uses.note(connection_id, self.clock.now())
-        return served
+        return connection, tokens
+
+    async def _found(
+        self, workspace_id: WorkspaceId, connection_id: ConnectionId
+    ) -> tuple[Serving, ConnectionInUse]:
+        serving = await self.reads.read(connection_id, key_hash=_NO_KEY)
+        connection = serving.connection
+        if connection is None or connection.workspace_id != workspace_id:
+            raise NotFound("connection")
+        refuse_sealed(serving)
+        return serving, connection
+
+    async def _still(
+        self, workspace_id: WorkspaceId, connection_id: ConnectionId
+    ) -> tuple[ConnectionInUse, TokenInForce]:
+        """Return what serves after a renewal, which took a while: its use may be stopped."""
+        serving, connection = await self._found(workspace_id, connection_id)
+        return connection, in_force(connection, serving.tokens, ending=serving.ending)
 
     async def admit(
         self, connection_id: ConnectionId, *, key_hash: bytes, remembered: bool
@@ -103,11 +118,11 @@ class TokenForProxy:
         Raises:
             ConnectionCannotServe: no token serves; the code says why.
         """
-        served = await self.renew_if_needed(
-            admission.connection,
-            admission.tokens,
-            ending=admission.ending,
-            rejected_generation=None,
+        found = admission.connection
+        connection, tokens = await self.renew_if_needed(
+            found, admission.tokens, ending=admission.ending, rejected_generation=None
         )
-        self.uses.note(admission.connection.id, self.clock.now())
-        return served
+        if tokens is not admission.tokens:
+            connection, tokens = await self._still(found.workspace_id, found.id)
+        self.uses.note(found.id, self.clock.now())
+        return connection, tokens

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from service.tests.support.fakes import BASIS, RememberingReads
+from service.tests.support.fakes import BASIS, RememberingReads, refused
 from service.tests.support.replicas import Replica
 from service.tests.support.values import (
+    API_KEY,
     CONNECTION,
     OTHER_WORKSPACE,
     START,
+    WORKSPACE,
     api_key,
     hash_of,
     in_force,
 )
 
+from keyturn_core.oauth.token_answer import OutcomeUnknown, TokenAnswer
+from keyturn_service.adapters.sql.stores import Stores
 from keyturn_service.domain.api_key import Right
-from keyturn_service.domain.errors import Forbidden, NotFound, Unauthorized
-from keyturn_service.domain.ids import ConnectionId
-from keyturn_service.ports import AuditUnavailable
+from keyturn_service.domain.errors import Forbidden, NotFound, ServiceError, Unauthorized
+from keyturn_service.domain.ids import ConnectionId, IncidentId
+from keyturn_service.domain.incident import Incident, Scope
+from keyturn_service.ports import AuditUnavailable, ServiceSeal
 from keyturn_service.use_cases.get_access_token import GetAccessToken
 
 KEY = hash_of("key")
+INCIDENT = Incident(
+    id=IncidentId("inc_one"), scope=Scope(workspace_id=WORKSPACE), reason="a test", opened_at=START
+)
 
 
 def remembering(replica: Replica, **changes: Any) -> tuple[GetAccessToken, RememberingReads]:
@@ -142,5 +152,61 @@ async def test_who_says_that_a_token_was_refused_is_not_served_from_memory(
 
     served = await get_access_token(CONNECTION, key_hash=KEY, rejected_generation=1)
 
-    assert reads.looks == 1
+    assert reads.looks == 2, "the second look is after the renewal"
     assert served.tokens.generation > 1
+
+
+async def put_the_seal_on(stores: Stores) -> None:
+    """Stop the whole service."""
+    assert await stores.seals.put_on(ServiceSeal(sealed_at=START, reason="a test"))
+
+
+async def open_an_incident(stores: Stores) -> None:
+    """Stop the workspace."""
+    assert await stores.incidents.open(INCIDENT)
+
+
+async def delete_the_key(stores: Stores) -> None:
+    """End what the caller has."""
+    assert await stores.api_keys.delete(WORKSPACE, API_KEY, at=START)
+
+
+@pytest.mark.parametrize(
+    ("stop", "code"),
+    [
+        (put_the_seal_on, "sealed"),
+        (open_an_incident, "reauthorization_required"),
+        (delete_the_key, "unauthorized"),
+    ],
+)
+@pytest.mark.parametrize("says", ["new tokens", "a refusal", "nothing"])
+async def test_what_is_stopped_during_a_renewal_gets_nothing_of_it(
+    replica: Replica, stop: Callable[[Stores], Awaitable[None]], code: str, says: str
+) -> None:
+    """Whatever Salesforce answers, to who waits for it and to who asks afterwards."""
+    world, begun, go_on = replica.world, asyncio.Event(), asyncio.Event()
+    await world.base.stores.api_keys.add(api_key())
+
+    async def hold(form: Any) -> TokenAnswer:
+        begun.set()
+        await go_on.wait()
+        if says == "nothing":
+            raise OutcomeUnknown
+        return world.org.process(form) if says == "new tokens" else refused("server_error")
+
+    world.org.next.append(hold)
+    asking = asyncio.create_task(
+        replica.get_access_token(CONNECTION, key_hash=KEY, rejected_generation=1)
+    )
+    await begun.wait()
+    await stop(world.base.stores)
+    go_on.set()
+
+    with pytest.raises(ServiceError) as met:
+        await asking
+    if says == "new tokens":
+        assert met.value.code == code
+    with pytest.raises(ServiceError) as afterwards:
+        await replica.get_access_token(CONNECTION, key_hash=KEY)
+    assert afterwards.value.code == code
+    assert "token.read" not in world.audit.types

@@ -20,7 +20,7 @@ from service.tests.support.values import (
     hash_of,
 )
 
-from keyturn_core.oauth.token_answer import TokenAnswer
+from keyturn_core.oauth.token_answer import OutcomeUnknown, TokenAnswer
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.domain.ids import ConnectionId, CustomerId, IncidentId
@@ -231,6 +231,52 @@ async def test_a_refresh_under_way_comes_to_its_end_first(
     assert presented(world) == [world.org.token_response()["refresh_token"]]
     assert (await world.connection()).state is ConnectionState.REAUTHORIZATION_REQUIRED
     assert await progress(replica) == (0, 0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "because"),
+    [
+        (OutcomeUnknown(), Because.OUTCOME_UNKNOWN),
+        (refused("invalid_grant", "token validity expired"), Because.ENDED_BEFORE),
+    ],
+)
+async def test_what_a_refresh_under_way_learned_tells_what_to_make_of_the_grant(
+    replica: Replica,
+    world: World,
+    revoke_all: RevokeAll,
+    said: TokenAnswer | Exception,
+    because: Because,
+) -> None:
+    """That it may be in force under a token nobody has, or was dead already; it serves neither way.
+
+    Here Salesforce knows neither of its tokens any more.
+    """
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(_: Any) -> TokenAnswer:
+        begun.set()
+        await go_on.wait()
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    world.org.next.append(hold)
+    refreshing = asyncio.create_task(replica.refresh(CONNECTION, refused=1))
+    await begun.wait()
+    await opened(replica)
+    go_on.set()
+    with pytest.raises(ConnectionCannotServe):
+        await refreshing
+    kept = await world.connection()
+    assert (kept.state, kept.problem) == (
+        ConnectionState.REAUTHORIZATION_REQUIRED,
+        "revoked_in_incident",
+    )
+
+    world.org.next_posts += [UNKNOWN, UNKNOWN]
+    await revoke_all()
+
+    assert (await outcome(replica))[1] is because
 
 
 @pytest.mark.parametrize(

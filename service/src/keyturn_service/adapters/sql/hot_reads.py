@@ -43,8 +43,11 @@ _CONNECTION: Final = (
 _TOKENS: Final = "t.generation, t.access_token, t.received_at, t.expires_at"
 KEY_SAID: Final = (
     "k.workspace_id || ' ' || k.rights || ' ' || coalesce(k.expires_at, 0)"
-    " || ' ' || coalesce(k.deleted_at, 0)"
+    " || ' ' || coalesce(k.deleted_at, 0) || ' ' || encode(k.mac, 'base64')"
 )
+"""As PostgreSQL says it. The code is in it: a key that was deleted has none any more, whatever
+somebody wrote beside it.
+"""
 _SEALED: Final = '(SELECT max(sealed_at) FROM service_seals WHERE "on")'
 CONNECTION_SAID: Final = (
     f"coalesce({_SEALED}, 0) || ' ' ||"
@@ -57,7 +60,7 @@ The seal is in it, so that nothing remembered leaves under it.
 """
 _STATEMENT: Final = (
     f"SELECT asked.id, asked.hash, {_KEY}, {_CONNECTION}, {_TOKENS},"  # noqa: S608 - ours
-    f" {KEY_SAID}, {CONNECTION_SAID}, {_SEALED} IS NOT NULL"
+    f" {{key_said}}, {CONNECTION_SAID}, {_SEALED} IS NOT NULL"
     " FROM {asked}"
     " LEFT JOIN api_keys k ON k.hash = asked.hash"
     " LEFT JOIN connections c ON c.id = asked.id"
@@ -124,7 +127,8 @@ class SqlServingReads:
         self._kept = _KeptKeys(authority)
         self._remembers = not database.is_sqlite
         self._vault = vault
-        self._line = _line(database, _STATEMENT, _ASKED)
+        statement = _STATEMENT.replace("{key_said}", KEY_SAID if self._remembers else "NULL")
+        self._line = _line(database, statement, _ASKED)
         self._gathered: Gathered[_Question, tuple[Any, ...]] = Gathered(self._look)
         self._keys: Remembered[bytes, KeyRow] = Remembered(KEYS_REMEMBERED)
         self._connections: Remembered[str, ConnectionRow] = Remembered(CONNECTIONS_REMEMBERED)

@@ -40,6 +40,7 @@ from keyturn_service.adapters.sql.tables import (
     apps,
     attempts,
     connections,
+    incident_grants,
     refresh_leases,
     token_sets,
 )
@@ -47,6 +48,7 @@ from keyturn_service.adapters.sql.types import Moment
 from keyturn_service.domain.attempt import ELSEWHERE, Attempt, AttemptOutcome
 from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
 from keyturn_service.domain.ids import AttemptId, ConnectionId, SpoolId, WorkspaceId
+from keyturn_service.domain.incident import PROBLEM
 from keyturn_service.ports import StaleWrite
 from keyturn_service.vault.vault import Vault
 
@@ -287,11 +289,7 @@ class SqlTokenStore:
                 )
             )
             if state is not None:
-                await writing.execute(
-                    update(connections)
-                    .where(_serves(attempt.connection_id, attempt.generation))
-                    .values(state=state, problem=problem)
-                )
+                await _say(writing, attempt.connection_id, attempt.generation, state, problem)
 
     async def reject_access_token(
         self, connection_id: ConnectionId, *, generation: int, session_life: timedelta
@@ -323,12 +321,7 @@ class SqlTokenStore:
     ) -> bool:
         """Keep state and problem where the generation is in force; False where it is not."""
         async with self.database.write() as writing:
-            changed = await writing.execute(
-                update(connections)
-                .where(_serves(connection_id, generation))
-                .values(state=state, problem=problem)
-            )
-        return bool(changed.rowcount)
+            return await _say(writing, connection_id, generation, state, problem)
 
     async def _first(self, asked: Select[Any]) -> Attempt | None:
         async with self.database.read() as reading:
@@ -484,6 +477,9 @@ async def _put_in_force(
     else:  # where the vendor changed its mind meanwhile, the guardian looks at it soon
         unchanged = connections.c.keep_alive == connection.keep_alive
         values["due_at"] = case((unchanged, due_at), else_=connections.c.due_at)
+    if names is _RENEWED:
+        for name in ("state", "problem"):
+            values[name] = case((_stopped(), connections.c[name]), else_=values[name])
     changed = await writing.execute(
         update(connections).where(_in_force(held)).values({name: values[name] for name in names})
     )
@@ -521,10 +517,45 @@ def _in_force(held: _Held) -> ColumnElement[bool]:
     )
 
 
-def _serves(connection_id: ConnectionId, generation: int) -> ColumnElement[bool]:
-    """Match the connection where the generation is in force and it was not revoked."""
-    return and_(
-        connections.c.id == connection_id,
-        connections.c.generation == generation,
-        connections.c.state != ConnectionState.REVOKED,
+async def _say(
+    writing: AsyncConnection,
+    connection_id: ConnectionId,
+    generation: int,
+    state: ConnectionState,
+    problem: str | None,
+) -> bool:
+    """Keep state and problem where the generation is in force and was not revoked.
+
+    Of a grant that an incident has yet to end they go into its list: they say what to ask for.
+    """
+    here = and_(connections.c.id == connection_id, connections.c.generation == generation)
+    changed = await writing.execute(
+        update(connections)
+        .where(here, connections.c.state != ConnectionState.REVOKED, ~_stopped())
+        .values(state=state, problem=problem)
     )
+    if changed.rowcount:
+        return True
+    listed = await writing.execute(
+        update(incident_grants)
+        .where(
+            incident_grants.c.connection_id == connection_id,
+            incident_grants.c.due_at.is_not(None),
+            select(connections.c.id).where(here, _stopped()).exists(),
+        )
+        .values(was=state, problem=problem)
+    )
+    return bool(listed.rowcount)
+
+
+def _stopped() -> ColumnElement[bool]:
+    """Match a connection whose grant an incident has yet to end: it serves no more until then."""
+    listed = (
+        select(incident_grants.c.connection_id)
+        .where(
+            incident_grants.c.connection_id == connections.c.id,
+            incident_grants.c.due_at.is_not(None),
+        )
+        .exists()
+    )
+    return and_(func.coalesce(connections.c.problem, "") == PROBLEM, listed)
