@@ -221,6 +221,26 @@ def test_a_slow_answer_is_waited_for_by_all(world: CrashWorld) -> None:
     assert _refreshes(world, since) == [200]
 
 
+def test_a_replica_that_is_told_to_stop_keeps_what_is_under_way(
+    world: CrashWorld, database: Server
+) -> None:
+    """Longer than it serves its callers: the org has rotated, and nobody else has the answer."""
+    connection = _connected(world)
+    since = _expired(world)
+    world.fault("slow", match=REFRESH, options={"delay": "PT9S"})
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(world.token, connection)
+        _until(lambda: database.value("SELECT count(*) FROM attempts"))
+        world.stop()
+        assert asked.exception() is not None or not asked.result().is_success
+    world.start()
+
+    assert world.token(connection).json()["generation"] == 2
+    assert _refreshes(world, since) == [200]
+    assert "token.outcome_unknown" not in {event["type"] for event in world.events(connection)}
+
+
 def test_no_session_of_the_database_is_held_while_an_answer_is_awaited(
     world: CrashWorld, database: Server
 ) -> None:

@@ -275,7 +275,7 @@ async def _opened(
         audit=parts.audit,
         clock=clock,
     )
-    wiring, rounds, watch = _wired(
+    wiring, rounds, watch, refresh = _wired(
         settings,
         parts,
         hashes,
@@ -288,6 +288,7 @@ async def _opened(
         audit_rounds=audit_rounds,
         see_audit_rounds=seen_rounds(settings, database, clock),
     )
+    to_close.push_async_callback(refresh.end)
     if background:
         await watch()
         await to_close.enter_async_context(rounds.running())
@@ -343,7 +344,7 @@ def _wired(
     epochs: Epochs,
     audit_rounds: Mapping[str, Round],
     see_audit_rounds: SeeAuditRounds,
-) -> tuple[Wiring, Rounds, WatchDatabase]:
+) -> tuple[Wiring, Rounds, WatchDatabase, RefreshTokens]:
     """Join ports to use cases, from those that need nobody to those that need the most."""
     stores, spool, audit = parts.stores, parts.spool, parts.audit
     dev = settings.dev_world
@@ -581,4 +582,4 @@ def _wired(
         renew_data_keys=vault.renew,
         audit_rounds=audit_rounds,
     )
-    return wiring, rounds, watch
+    return wiring, rounds, watch, refresh

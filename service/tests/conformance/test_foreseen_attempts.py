@@ -37,16 +37,17 @@ async def ahead(base: Base, **changes: object) -> Attempt:
     return made
 
 
-async def test_a_foreseen_attempt_is_found_once_its_generation_is_in_force(base: Base) -> None:
-    """Not before, but for its own spool; what is kept of it already stays."""
+async def test_a_foreseen_attempt_says_that_tokens_before_it_are_used_up(base: Base) -> None:
+    """After those at the generation in force; what is kept of it already stays."""
     await base.with_connection()
     made = await ahead(base, id=AttemptId("att_ahead"))
     again = await ahead(base, id=made.id, started_at=START + HOUR)
     store = base.stores.tokens
-    assert await store.open_attempt(CONNECTION) is None
+    assert await store.open_attempt(CONNECTION) == made
     assert await store.open_attempts_of(SPOOL) == [made]
 
     intent = await base.begun(id=AttemptId("att_before"))
+    assert await store.open_attempt(CONNECTION) == intent
     assert await store.replace(*renewed(), attempt=intent)
 
     assert again != made

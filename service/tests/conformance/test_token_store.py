@@ -331,6 +331,9 @@ async def test_the_end_of_an_old_attempt_changes_no_newer_connection(base: Base)
     )
 
     assert await base.stores.tokens.load(CONNECTION) == (made, new)
+    kept = await base.stores.tokens.attempt(intent.id)
+    assert kept is not None
+    assert kept.outcome is AttemptOutcome.STORED, "whoever says else was paused since"
 
 
 async def test_the_end_of_an_attempt_is_all_or_nothing(base: Base) -> None:

@@ -166,7 +166,7 @@ class Spool(Protocol):
         ...
 
     async def not_sent(self, attempt_id: AttemptId) -> None:
-        """Forget an intent whose token did not leave."""
+        """Forget an intent whose token did not leave; no error where the disk is read-only."""
         ...
 
     async def intents(self) -> Sequence[SpooledAnswer]:
@@ -178,7 +178,10 @@ class Spool(Protocol):
         ...
 
     async def delivered(self, attempt_id: AttemptId) -> None:
-        """Note that the database knows the answer; it stays in the journal."""
+        """Note that the database knows the answer; it stays in the journal.
+
+        No error where the disk is read-only: the answer is to be delivered then, as before.
+        """
         ...
 
     async def undelivered(self) -> Sequence[AttemptId]:

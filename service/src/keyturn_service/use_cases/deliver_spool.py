@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -49,6 +49,7 @@ class DeliverSpool:
     spool: Spool
     audit: AuditLog
     clock: Clock
+    _noted: set[AttemptId] = field(default_factory=set, init=False)
 
     async def recover(self) -> None:
         """Account for every attempt that an earlier run of this replica left open.
@@ -79,6 +80,9 @@ class DeliverSpool:
         if spooled.attempt_id.startswith("cs_"):
             return await self._deliver_code(spooled)
         attempt = await self.store.attempt(spooled.attempt_id)
+        if attempt is not None and attempt.outcome is AttemptOutcome.STORED:
+            await self._see_noted(attempt)
+            return False
         if attempt is None or not (attempt.waits_for_its_spool or _turned_up(attempt, spooled)):
             await self.spool.delivered(spooled.attempt_id)
             return False
@@ -92,6 +96,12 @@ class DeliverSpool:
             return await self.settle_spooled(replace(attempt, fence=lease.fence), spooled)
         finally:
             await self.leases.release(lease)
+
+    async def _see_noted(self, attempt: Attempt) -> None:
+        """Record that an answer is in force, once: who stored it may have died before."""
+        if attempt.id not in self._noted:
+            await self.settle.note_stored(attempt)
+            self._noted.add(attempt.id)  # a disk that is read-only keeps showing it
 
     async def _presented_since(self, attempt: Attempt) -> bool:
         """Tell whether the token was presented again: what the first one brought is dead then."""

@@ -20,7 +20,7 @@ import structlog
 from keyturn_core.oauth.refresh_grant import refresh_request
 from keyturn_core.oauth.token_answer import NotProcessed, OutcomeUnknown
 from keyturn_core.secrets import RefreshToken
-from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
+from keyturn_service.domain.attempt import ELSEWHERE, Attempt, AttemptOutcome, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
 from keyturn_service.domain.errors import ConnectionCannotServe, NotFound
@@ -28,6 +28,7 @@ from keyturn_service.domain.ids import ID_BYTES, AttemptId, ConnectionId, new_id
 from keyturn_service.ports import (
     Apps,
     AuditLog,
+    AuditUnavailable,
     Clock,
     DeadlinePassed,
     KeyedHash,
@@ -117,6 +118,15 @@ class RefreshTokens:
                     return connection, tokens
                 refused = tokens.generation  # refused already, or lost on its way to us
 
+    async def end(self) -> None:
+        """Present nothing more, and wait for what is under way: what it brings has to be kept.
+
+        As long as a call may take at most, and the keeping of its answer.
+        """
+        self.presenting.close({})
+        if self._running:
+            await asyncio.wait(set(self._running.values()), timeout=LEASE_TTL.total_seconds())
+
     def _forget(
         self, connection_id: ConnectionId, task: asyncio.Task[tuple[Connection, TokenSet]]
     ) -> None:
@@ -165,7 +175,11 @@ class RefreshTokens:
         again = False
         earlier = await self._sent_before(lease.connection_id)
         if earlier is not None:
-            if earlier.outcome is AttemptOutcome.STORED:
+            if earlier.generation > tokens.generation:  # it came after this token, which is used up
+                earlier = replace(
+                    earlier, generation=tokens.generation, spool_id=ELSEWHERE, presented_again=True
+                )
+            elif earlier.outcome is AttemptOutcome.STORED:
                 earlier = await self._put_back(earlier)
             found = await self.resolve(lease, connection, tokens, earlier)
             if isinstance(found, SpooledAnswer):
@@ -286,10 +300,10 @@ class RefreshTokens:
         try:
             await self.store.begin_attempt(attempt)
         except StaleWrite:
+            await self._note(attempt, "token.not_presented")
             raise ConnectionCannotServe("org_unavailable", retry_after=1) from None
         except StoreUnavailable:  # the intent may be durable all the same
-            self._unsent.setdefault(connection.id, set()).add(attempt.id)
-            with contextlib.suppress(StoreUnavailable):
+            with contextlib.suppress(StoreUnavailable, AuditUnavailable):
                 await self._not_presented(attempt)
             raise
         body = refresh_request(client, tokens.refresh_token)
@@ -313,7 +327,6 @@ class RefreshTokens:
                 connection.login_url, body, deadline=self._latest_start(lease)
             )
         except (NotProcessed, DeadlinePassed):
-            self._unsent.setdefault(connection.id, set()).add(attempt.id)
             await self._not_presented(attempt)
             raise ConnectionCannotServe(
                 "org_unavailable", retry_after=ceil(_SOON.total_seconds())
@@ -400,8 +413,14 @@ class RefreshTokens:
         )
 
     async def _not_presented(self, attempt: Attempt) -> None:
-        now = self.clock.now()
+        """End an attempt whose request did not leave; this process remembers that meanwhile.
+
+        On record first: the next presentation of the token is none that needs a decision.
+        """
+        self._unsent.setdefault(attempt.connection_id, set()).add(attempt.id)
         await self.spool.not_sent(attempt.id)
+        await self._note(attempt, "token.not_presented")
+        now = self.clock.now()
         await self.store.end_attempt(
             attempt,
             AttemptOutcome.NOT_PRESENTED,
@@ -409,7 +428,6 @@ class RefreshTokens:
             spool_answered=True,
             retry_at=now + _SOON,
         )
-        await self._note(attempt, "token.not_presented")
 
     async def _load(self, connection_id: ConnectionId) -> tuple[Connection, TokenSet]:
         loaded = await self.store.load(connection_id)

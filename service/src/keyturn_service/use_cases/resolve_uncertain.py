@@ -13,15 +13,18 @@ from datetime import timedelta
 from math import ceil
 from typing import Final
 
+import structlog
+
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome, HoldOff, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
 from keyturn_service.domain.errors import ConnectionCannotServe
-from keyturn_service.ports import AuditLog, Clock, Lease, Spool, TokenStore
+from keyturn_service.ports import AuditLog, Clock, Lease, Spool, StoreUnavailable, TokenStore
 from keyturn_service.use_cases.holding_off import HoldingOff
 from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 
 PAUSE: Final = timedelta(seconds=60)  # what was under way at the org has ended by then
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +48,10 @@ class ResolveUncertain:
 
         Raises:
             ConnectionCannotServe: neither; the connection stays uncertain, or needs the customer.
+            StoreUnavailable: the spool's disk cannot be read.
         """
         if attempt.spool_id == self.spool.id and not attempt.spool_answered:
-            spooled = await self.spool.get(attempt.id)
+            spooled = await self._spooled(attempt)
             if spooled is not None:
                 return spooled
             attempt = await self.found_open(attempt)  # also where another replica asked first
@@ -70,6 +74,13 @@ class ResolveUncertain:
         await self._note(attempt, "token.decided_to_present_again", "nothing else serves")
         return None
 
+    async def _spooled(self, attempt: Attempt) -> SpooledAnswer | None:
+        try:
+            return await self.spool.get(attempt.id)
+        except OSError as error:  # nobody knows whether the answer lies there
+            _log.error("spool_not_read", attempt_id=attempt.id, error=type(error).__name__)
+            raise StoreUnavailable("the spool cannot be read") from None
+
     async def found_open(self, attempt: Attempt) -> Attempt:
         """Keep that an attempt without an answer ended with its process; return it so."""
         answered = attempt.spool_id == self.spool.id
@@ -79,6 +90,11 @@ class ResolveUncertain:
             if attempt.presented_again and answered
             else ConnectionState.UNCERTAIN
         )
+        await self._note(
+            attempt,
+            "token.outcome_unknown",
+            "process ended" if answered else "another replica's spool has not answered",
+        )
         await self.store.end_attempt(
             attempt,
             AttemptOutcome.UNKNOWN,
@@ -86,11 +102,6 @@ class ResolveUncertain:
             spool_answered=answered,
             state=state,
             problem="connection_uncertain",
-        )
-        await self._note(
-            attempt,
-            "token.outcome_unknown",
-            "process ended" if answered else "another replica's spool has not answered",
         )
         return replace(
             attempt, outcome=AttemptOutcome.UNKNOWN, spool_answered=answered, ended_at=now

@@ -136,9 +136,13 @@ class SettleAttempt:
         )
         if not await self.store.replace(kept, tokens, attempt=attempt):
             return await self._not_first(attempt, connection, response, spooled)
-        await self.spool.delivered(attempt.id)
-        await self._note(attempt, "token.stored", salvaged=response.salvaged)
+        await self.note_stored(attempt, salvaged=response.salvaged)
         return await self.follow_move(kept, response), tokens
+
+    async def note_stored(self, attempt: Attempt, **detail: bool) -> None:
+        """Record that an answer is in force; until then it counts as one to be delivered."""
+        await self._note(attempt, "token.stored", **detail)
+        await self.spool.delivered(attempt.id)
 
     async def _not_first(
         self,
@@ -159,12 +163,23 @@ class SettleAttempt:
         if kept is not None and kept.outcome is AttemptOutcome.STORED:
             await self.spool.delivered(attempt.id)
             return loaded  # this very answer was delivered from the spool during a pause
-        if loaded[0].taken_over_at is not None and response.refresh_token is not None:
-            # Assertions stand in for the very token that is found here: it is in force again.
+        if loaded[0].taken_over_at is not None and await self._stood_in_for(attempt, response):
             found = replace(attempt, generation=loaded[1].generation)
             return await self._keep(found, *loaded, response, spooled)
         await self._supersede(attempt, connection, response, in_force=loaded[1].refresh_token)
         return loaded
+
+    async def _stood_in_for(self, attempt: Attempt, response: TokenResponse) -> bool:
+        """Tell whether assertions stand in for the very token that is found here.
+
+        It is in force again then; not one that was used since, or of a grant before.
+        """
+        newest = await self.store.newest_attempt(attempt.connection_id)
+        return (
+            response.refresh_token is not None
+            and newest is not None
+            and newest.generation <= attempt.generation
+        )
 
     async def homeless(
         self, attempt: Attempt, connection: Connection, spooled: SpooledAnswer

@@ -103,7 +103,8 @@ class WatchDatabase:
         if running:
             seen, lost = await self.epochs.accept(standing)
             self.presenting.close(seen)
-            self._untold = dict(seen)
+            for connection_id, generation in seen.items():  # some of an earlier round's are untold
+                self._untold[connection_id] = max(generation, self._untold.get(connection_id, 0))
             while self.presenting.under_way:  # their answers are in the journal then
                 await self.waiting.sleep(_POLL)
         epoch = standing.epoch
@@ -164,16 +165,9 @@ class WatchDatabase:
 
     async def _foresee(self, lease: Lease, connection: Connection, tokens: TokenSet) -> None:
         used_up = self._untold[connection.id] - 1
-        if used_up > tokens.generation:
-            attempt = replace(
-                self._used_up(lease, connection, tokens),
-                id=AttemptId(f"{connection.id}_{used_up}"),
-                generation=used_up,
-                token_hash=b"",
-                outcome=AttemptOutcome.UNKNOWN,
-                ended_at=self.clock.now(),
-            )
-            await self.store.foresee(attempt)
+        attempt = self._used_up(lease, connection, tokens, used_up)
+        ended = replace(attempt, outcome=AttemptOutcome.UNKNOWN, ended_at=self.clock.now())
+        await self.store.foresee(ended)
 
     async def _quarantine(self, connection_id: ConnectionId) -> None:
         """Keep a token from being presented that was used up, by an answer that nobody has."""
@@ -200,15 +194,19 @@ class WatchDatabase:
             await self.leases.release(lease)
         return True
 
-    def _used_up(self, lease: Lease, connection: Connection, tokens: TokenSet) -> Attempt:
-        """Return an attempt that says of the token in force that it was used up."""
+    def _used_up(
+        self, lease: Lease, connection: Connection, tokens: TokenSet, generation: int
+    ) -> Attempt:
+        """Return an attempt that says of a generation that its token was used up."""
+        token = tokens.refresh_token or RefreshToken("")
+        in_force = generation == tokens.generation
         return Attempt(
-            id=AttemptId(new_id("att", self.randomness.token_bytes(ID_BYTES))),
+            id=AttemptId(f"{connection.id}_{generation}"),
             workspace_id=connection.workspace_id,
             connection_id=connection.id,
-            generation=tokens.generation,
+            generation=generation,
             fence=lease.fence,
-            token_hash=self.hashes("refresh_token", tokens.refresh_token or RefreshToken("")),
+            token_hash=self.hashes("refresh_token", token) if in_force else b"",
             spool_id=self.spool.id,
             started_at=self.clock.now(),
             presented_again=True,
@@ -220,7 +218,7 @@ class WatchDatabase:
     async def _make_uncertain(self, lease: Lease, connection: Connection, tokens: TokenSet) -> None:
         if connection.state is not ConnectionState.ACTIVE or tokens.refresh_token is None:
             return
-        attempt, now = self._used_up(lease, connection, tokens), self.clock.now()
+        attempt, now = self._used_up(lease, connection, tokens, tokens.generation), self.clock.now()
         await self.audit.record(
             AuditEvent(
                 type="token.unaccounted",
@@ -235,7 +233,7 @@ class WatchDatabase:
                 },
             )
         )
-        await self.store.begin_attempt(attempt)
+        await self.store.foresee(attempt)
         await self.store.end_attempt(
             attempt,
             AttemptOutcome.UNKNOWN,

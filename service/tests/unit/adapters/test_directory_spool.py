@@ -258,6 +258,18 @@ class TestDelivering:
             assert await spool.get(ONE) == ANSWER
             assert await spool.get(AttemptId("att_two")) is None
 
+    async def test_a_disk_that_lets_nothing_be_tidied_up_stops_nobody(self, folder):
+        """It turned read-only: what was to go stays, and is delivered or cleared away later."""
+        async with spool_in(folder) as spool:
+            await spool.put(ANSWER)
+            (folder / "delivered" / ONE).mkdir()
+            (folder / "intents" / ONE).mkdir()
+
+            await spool.delivered(ONE)
+            await spool.not_sent(ONE)
+
+            assert await spool.undelivered() == [ONE]
+
     async def test_what_waits_is_named_in_the_order_it_came(self, folder):
         """By the answers' time, whatever the order of writing and the names."""
         ages = {"att_b": 3, "att_c": 1, "att_a": 2}

@@ -213,6 +213,21 @@ async def test_an_answer_that_the_database_knows_is_only_marked(
     assert await world.tokens() == before
 
 
+async def test_an_answer_that_died_before_its_record_is_recorded_once(
+    replica: Replica, world: World
+) -> None:
+    """Also where the disk is read-only, and shows it again and again."""
+    await replica.refresh(CONNECTION, refused=1)
+    [attempt] = await world.attempts()
+    world.audit.events.clear()
+
+    for _ in range(3):
+        replica.spool.open.append(attempt.id)
+        await replica.deliver()
+
+    assert world.audit.types == ["token.stored"]
+
+
 async def test_an_answer_of_an_attempt_that_nobody_knows_is_only_marked(
     replica: Replica,
 ) -> None:

@@ -25,7 +25,7 @@ from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
 from keyturn_service.domain.errors import ConnectionCannotServe, NotFound
 from keyturn_service.domain.ids import ConnectionId
-from keyturn_service.ports import AuditUnavailable, StoreUnavailable
+from keyturn_service.ports import AuditUnavailable, StaleWrite, StoreUnavailable
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
 from keyturn_service.vault.errors import KeySourceUnavailable
 
@@ -84,8 +84,8 @@ async def test_the_steps_come_in_their_order(replica: Replica, world: World) -> 
         f"present {LOGIN_URL}",
         "spool.put",
         "store.replace",
-        "spool.delivered",
         "token.stored",
+        "spool.delivered",
     ]
     assert not await replica.spool.intents()
 
@@ -589,3 +589,54 @@ async def test_two_connections_are_refreshed_side_by_side(replica: Replica, worl
     await replica.refresh(CONNECTION, refused=1)
 
     assert [made.id for made, _ in served] == [two]
+
+
+async def test_what_did_not_leave_is_on_record_before_it_is_known(
+    replica: Replica, world: World
+) -> None:
+    """Else who dies between leaves two presentations of a token with nothing between them."""
+    replica.store.fails["end_attempt"] = [StoreUnavailable()]
+    world.org.next.append(NotProcessed("no connection"))
+
+    with pytest.raises(StoreUnavailable):
+        await replica.refresh(CONNECTION, refused=1)
+    assert world.audit.types == ["token.presented", "token.not_presented"]
+
+    await replica.refresh(CONNECTION, refused=1)
+    assert await world.outcomes() == [AttemptOutcome.NOT_PRESENTED, AttemptOutcome.STORED]
+
+
+async def test_an_intent_that_is_not_in_force_any_more_is_on_record_as_not_presented(
+    replica: Replica, world: World
+) -> None:
+    """Somebody else was first."""
+    replica.store.fails["begin_attempt"] = [StaleWrite("att_one")]
+
+    assert await code_of(replica.refresh(CONNECTION, refused=1)) == ("org_unavailable", None)
+
+    assert world.audit.types == ["token.presented", "token.not_presented"]
+    assert world.org.presented == []
+
+
+async def test_who_ends_waits_for_what_is_under_way(replica: Replica, world: World) -> None:
+    """Its answer is kept; nothing is presented any more."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(form: Mapping[str, str]) -> TokenAnswer:
+        begun.set()
+        await go_on.wait()
+        return world.org.process(form)
+
+    world.org.next.append(hold)
+    asking = asyncio.create_task(replica.refresh(CONNECTION, refused=1))
+    await begun.wait()
+    asking.cancel()
+    ending = asyncio.create_task(replica.refresh.end())
+    go_on.set()
+    await ending
+
+    assert (await world.tokens()).generation == 2
+    await replica.refresh.end()
+    with pytest.raises(StoreUnavailable):
+        await replica.refresh(CONNECTION, refused=2)
+    assert len(world.org.presented) == 1

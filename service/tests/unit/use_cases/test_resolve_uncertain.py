@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from keyturn_core.oauth.token_answer import OutcomeUnknown
 from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
+from keyturn_service.ports import StoreUnavailable
 from keyturn_service.use_cases.resolve_uncertain import PAUSE
 
 LOST = OutcomeUnknown("no status came")
@@ -42,6 +44,30 @@ async def crash_before_the_answer(replica: Replica, world: World) -> None:
     world.org.next.append(Crash())
     with pytest.raises(Crash):
         await replica.refresh(CONNECTION, refused=1)
+
+
+async def test_a_spool_that_cannot_be_read_says_nothing_of_an_answer(
+    replica: Replica, world: World
+) -> None:
+    """Its disk may be back tomorrow: nothing is presented, and the attempt stays open."""
+    await crash_before_the_answer(replica, world)
+    await world.base.stores.leases.release_earlier_runs()
+
+    class Broken:
+        """A disk that gives nothing."""
+
+        id = replica.spool.id
+
+        async def get(self, attempt_id: object) -> None:
+            raise OSError(attempt_id)
+
+    broken = Broken()
+    replica.refresh.resolve = replace(replica.refresh.resolve, spool=broken)  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailable):
+        await replica.refresh(CONNECTION, refused=1)
+
+    assert len(world.org.presented) == 1
+    assert await world.outcomes() == [None]
 
 
 async def test_an_uncertain_connection_serves_while_its_access_token_works(

@@ -168,6 +168,31 @@ async def test_an_answer_that_is_found_later_puts_its_token_in_force_again(
     assert await world.outcomes() == [AttemptOutcome.STORED]
 
 
+async def test_an_answer_of_a_grant_before_does_not_take_the_place_of_assertions(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """It was found after the customer had connected again: it stood for nothing then."""
+    await replica.with_signing_key()
+    replica.store.fails["replace"] = [Crash()]
+    with pytest.raises(Crash):
+        await replica.refresh(CONNECTION, refused=1)
+    found = world.org.refresh_token
+    other = await kitchen.replica("spool_two")
+    await other.refresh(CONNECTION, refused=1)
+    world.org.refresh_token = "5Aep861.of-the-new-grant"
+    again = await other.connect.connected(connection_id=CONNECTION)
+    world.org.next.append(LOST)
+    await refusal_of(other.refresh(CONNECTION, refused=again.generation))
+    await other.refresh(CONNECTION, refused=again.generation)
+    stood = await world.connection()
+    assert stood.renewal is Renewal.JWT_BEARER
+
+    await (await kitchen.replica(replica.spool)).deliver.recover()
+
+    assert await world.connection() == stood
+    assert ("superseded", [found]) in await world.jobs()
+
+
 async def test_a_refused_assertion_leaves_the_second_presentation(
     uncertain: Replica, world: World
 ) -> None:

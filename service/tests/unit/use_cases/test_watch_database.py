@@ -396,6 +396,36 @@ async def test_what_was_seen_is_told_to_whoever_puts_an_older_answer_in_force(
     assert len(world.org.presented) == presented
 
 
+async def test_what_one_replica_saw_keeps_every_other_from_presenting(
+    watch: WatchDatabase, epochs: FakeEpochs, world: World, kitchen: Kitchen
+) -> None:
+    """Also a token between, for which there is no attempt; and before anything is quarantined."""
+    other = await kitchen.replica("spool_two")
+    epochs.identity, epochs.seen, epochs.spools = "two", {CONNECTION: 4}, [other.spool.id]
+
+    await watch()
+
+    assert (await world.connection()).state is ConnectionState.ACTIVE
+    with pytest.raises(ConnectionCannotServe, match="reauthorization_required"):
+        await other.refresh(CONNECTION, refused=1)
+    assert world.org.presented == []
+
+
+async def test_what_was_seen_is_told_though_the_round_failed_after_it(
+    watch: WatchDatabase, epochs: FakeEpochs, replica: Replica, world: World
+) -> None:
+    """The next one finds nothing in memory any more, and has not forgotten it."""
+    epochs.identity, epochs.seen = "two", {CONNECTION: 3}
+    replica.store.fails["open_attempts_of"] = [StoreUnavailable("gone again")]
+    with pytest.raises(StoreUnavailable):
+        await watch()
+    epochs.seen = {}
+
+    await watch()
+
+    assert sorted(one.generation for one in await world.attempts()) == [1, 2]
+
+
 async def test_what_was_seen_next_says_nothing_of_a_later_token(
     watch: WatchDatabase, epochs: FakeEpochs, world: World
 ) -> None:

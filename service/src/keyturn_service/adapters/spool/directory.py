@@ -129,8 +129,9 @@ class DirectorySpool:
                 raise
 
     async def not_sent(self, attempt_id: AttemptId) -> None:
-        """Forget an intent whose token did not leave."""
-        await asyncio.to_thread((self._folder / _INTENTS / attempt_id).unlink, missing_ok=True)
+        """Forget an intent whose token did not leave, if the disk lets us: it says no more then."""
+        with _not_needed(attempt_id):
+            await asyncio.to_thread((self._folder / _INTENTS / attempt_id).unlink, missing_ok=True)
 
     async def intents(self) -> Sequence[SpooledAnswer]:
         """Return what was kept by `intend` and met no answer, as answers where nothing came."""
@@ -179,8 +180,12 @@ class DirectorySpool:
         )
 
     async def delivered(self, attempt_id: AttemptId) -> None:
-        """Note that the database knows the answer; it stays in the journal."""
-        await asyncio.to_thread(self._move, attempt_id)
+        """Note that the database knows the answer; it stays in the journal.
+
+        Where the disk does not let us, it is delivered once more.
+        """
+        with _not_needed(attempt_id):
+            await asyncio.to_thread(self._move, attempt_id)
 
     async def undelivered(self) -> Sequence[AttemptId]:
         """Return the attempts whose answers the database may not know, oldest first."""
@@ -284,6 +289,15 @@ class DirectorySpool:
         for path in old:
             path.unlink(missing_ok=True)
         return len(old)
+
+
+@contextlib.contextmanager
+def _not_needed(attempt_id: AttemptId) -> Iterator[None]:
+    """Go on where a disk refuses what only tidies up: it may be read-only from now on."""
+    try:
+        yield
+    except OSError as error:
+        _log.error("spool_not_tidied", attempt_id=attempt_id, error=type(error).__name__)
 
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -113,20 +113,25 @@ class SqlTokenStore:
     async def open_attempt(self, connection_id: ConnectionId) -> Attempt | None:
         """Return the latest attempt at the generation in force that may have used its token up.
 
-        The one that presented it again comes first: journals replayed it in any order.
+        The one that presented it again comes first: journals replayed it in any order. Where
+        there is none, one at a later generation, which is not in force yet or any more.
         """
         asked = (
             select(attempts)
             .join(connections, connections.c.id == attempts.c.connection_id)
             .where(
                 attempts.c.connection_id == connection_id,
-                attempts.c.generation == connections.c.generation,
+                attempts.c.generation >= connections.c.generation,
                 or_(
                     attempts.c.outcome.is_(None),
                     attempts.c.outcome.in_((AttemptOutcome.UNKNOWN, AttemptOutcome.STORED)),
                 ),
             )
-            .order_by(attempts.c.presented_again.desc(), *_LATEST_FIRST)
+            .order_by(
+                attempts.c.generation > connections.c.generation,
+                attempts.c.presented_again.desc(),
+                *_LATEST_FIRST,
+            )
             .limit(1)
         )
         return await self._first(asked)
@@ -279,7 +284,7 @@ class SqlTokenStore:
         async with self.database.write() as writing:
             await writing.execute(
                 update(attempts)
-                .where(attempts.c.id == attempt.id)
+                .where(attempts.c.id == attempt.id, ~_over)
                 .values(
                     outcome=outcome,
                     presented_again=attempt.presented_again,
@@ -329,6 +334,20 @@ class SqlTokenStore:
         return None if row is None else attempt_of(row)
 
 
+# Whoever ends such an attempt was paused for long, and knows less; but where an older row was put
+# back, what was stored is to be stored again.
+_over: Final = or_(
+    func.coalesce(attempts.c.outcome, "") == AttemptOutcome.SUPERSEDED,
+    and_(
+        func.coalesce(attempts.c.outcome, "") == AttemptOutcome.STORED,
+        ~select(connections.c.id)
+        .where(
+            connections.c.id == attempts.c.connection_id,
+            connections.c.generation == attempts.c.generation,
+        )
+        .exists(),
+    ),
+)
 # By leases: they follow each other, while each replica's clock goes by itself.
 _LATEST_FIRST: Final = (attempts.c.fence.desc(), attempts.c.started_at.desc())
 _RENEWED: Final = (
