@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import and_
 
 from keyturn_service.adapters.spool.directory import DirectorySpool
 from keyturn_service.adapters.sql import token_sets
@@ -58,7 +59,8 @@ def no_fence_and_no_deadline(patch: pytest.MonkeyPatch) -> None:
         return True
 
     def in_force(held: Any) -> Any:
-        return token_sets._serves(held.connection_id, held.generation)
+        here = token_sets.connections.c
+        return and_(here.id == held.connection_id, here.generation == held.generation)
 
     patch.setattr(token_sets, "_hold_fence", holds)
     patch.setattr(token_sets, "_in_force", in_force)
@@ -88,11 +90,17 @@ def replays_a_lost_answer(patch: pytest.MonkeyPatch) -> None:
 
 def handed_out_before_stored(patch: pytest.MonkeyPatch) -> None:
     """Hand a token out that was not stored."""
+    brought: dict[str, Any] = {}
 
-    async def stored(*_given: Any, **_named: Any) -> bool:
+    async def stored(_self: Any, connection: Any, tokens: Any, **_named: Any) -> bool:
+        brought[connection.id] = tokens
         return True
 
+    def handed_out(connection: Any, tokens: Any, **_named: Any) -> Any:
+        return brought.get(connection.id, tokens)
+
     patch.setattr(SqlTokenStore, "replace", stored)
+    patch.setattr(get_access_token, "in_force", handed_out)
 
 
 def unrecorded_read(patch: pytest.MonkeyPatch) -> None:
@@ -152,7 +160,11 @@ def forgets_what_was_served(patch: pytest.MonkeyPatch) -> None:
     def close(self: Any, _seen: Any) -> None:
         self.is_open = False
 
+    async def tell(self: Any) -> None:
+        self._untold = {}
+
     patch.setattr(Presenting, "close", close)
+    patch.setattr(WatchDatabase, "_tell_what_was_seen", tell)
 
 
 PLANTS: dict[Plant, str] = {

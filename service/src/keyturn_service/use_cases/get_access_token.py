@@ -70,7 +70,9 @@ class GetAccessToken:
         if tokens is not serving.tokens:  # that took a while: the use may have been stopped
             serving = await self.reads.read(connection_id, key_hash=key_hash)
             key, connection = admit(serving, Right.TOKENS_READ, now=self.clock.now())
-            tokens = in_force(connection, serving.tokens, ending=serving.ending)
+            tokens = in_force(
+                connection, serving.tokens, ending=serving.ending, at_least=tokens.generation
+            )
         served = Served(connection=connection, tokens=tokens, api_key=key)
         await self.audit.record(_event("token.read", served, now))
         self.uses.note(connection.id, now)

@@ -59,12 +59,13 @@ class RenewIfNeeded:
 
 
 def in_force(
-    connection: ConnectionInUse, tokens: TokenInForce | None, *, ending: bool
+    connection: ConnectionInUse, tokens: TokenInForce | None, *, ending: bool, at_least: int = 0
 ) -> TokenInForce:
     """Return the tokens, where nothing but their age may stand against their use.
 
     Raises:
-        ConnectionCannotServe: no token serves; the code says why.
+        ConnectionCannotServe: no token serves; the code says why. Of an older generation than
+            `at_least` they are of a database that was exchanged meanwhile.
     """
     if ending or connection.state is ConnectionState.REVOKED:
         raise ConnectionCannotServe("connection_revoked")
@@ -72,4 +73,6 @@ def in_force(
         raise ConnectionCannotServe("reauthorization_required", reason=connection.problem)
     if connection.state is ConnectionState.PENDING or tokens is None:
         raise ConnectionCannotServe("connection_pending")
+    if tokens.generation < at_least:
+        raise ConnectionCannotServe("org_unavailable", retry_after=1)
     return tokens

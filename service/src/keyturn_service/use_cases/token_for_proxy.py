@@ -63,7 +63,7 @@ class TokenForProxy:
             rejected_generation=rejected_generation,
         )
         if tokens is not serving.tokens:
-            connection, tokens = await self._still(workspace_id, connection_id)
+            connection, tokens = await self._still(connection, tokens)
         self.uses.note(connection_id, self.clock.now())
         return connection, tokens
 
@@ -78,11 +78,13 @@ class TokenForProxy:
         return serving, connection
 
     async def _still(
-        self, workspace_id: WorkspaceId, connection_id: ConnectionId
+        self, connection: ConnectionInUse, renewed: TokenInForce
     ) -> tuple[ConnectionInUse, TokenInForce]:
         """Return what serves after a renewal, which took a while: its use may be stopped."""
-        serving, connection = await self._found(workspace_id, connection_id)
-        return connection, in_force(connection, serving.tokens, ending=serving.ending)
+        serving, connection = await self._found(connection.workspace_id, connection.id)
+        return connection, in_force(
+            connection, serving.tokens, ending=serving.ending, at_least=renewed.generation
+        )
 
     async def admit(
         self, connection_id: ConnectionId, *, key_hash: bytes, remembered: bool
@@ -123,6 +125,6 @@ class TokenForProxy:
             found, admission.tokens, ending=admission.ending, rejected_generation=None
         )
         if tokens is not admission.tokens:
-            connection, tokens = await self._still(found.workspace_id, found.id)
+            connection, tokens = await self._still(connection, tokens)
         self.uses.note(found.id, self.clock.now())
         return connection, tokens

@@ -17,6 +17,7 @@ from keyturn_service.domain.connection import (
     TokenInForce,
 )
 from keyturn_service.domain.errors import ConnectionCannotServe
+from keyturn_service.use_cases.renew_if_needed import in_force as in_force_now
 
 LIFE = timedelta(hours=2)
 
@@ -137,3 +138,12 @@ async def test_a_refusal_of_an_older_token_does_not_touch_the_newer_one(
 
     assert tokens == newer
     assert world.journal == []
+
+
+def test_what_is_older_than_what_came_is_not_handed_out() -> None:
+    """The database was exchanged while it came."""
+    found = connection().in_use()
+
+    assert in_force_now(found, in_force(), ending=False, at_least=1) == in_force()
+    with pytest.raises(ConnectionCannotServe, match="org_unavailable"):
+        in_force_now(found, in_force(), ending=False, at_least=2)
