@@ -481,6 +481,7 @@ def _wired(
         confirm_connection=ConfirmConnection(
             sessions=stores.connect_sessions,
             connections=stores.connections,
+            store=stores.tokens,
             end_grant=end_grant,
             audit=audit,
             hashes=hashes,

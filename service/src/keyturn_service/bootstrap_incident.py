@@ -12,6 +12,7 @@ from keyturn_service.bootstrap import open_house
 from keyturn_service.domain.ids import IncidentId
 from keyturn_service.domain.incident import Incident
 from keyturn_service.settings import Settings
+from keyturn_service.use_cases.drop_unconfirmed import DropUnconfirmed
 from keyturn_service.use_cases.open_incident import OpenIncident, latest
 from keyturn_service.use_cases.report_incident import ReportIncident
 from keyturn_service.use_cases.seal_service import SealService
@@ -52,7 +53,12 @@ async def incident_desk(settings: Settings) -> AsyncIterator[IncidentDesk]:
                 apps=stores.apps,
                 sessions=stores.connect_sessions,
                 seal=wiring.seal,
-                end_grant=wiring.disconnect.end_grant,
+                drop_unconfirmed=DropUnconfirmed(
+                    sessions=stores.connect_sessions,
+                    end_grant=wiring.disconnect.end_grant,
+                    audit=wiring.seal.audit,
+                    clock=house.clock,
+                ),
                 audit=wiring.seal.audit,
                 clock=house.clock,
                 randomness=house.randomness,

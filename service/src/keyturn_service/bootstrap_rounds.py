@@ -8,6 +8,7 @@ from keyturn_service.adapters.background.rounds import Alarm, Rounds
 from keyturn_service.adapters.sql.stores import Stores
 from keyturn_service.ports import AuditLog, Clock, Spool, TokenEndpoint
 from keyturn_service.use_cases.clean_up import CleanUp
+from keyturn_service.use_cases.drop_unconfirmed import DropUnconfirmed
 from keyturn_service.use_cases.end_grant import EndGrant
 from keyturn_service.use_cases.guard_connections import GuardConnections
 from keyturn_service.use_cases.refresh_tokens import RefreshTokens
@@ -68,8 +69,9 @@ def joined_rounds(
             proxy_sessions=stores.proxy_sessions,
             signing_keys=stores.signing_keys,
             spool=spool,
-            end_grant=end_grant,
-            audit=audit,
+            drop_unconfirmed=DropUnconfirmed(
+                sessions=stores.connect_sessions, end_grant=end_grant, audit=audit, clock=clock
+            ),
             clock=clock,
         ),
         audit_rounds=audit_rounds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 from service.tests.support.databases import Base
@@ -28,6 +29,7 @@ from keyturn_core.salesforce.scopes import Scope
 from keyturn_core.secrets import AccessToken
 from keyturn_service.domain.connection import ConnectionState, Renewal
 from keyturn_service.domain.ids import ConnectionId, CustomerId
+from keyturn_service.ports import RevocationReason, ToRevoke
 
 MADE = connection(
     renewal=Renewal.JWT_BEARER, audience="https://login.salesforce.com", taken_over_at=START
@@ -163,6 +165,28 @@ async def test_a_renewal_by_a_grant_of_its_own_keeps_whose_it_is(base: Base) -> 
     )
 
     assert await base.stores.tokens.load(CONNECTION) == (anew, NEW)
+
+
+async def test_a_grant_given_anew_is_kept_with_what_it_supersedes(base: Base) -> None:
+    """All or nothing; who comes too late keeps no job either."""
+    await base.stores.tokens.add(MADE, BARE)
+    held = await fence(base)
+    job = ToRevoke(
+        revocation=revocation(ends_connection=False, reason=RevocationReason.SUPERSEDED),
+        tokens=[BARE.access_token],
+    )
+    renew = partial(base.stores.tokens.renew, NEXT, NEW, fence=held, anew=True, superseded=job)
+
+    assert not await renew(instead_of=2)
+    assert await base.stores.revocations.open(job.revocation.id) is None
+    await base.refuse("INSERT", "revocations")
+    with pytest.raises(IntegrityError):
+        await renew(instead_of=1)
+    await base.allow("revocations")
+    assert await base.stores.tokens.load(CONNECTION) == (MADE, BARE)
+
+    assert await renew(instead_of=1)
+    assert await base.stores.revocations.open(job.revocation.id) == (job.revocation, job.tokens)
 
 
 @pytest.mark.parametrize("anew", [True, False])

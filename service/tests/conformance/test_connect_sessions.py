@@ -9,11 +9,13 @@ from datetime import timedelta
 import pytest
 from service.tests.support.databases import Base
 from service.tests.support.values import (
+    ACCESS,
     APP,
     CONNECTION,
     HOUR,
     ORG,
     OTHER_WORKSPACE,
+    REFRESH,
     SESSION,
     START,
     VERIFIER,
@@ -34,13 +36,37 @@ from service.tests.support.values import (
 from sqlalchemy.exc import IntegrityError
 
 from keyturn_core.salesforce.hosts import Environment, Origin
-from keyturn_core.secrets import AccessToken, CodeVerifier
+from keyturn_core.secrets import AccessToken, CodeVerifier, RefreshToken
 from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
 from keyturn_service.domain.connection import ConnectionState
-from keyturn_service.domain.ids import AppId, ConnectionId, ConnectSessionId, WorkspaceId
-from keyturn_service.ports import PendingGrant, StaleWrite, StoreUnavailable
+from keyturn_service.domain.ids import (
+    AppId,
+    ConnectionId,
+    ConnectSessionId,
+    RevocationId,
+    WorkspaceId,
+)
+from keyturn_service.ports import (
+    PendingGrant,
+    RevocationReason,
+    StaleWrite,
+    StoreUnavailable,
+    ToRevoke,
+)
 
 SECOND = ConnectSessionId("cs_two")
+EARLIER = ToRevoke(
+    revocation=revocation(ends_connection=False, reason=RevocationReason.SUPERSEDED),
+    tokens=[RefreshToken(REFRESH)],
+)
+
+
+def unconfirmed(name: str = "rev_one") -> ToRevoke:
+    """Return the job that ends the pending grant."""
+    made = revocation(
+        id=RevocationId(name), ends_connection=False, reason=RevocationReason.UNCONFIRMED
+    )
+    return ToRevoke(revocation=made, tokens=[RefreshToken(REFRESH), AccessToken(ACCESS)])
 
 
 def completed(waiting: ConnectSession) -> ConnectSession:
@@ -252,9 +278,8 @@ async def test_a_confirmation_puts_the_grant_in_force(base: Base) -> None:
     waiting = await waiting_session(base)
     sessions = base.stores.connect_sessions
 
-    superseded = await sessions.confirm(completed(waiting), connection(), tokens())
+    await sessions.confirm(completed(waiting), connection(), tokens(), superseded=None)
 
-    assert superseded is None
     assert await base.stores.tokens.load(CONNECTION) == (connection(), tokens())
     assert await sessions.pending_grant(SESSION) is None
     kept = await sessions.get(WORKSPACE, SESSION)
@@ -269,8 +294,8 @@ async def test_a_confirmation_is_done_once(base: Base) -> None:
     done = completed(waiting)
 
     ended = await asyncio.gather(
-        sessions.confirm(done, connection(), tokens()),
-        sessions.confirm(done, connection(), tokens()),
+        sessions.confirm(done, connection(), tokens(), superseded=None),
+        sessions.confirm(done, connection(), tokens(), superseded=None),
         return_exceptions=True,
     )
 
@@ -278,17 +303,37 @@ async def test_a_confirmation_is_done_once(base: Base) -> None:
     assert await base.stores.tokens.load(CONNECTION) == (connection(), tokens())
 
 
-async def test_a_reauthorization_returns_what_was_in_force(base: Base) -> None:
-    """The earlier token set comes back, to be revoked; the new one serves."""
+async def test_a_reauthorization_is_kept_with_what_it_supersedes(base: Base) -> None:
+    """The new token set serves, and the earlier one is a job, sealed anew."""
     await base.with_connection()
     again = await waiting_again(base)
     made = connection(generation=2, authorized_at=START + HOUR)
     new = tokens(generation=2, access_token=AccessToken("new"), refresh_token=None)
 
-    superseded = await base.stores.connect_sessions.confirm(completed(again), made, new)
+    await base.stores.connect_sessions.confirm(completed(again), made, new, superseded=EARLIER)
 
-    assert superseded == tokens()
     assert await base.stores.tokens.load(CONNECTION) == (made, new)
+    assert await base.stores.revocations.open(EARLIER.revocation.id) == (
+        EARLIER.revocation,
+        EARLIER.tokens,
+    )
+
+
+async def test_what_is_superseded_and_does_not_open_is_given_up(base: Base) -> None:
+    """It is on record that it was not ended; no worker gets it."""
+    await base.with_connection()
+    again = await waiting_again(base)
+
+    await base.stores.connect_sessions.confirm(
+        completed(again),
+        connection(generation=2),
+        tokens(generation=2),
+        superseded=replace(EARLIER, tokens=None),
+    )
+
+    found = await base.rows("SELECT due_at, tokens, problem FROM revocations")
+    assert found == [(None, None, "does_not_open")]
+    assert await base.stores.revocations.open(EARLIER.revocation.id) is None
 
 
 async def test_a_reauthorization_ends_what_was_foreseen(base: Base) -> None:
@@ -300,7 +345,7 @@ async def test_a_reauthorization_ends_what_was_foreseen(base: Base) -> None:
     await base.stores.tokens.foresee(attempt(generation=2, fence=lease.fence))
 
     await base.stores.connect_sessions.confirm(
-        completed(again), connection(generation=2), tokens(generation=2)
+        completed(again), connection(generation=2), tokens(generation=2), superseded=None
     )
 
     assert await base.stores.tokens.open_attempt(CONNECTION) is None
@@ -313,25 +358,31 @@ async def test_a_confirmation_after_a_refresh_changes_nothing(base: Base) -> Non
     stale = connection(generation=1)
 
     with pytest.raises(StaleWrite):
-        await base.stores.connect_sessions.confirm(completed(again), stale, tokens())
+        await base.stores.connect_sessions.confirm(
+            completed(again), stale, tokens(), superseded=EARLIER
+        )
 
+    assert await base.rows("SELECT id FROM revocations") == []
     assert await base.stores.tokens.load(CONNECTION) == (connection(), tokens())
     assert await base.stores.connect_sessions.pending_grant(SECOND) is not None
 
 
-async def test_a_confirmation_is_all_or_nothing(base: Base) -> None:
-    """Where the tokens cannot be kept, session and connection stay as they were."""
+@pytest.mark.parametrize("table", ["token_sets", "revocations"])
+async def test_a_confirmation_is_all_or_nothing(base: Base, table: str) -> None:
+    """Where tokens or job cannot be kept, session and connection stay as they were."""
     waiting = await waiting_session(base)
     sessions = base.stores.connect_sessions
-    await base.refuse("INSERT", "token_sets")
+    await base.refuse("INSERT", table)
 
     with pytest.raises(IntegrityError):
-        await sessions.confirm(completed(waiting), connection(), tokens())
+        await sessions.confirm(completed(waiting), connection(), tokens(), superseded=EARLIER)
 
-    await base.allow("token_sets")
+    await base.allow(table)
     assert await sessions.pending_grant(SESSION) == grant()
     assert await base.stores.connections.get(WORKSPACE, CONNECTION) == pending()
-    assert await sessions.confirm(completed(waiting), connection(), tokens()) is None
+    assert await base.stores.tokens.load(CONNECTION) is None
+    assert await base.rows("SELECT id FROM revocations") == []
+    await sessions.confirm(completed(waiting), connection(), tokens(), superseded=None)
 
 
 async def test_reauthorizing_ends_a_running_end(base: Base) -> None:
@@ -341,7 +392,7 @@ async def test_reauthorizing_ends_a_running_end(base: Base) -> None:
     again = await waiting_again(base)
     made = connection(generation=2)
     new = tokens(generation=2)
-    await base.stores.connect_sessions.confirm(completed(again), made, new)
+    await base.stores.connect_sessions.confirm(completed(again), made, new, superseded=None)
 
     await base.stores.revocations.done(revocation(), problem=None)
 
@@ -350,20 +401,29 @@ async def test_reauthorizing_ends_a_running_end(base: Base) -> None:
     assert serving.tokens == in_force(generation=2)
 
 
-async def test_a_dropped_grant_is_returned_once(base: Base) -> None:
+async def test_a_dropped_grant_is_to_be_revoked_once(base: Base) -> None:
     """Its connection, which nobody confirmed, is revoked; the session keeps why it ended."""
     waiting = await waiting_session(base)
     sessions = base.stores.connect_sessions
     expired = replace(waiting, version=2).failed("session_expired")
+    jobs = [unconfirmed("rev_one"), unconfirmed("rev_two")]
 
-    dropped = await asyncio.gather(sessions.drop_pending(expired), sessions.drop_pending(expired))
+    dropped = await asyncio.gather(
+        *(sessions.drop_pending(expired, unconfirmed=job) for job in jobs)
+    )
 
-    assert [one for one in dropped if one is not None] == [grant()]
+    assert sorted(dropped) == [False, True]
     kept = await base.stores.connections.get(WORKSPACE, CONNECTION)
     assert kept == pending(state=ConnectionState.REVOKED, problem="session_expired")
     ended = await sessions.get(WORKSPACE, SESSION)
     assert ended is not None
     assert (ended.status, ended.problem) == (SessionStatus.EXPIRED, "session_expired")
+    assert await sessions.pending_grant(SESSION) is None
+    opened = [await base.stores.revocations.open(job.revocation.id) for job in jobs]
+    assert opened == [
+        (job.revocation, job.tokens) if was else None
+        for job, was in zip(jobs, dropped, strict=True)
+    ]
 
 
 async def test_dropping_a_reauthorization_leaves_the_connection_in_force(base: Base) -> None:
@@ -371,27 +431,45 @@ async def test_dropping_a_reauthorization_leaves_the_connection_in_force(base: B
     await base.with_connection()
     again = await waiting_again(base)
 
-    dropped = await base.stores.connect_sessions.drop_pending(
-        replace(again, version=2).failed("session_expired")
+    assert await base.stores.connect_sessions.drop_pending(
+        replace(again, version=2).failed("session_expired"), unconfirmed=unconfirmed()
     )
 
-    assert dropped == grant(session_id=SECOND)
     assert await base.stores.tokens.load(CONNECTION) == (connection(), tokens())
+
+
+async def test_dropping_a_grant_is_all_or_nothing(base: Base) -> None:
+    """Where its revocation cannot be kept, the grant is still there."""
+    waiting = await waiting_session(base)
+    sessions = base.stores.connect_sessions
+    expired = replace(waiting, version=2).failed("session_expired")
+    await base.refuse("INSERT", "revocations")
+
+    with pytest.raises(IntegrityError):
+        await sessions.drop_pending(expired, unconfirmed=unconfirmed())
+
+    await base.allow("revocations")
+    assert await sessions.pending_grant(SESSION) == grant()
+    assert await base.stores.connections.get(WORKSPACE, CONNECTION) == pending()
+    assert await sessions.drop_pending(expired, unconfirmed=unconfirmed())
 
 
 async def test_a_grant_is_not_dropped_by_who_comes_second(base: Base) -> None:
     """A confirmed grant, an older version, or none: nothing happens."""
     waiting = await waiting_session(base)
     sessions = base.stores.connect_sessions
+    job = unconfirmed()
 
-    assert await sessions.drop_pending(waiting.failed("session_expired")) is None
+    expired = waiting.failed("session_expired")
+    assert not await sessions.drop_pending(expired, unconfirmed=job)
     assert await sessions.pending_grant(SESSION) == grant()
 
-    await sessions.confirm(completed(waiting), connection(), tokens())
+    await sessions.confirm(completed(waiting), connection(), tokens(), superseded=None)
     late = replace(waiting, version=3).failed("session_expired")
-    assert await sessions.drop_pending(late) is None
-    assert await sessions.drop_pending(session(id=SECOND)) is None
+    assert not await sessions.drop_pending(late, unconfirmed=job)
+    assert not await sessions.drop_pending(session(id=SECOND), unconfirmed=job)
     assert await base.stores.tokens.load(CONNECTION) == (connection(), tokens())
+    assert await base.rows("SELECT id FROM revocations") == []
 
 
 async def test_overdue_sessions_are_found_by_the_end_of_their_step(base: Base) -> None:
@@ -475,5 +553,5 @@ async def test_what_waits_for_its_confirmation_is_found_by_its_scope(
 
     kept = await sessions.get(WORKSPACE, waiting.id)
     assert kept is not None
-    assert await sessions.drop_pending(kept.failed("session_expired")) is not None
+    assert await sessions.drop_pending(kept.failed("session_expired"), unconfirmed=None)
     assert list(await sessions.awaiting(*scope)) == []

@@ -40,7 +40,7 @@ from keyturn_service.adapters.sql.sealed_rows import SEALED_TABLES, SqlSealedRow
 from keyturn_service.adapters.sql.workspaces import SqlDataKeys
 from keyturn_service.domain.connect_session import SessionStatus
 from keyturn_service.domain.ids import ConnectionId, SpoolId
-from keyturn_service.ports import StoreUnavailable
+from keyturn_service.ports import StoreUnavailable, ToRevoke
 from keyturn_service.vault.data_key_rotation import DataKeyRotation
 from keyturn_service.vault.data_keys import DataKeyId
 from keyturn_service.vault.resealing import CLAIM, SETTLES, Reseal, Resealing
@@ -330,10 +330,18 @@ async def _confirmed(base: Base) -> Callable[[], Awaitable[object]]:
     completed = replace(awaiting(), version=2, status=SessionStatus.COMPLETED)
 
     async def confirm() -> bool:
-        made = await base.stores.connect_sessions.confirm(completed, connection(), tokens())
-        return made is None
+        sessions = base.stores.connect_sessions
+        await sessions.confirm(completed, connection(), tokens(), superseded=None)
+        return True
 
     return confirm
+
+
+async def _dropped(base: Base) -> Callable[[], Awaitable[object]]:
+    await (await _pending_grant(base))()
+    expired = replace(awaiting(), version=2).failed("session_expired")
+    job = ToRevoke(revocation=revocation(ends_connection=False), tokens=[tokens().access_token])
+    return lambda: base.stores.connect_sessions.drop_pending(expired, unconfirmed=job)
 
 
 async def _added(base: Base) -> Callable[[], Awaitable[object]]:
@@ -376,6 +384,7 @@ WRITERS = {
     _verifier: {("connect_sessions", "verifier")},
     _pending_grant: {("connect_sessions", "pending_grant")},
     _confirmed: {("token_sets", "access_token"), ("token_sets", "refresh_token")},
+    _dropped: {("revocations", "tokens")},
     _added: {("token_sets", "access_token"), ("token_sets", "refresh_token")},
     _replaced: {("token_sets", "access_token"), ("token_sets", "refresh_token")},
     _renewed: {("token_sets", "access_token"), ("token_sets", "refresh_token")},

@@ -251,20 +251,20 @@ async def test_a_confirmation_and_a_refresh_at_once_leave_one_generation(base: B
     confirmed = connection(generation=2, authorized_at=START + HOUR)
     other_tokens = tokens(generation=2, access_token=AccessToken("of the confirmation"))
 
-    refreshed, superseded = await asyncio.gather(
+    refreshed, put_in_force = await asyncio.gather(
         base.stores.tokens.replace(made, new, attempt=intent),
-        sessions.confirm(completed, confirmed, other_tokens),
+        sessions.confirm(completed, confirmed, other_tokens, superseded=None),
         return_exceptions=True,
     )
 
     loaded = await base.stores.tokens.load(CONNECTION)
     if refreshed is True:
-        assert isinstance(superseded, StaleWrite)
+        assert isinstance(put_in_force, StaleWrite)
         assert loaded == (made, new)
         assert await sessions.pending_grant(again.id) is not None
     else:
         assert refreshed is False
-        assert superseded == tokens()
+        assert put_in_force is None
         assert loaded == (confirmed, other_tokens)
 
 

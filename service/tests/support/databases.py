@@ -166,7 +166,7 @@ class Base:
         await sessions.add(session)
         assert await sessions.await_confirmation(session, grant, new_connection=new)
         completed = replace(session, version=2, status=SessionStatus.COMPLETED)
-        assert await sessions.confirm(completed, made, values.tokens()) is None
+        await sessions.confirm(completed, made, values.tokens(), superseded=None)
 
     async def begun(self, **changes: Any) -> Attempt:
         """Take the lease and commit an intent at the generation in force."""

@@ -185,11 +185,12 @@ class RecordingAudit:
         self.events: list[AuditEvent] = []
         self.standing: set[Basis] = set()
         self.down = False
+        self.refuses: set[str] = set()  # types
 
     async def record(self, event: AuditEvent, *, urgent: bool = True) -> None:
         """Remember the event."""
         del urgent
-        if self.down:
+        if self.down or event.type in self.refuses:
             raise AuditUnavailable
         self._journal.append(event.type)
         self.events.append(event)

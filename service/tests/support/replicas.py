@@ -30,6 +30,7 @@ from keyturn_service.use_cases.confirm_connection import ConfirmConnection
 from keyturn_service.use_cases.connect_by_assertion import ConnectByAssertion
 from keyturn_service.use_cases.deliver_spool import DeliverSpool
 from keyturn_service.use_cases.disconnect import Disconnect
+from keyturn_service.use_cases.drop_unconfirmed import DropUnconfirmed
 from keyturn_service.use_cases.end_grant import EndGrant
 from keyturn_service.use_cases.find_connect_session import FindConnectSession
 from keyturn_service.use_cases.get_access_token import GetAccessToken
@@ -84,6 +85,14 @@ class World:
         loaded = await self.base.stores.tokens.load(values.CONNECTION)
         assert loaded is not None
         return loaded[1]
+
+    async def carried_out(self, replica: Replica) -> list[str]:
+        """Carry out what is due as the rounds do; return the tokens that were presented."""
+        revocations, posted = replica.stores.revocations, len(self.org.posted)
+        due = await revocations.claim_due(self.clock.now(), ttl=timedelta(seconds=30), limit=9)
+        for revocation_id in due:
+            assert await replica.revoke_grant(revocation_id)
+        return [form["token"] for _, _, form in self.org.posted[posted:]]
 
     async def jobs(self) -> list[tuple[str, list[str]]]:
         """Return the grants to end: why, and which tokens are to be revoked."""
@@ -511,6 +520,7 @@ def _connecting(
         confirm=ConfirmConnection(
             sessions=sessions,
             connections=connections,
+            store=stores.tokens,
             end_grant=end_grant,
             audit=audit,
             hashes=hashes,
@@ -522,8 +532,9 @@ def _connecting(
             proxy_sessions=stores.proxy_sessions,
             signing_keys=stores.signing_keys,
             spool=spool,
-            end_grant=end_grant,
-            audit=audit,
+            drop_unconfirmed=DropUnconfirmed(
+                sessions=sessions, end_grant=end_grant, audit=audit, clock=clock
+            ),
             clock=clock,
         ),
     )

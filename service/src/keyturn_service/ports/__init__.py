@@ -49,6 +49,9 @@ from keyturn_service.ports.connections import (
     TokenStore as TokenStore,
 )
 from keyturn_service.ports.connections import (
+    ToRevoke as ToRevoke,
+)
+from keyturn_service.ports.connections import (
     Uses as Uses,
 )
 from keyturn_service.ports.epochs import (

@@ -27,6 +27,7 @@ from keyturn_service.domain.ids import (
     ConnectSessionId,
     WorkspaceId,
 )
+from keyturn_service.ports.connections import ToRevoke
 
 
 class StaleWrite(Exception):
@@ -100,12 +101,17 @@ class ConnectSessions(Protocol):
         ...
 
     async def confirm(
-        self, session: ConnectSession, connection: Connection, tokens: TokenSet
-    ) -> TokenSet | None:
+        self,
+        session: ConnectSession,
+        connection: Connection,
+        tokens: TokenSet,
+        *,
+        superseded: ToRevoke | None,
+    ) -> None:
         """Put the pending grant in force as `connection` with `tokens`: all or nothing.
 
-        The session is kept as `replace` does and the pending grant forgotten. Returns the token
-        set that was in force before (to be revoked), or None.
+        The session is kept as `replace` does and the pending grant forgotten. `superseded` is
+        what ends the grant of the generation before, kept with all that.
 
         Raises:
             StaleWrite: the session or the connection changed meanwhile.
@@ -116,11 +122,12 @@ class ConnectSessions(Protocol):
         """Return the session's pending grant, opened."""
         ...
 
-    async def drop_pending(self, session: ConnectSession) -> PendingGrant | None:
-        """Keep the session as `replace` does, forget its pending grant and return it.
+    async def drop_pending(self, session: ConnectSession, *, unconfirmed: ToRevoke | None) -> bool:
+        """Keep the session as `replace` does, and forget its pending grant: all or nothing.
 
-        A connection that was pending on it becomes `revoked`. None where somebody was first or
-        there was no grant.
+        A connection that was pending on it becomes `revoked`. `unconfirmed` is what ends the
+        grant, kept with all that. False, and nothing changed, where somebody was first or there
+        was no grant.
         """
         ...
 

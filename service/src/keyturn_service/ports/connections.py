@@ -260,11 +260,13 @@ class TokenStore(Protocol):
         instead_of: int,
         fence: int,
         anew: bool = False,
+        superseded: ToRevoke | None = None,
     ) -> bool:
         """Put `tokens` in force, where no attempt was noted, as `replace` does.
 
         `instead_of` is the generation that has to be in force, `fence` that of the lease. `anew`
         says that access was granted anew: user, org's name, hosts and scopes are kept as well.
+        `superseded` is what ends the grant before, kept with all that.
         """
         ...
 
@@ -368,6 +370,17 @@ class Revocation:
     ends_connection: bool
     attempts: int
     due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToRevoke:
+    """A revocation with its tokens, to be kept by whatever takes them out of their place.
+
+    `tokens` is None where they do not open: nobody can present them, and it is given up at once.
+    """
+
+    revocation: Revocation
+    tokens: Sequence[AccessToken | RefreshToken] | None
 
 
 class Revocations(Protocol):

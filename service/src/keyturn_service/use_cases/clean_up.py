@@ -6,20 +6,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connect_session import ConnectSession, SessionStatus
 from keyturn_service.domain.signing_key import RETIRED_LIFE
 from keyturn_service.ports import (
-    AuditLog,
     Clock,
     ConnectSessions,
     IdempotencyKeys,
     ProxySessions,
-    RevocationReason,
     SigningKeys,
     Spool,
 )
-from keyturn_service.use_cases.end_grant import EndGrant
+from keyturn_service.use_cases.drop_unconfirmed import DropUnconfirmed
 
 _AT_ONCE: Final = 200
 _IDEMPOTENCY_LIFE: Final = timedelta(hours=24)
@@ -35,8 +32,7 @@ class CleanUp:
     proxy_sessions: ProxySessions
     signing_keys: SigningKeys
     spool: Spool
-    end_grant: EndGrant
-    audit: AuditLog
+    drop_unconfirmed: DropUnconfirmed
     clock: Clock
 
     async def __call__(self) -> int:
@@ -53,24 +49,7 @@ class CleanUp:
 
     async def _end(self, session: ConnectSession) -> None:
         """End a session; what was not confirmed is revoked at Salesforce."""
-        expired = session.failed("session_expired")
-        if session.status is not SessionStatus.AWAITING_CONFIRMATION:
-            await self.sessions.replace(expired)
-            return
-        grant = await self.sessions.drop_pending(expired)
-        if grant is None:
-            return
-        await self.audit.record(
-            AuditEvent(
-                type="connect_session.unconfirmed",
-                at=self.clock.now(),
-                workspace_id=session.workspace_id,
-                actor="system",
-                connection_id=session.connection_id,
-                detail={"connect_session_id": session.id},
-            )
-        )
-        tokens = [t for t in (grant.refresh_token, grant.access_token) if t is not None]
-        await self.end_grant(
-            grant, tokens, reason=RevocationReason.UNCONFIRMED, ends_connection=False
-        )
+        if session.status is SessionStatus.AWAITING_CONFIRMATION:
+            await self.drop_unconfirmed(session)
+        else:
+            await self.sessions.replace(session.failed("session_expired"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass, replace
 
-from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
 from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
@@ -18,8 +17,10 @@ from keyturn_service.ports import (
     ConnectSessions,
     KeyedHash,
     PendingGrant,
-    RevocationReason,
+    SealRefused,
     StaleWrite,
+    TokenStore,
+    ToRevoke,
 )
 from keyturn_service.use_cases.end_grant import EndGrant
 from keyturn_service.use_cases.settle_attempt import expiry
@@ -31,6 +32,7 @@ class ConfirmConnection:
 
     sessions: ConnectSessions
     connections: Connections
+    store: TokenStore
     end_grant: EndGrant
     audit: AuditLog
     hashes: KeyedHash
@@ -79,13 +81,15 @@ class ConfirmConnection:
             received_at=grant.received_at,
             expires_at=expiry(grant.access_token, grant.received_at, connection),
         )
+        superseded = await self._superseded(connection)
         await self._note(session, actor, "connection.confirmed", grant.org_id)
         completed = replace(session, status=SessionStatus.COMPLETED, confirmation_hash=None)
         try:
-            superseded = await self.sessions.confirm(completed, connection, tokens)
+            await self.sessions.confirm(completed, connection, tokens, superseded=superseded)
         except StaleWrite:
             raise ConnectRefused("confirmation_invalid") from None
-        await self._end_superseded(connection, superseded)
+        if superseded is not None:
+            await self.end_grant.started(superseded, connection.app_id)
         return connection
 
     async def _check(
@@ -105,16 +109,13 @@ class ConfirmConnection:
         if not fits:
             await self._refuse(session, actor, "confirmation_invalid", "wrong code or org")
 
-    async def _end_superseded(self, connection: Connection, superseded: TokenSet | None) -> None:
-        """End the earlier grant only now that the new one is stored."""
-        if superseded is None:
-            return
-        tokens: list[AccessToken | RefreshToken] = [superseded.access_token]
-        if superseded.refresh_token is not None:
-            tokens = [superseded.refresh_token]
-        await self.end_grant(
-            connection, tokens, reason=RevocationReason.SUPERSEDED, ends_connection=False
-        )
+    async def _superseded(self, connection: Connection) -> ToRevoke | None:
+        """Return what ends the earlier grant; one of another generation makes a stale write."""
+        try:
+            loaded = await self.store.load(connection.id)
+        except SealRefused:
+            return self.end_grant.superseded(connection, None)
+        return None if loaded is None else self.end_grant.superseded(connection, loaded[1])
 
     async def _refuse(self, session: ConnectSession, actor: str, code: str, because: str) -> None:
         await self._note(session, actor, "connect_session.refused", because)

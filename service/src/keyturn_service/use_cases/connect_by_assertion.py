@@ -13,7 +13,6 @@ from keyturn_core.oauth.client import Client
 from keyturn_core.oauth.jwt_bearer_grant import audiences
 from keyturn_core.salesforce.hosts import Environment, HostRefused, Origin, read_my_domain
 from keyturn_core.salesforce.ids import OrgId
-from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.domain.app import App
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
@@ -187,24 +186,24 @@ class ConnectByAssertion:
             )
             await self._note(asked, actor, "connection.authorized_by_assertion", connection)
             renewed = replace(_tokens(connection, accepted), refresh_token=kept)
+            superseded = None
+            if tokens is not None and not same:
+                superseded = self.end_grant.superseded(before, tokens)
             if not await self.store.renew(
-                connection, renewed, instead_of=generation, fence=lease.fence, anew=True
+                connection,
+                renewed,
+                instead_of=generation,
+                fence=lease.fence,
+                anew=True,
+                superseded=superseded,
             ):
                 await self._discard(asked, accepted)
                 raise Conflict("refresh_under_way", retry_after=1)
         finally:
             await self.leases.release(lease)
-        if tokens is not None and not same:
-            await self._end_superseded(before, tokens)
+        if superseded is not None:
+            await self.end_grant.started(superseded, before.app_id)
         return connection
-
-    async def _end_superseded(self, before: Connection, tokens: TokenSet) -> None:
-        ended: list[AccessToken | RefreshToken] = [tokens.access_token]
-        if tokens.refresh_token is not None:
-            ended = [tokens.refresh_token]
-        await self.end_grant(
-            before, ended, reason=RevocationReason.SUPERSEDED, ends_connection=False
-        )
 
     async def _discard(self, asked: GrantAsked, accepted: Accepted) -> None:
         await self.end_grant.of_host(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from keyturn_core.salesforce.hosts import Origin
 from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.domain.audit import AuditEvent
-from keyturn_service.domain.connection import Connection
+from keyturn_service.domain.connection import Connection, TokenSet
 from keyturn_service.domain.ids import (
     ID_BYTES,
     AppId,
@@ -17,6 +17,7 @@ from keyturn_service.domain.ids import (
     WorkspaceId,
     new_id,
 )
+from keyturn_service.domain.incident import Because
 from keyturn_service.ports import (
     AuditLog,
     Background,
@@ -26,6 +27,7 @@ from keyturn_service.ports import (
     Revocation,
     RevocationReason,
     Revocations,
+    ToRevoke,
 )
 
 
@@ -71,8 +73,48 @@ class EndGrant:
         ends_connection: bool,
     ) -> None:
         """Keep the job for a grant that became no connection."""
-        now = self.clock.now()
-        revocation = Revocation(
+        revocation = self._revocation(
+            login_url, workspace_id, connection_id, reason, ends_connection=ends_connection
+        )
+        await self._note(revocation, app_id, "grant.revocation_asked", reason=reason)
+        await self.revocations.add(revocation, tokens)
+        await self.background.revoke(revocation.id)
+
+    def superseded(self, before: Connection, tokens: TokenSet | None) -> ToRevoke:
+        """Return the job that is to be kept with what takes the place of these tokens.
+
+        Kept later, it would be lost with whoever dies in between, and the grant never ended.
+        None: they do not open. `started` follows.
+        """
+        revocation = self._revocation(
+            before.login_url, before.workspace_id, before.id, RevocationReason.SUPERSEDED
+        )
+        if tokens is None:
+            return ToRevoke(revocation=revocation, tokens=None)
+        token = tokens.refresh_token or tokens.access_token
+        return ToRevoke(revocation=revocation, tokens=[token])
+
+    def unconfirmed(self, grant: PendingGrant) -> ToRevoke:
+        """Return the job that is to be kept with the end of a grant's session, as `superseded`."""
+        revocation = self._revocation(
+            grant.login_url,
+            grant.workspace_id,
+            grant.connection_id,
+            RevocationReason.UNCONFIRMED,
+        )
+        tokens = [t for t in (grant.refresh_token, grant.access_token) if t is not None]
+        return ToRevoke(revocation=revocation, tokens=tokens)
+
+    def _revocation(
+        self,
+        login_url: Origin,
+        workspace_id: WorkspaceId,
+        connection_id: ConnectionId,
+        reason: RevocationReason,
+        *,
+        ends_connection: bool = False,
+    ) -> Revocation:
+        return Revocation(
             id=RevocationId(new_id("rev", self.randomness.token_bytes(ID_BYTES))),
             workspace_id=workspace_id,
             connection_id=connection_id,
@@ -80,17 +122,27 @@ class EndGrant:
             reason=reason,
             ends_connection=ends_connection,
             attempts=0,
-            due_at=now,
+            due_at=self.clock.now(),
         )
+
+    async def started(self, job: ToRevoke, app_id: AppId) -> None:
+        """Record and start a job that is kept; what stops this, it is found by its due time."""
+        revocation = job.revocation
+        if job.tokens is None:
+            because = Because.DOES_NOT_OPEN
+            await self._note(revocation, app_id, "grant.left_to_admin", because=because)
+            return
+        await self._note(revocation, app_id, "grant.revocation_asked", reason=revocation.reason)
+        await self.background.revoke(revocation.id)
+
+    async def _note(self, revocation: Revocation, app_id: AppId, type_: str, **detail: str) -> None:
         await self.audit.record(
             AuditEvent(
-                type="grant.revocation_asked",
-                at=now,
-                workspace_id=workspace_id,
+                type=type_,
+                at=self.clock.now(),
+                workspace_id=revocation.workspace_id,
                 actor="system",
-                connection_id=connection_id,
-                detail={"revocation_id": revocation.id, "reason": reason, "app_id": app_id},
+                connection_id=revocation.connection_id,
+                detail={"revocation_id": revocation.id, **detail, "app_id": app_id},
             )
         )
-        await self.revocations.add(revocation, tokens)
-        await self.background.revoke(revocation.id)

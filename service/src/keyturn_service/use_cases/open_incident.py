@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keyturn_service.domain.audit import AuditEvent
-from keyturn_service.domain.connect_session import ConnectSession
 from keyturn_service.domain.errors import NotFound
 from keyturn_service.domain.ids import (
     ID_BYTES,
@@ -23,11 +22,9 @@ from keyturn_service.ports import (
     ConnectSessions,
     Incidents,
     Randomness,
-    RevocationReason,
-    SealRefused,
     Workspaces,
 )
-from keyturn_service.use_cases.end_grant import EndGrant
+from keyturn_service.use_cases.drop_unconfirmed import DropUnconfirmed
 from keyturn_service.use_cases.seal_service import SealService
 
 
@@ -53,7 +50,7 @@ class OpenIncident:
     apps: Apps
     sessions: ConnectSessions
     seal: SealService
-    end_grant: EndGrant
+    drop_unconfirmed: DropUnconfirmed
     audit: AuditLog
     clock: Clock
     randomness: Randomness
@@ -98,22 +95,10 @@ class OpenIncident:
         )
         await self._note(incident, actor, "incident.opened", reason=reason)
         for session in await self.sessions.awaiting(scope.workspace_id, scope.app_id):
-            await self._end_pending(session)
+            await self.drop_unconfirmed(session)  # one confirmed in this moment is listed
         listed = await self.incidents.open(incident)
         await self._note(incident, actor, "incident.grants_listed", grants=listed)
         return Opened(incident=incident, new=True, listed=listed)
-
-    async def _end_pending(self, session: ConnectSession) -> None:
-        try:
-            grant = await self.sessions.drop_pending(session.failed("session_expired"))
-        except SealRefused:
-            return  # nobody can put it in force any more, or end it; the vault has recorded it
-        if grant is None:
-            return  # confirmed in this moment: it is listed
-        tokens = [t for t in (grant.refresh_token, grant.access_token) if t is not None]
-        await self.end_grant(
-            grant, tokens, reason=RevocationReason.UNCONFIRMED, ends_connection=False
-        )
 
     async def _note(self, incident: Incident, actor: str, type_: str, **detail: str | int) -> None:
         scope = incident.scope

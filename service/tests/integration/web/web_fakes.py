@@ -203,13 +203,13 @@ class FakeSessions:
     async def pending_grant(self, session_id):
         return self.memory.grants.get(session_id)
 
-    async def confirm(self, session, connection, tokens):
+    async def confirm(self, session, connection, tokens, *, superseded):
+        del superseded
         if self.memory.grants.pop(session.id, None) is None:
             raise StaleWrite
         self.memory.sessions[session.id] = session
         self.memory.connections[connection.id] = connection
-        before, self.memory.tokens[connection.id] = self.memory.tokens.get(connection.id), tokens
-        return before
+        self.memory.tokens[connection.id] = tokens
 
 
 class FakeConnections:
@@ -276,6 +276,8 @@ class FakeTokenStore:
         self.memory = memory
 
     async def load(self, connection_id):
+        if connection_id not in self.memory.tokens:
+            return None
         return self.memory.connections[connection_id], self.memory.tokens[connection_id]
 
     async def reject_access_token(self, connection_id, *, generation, session_life):

@@ -341,8 +341,8 @@ def wire(memory, clock, refreshing, relay, *, public_urls):
         begin_authorization=None,
         complete_authorization=None,
         confirm_connection=ConfirmConnection(
-            sessions=sessions, connections=connections, end_grant=end_grant, audit=audit,
-            hashes=hashes, clock=clock,
+            sessions=sessions, connections=connections, store=store, end_grant=end_grant,
+            audit=audit, hashes=hashes, clock=clock,
         ),
         connect_by_assertion=fakes.FakeConnectByAssertion(memory),
         verify_connection=fakes.FakeVerifyConnection(memory),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from service.tests.support.replicas import Replica, World
 from service.tests.support.values import (
     CONNECTION,
@@ -16,6 +17,7 @@ from service.tests.support.values import (
 from keyturn_service.domain.connect_session import SessionStatus
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.ids import AttemptId, ConnectSessionId
+from keyturn_service.ports import AuditUnavailable
 
 
 async def status_of(replica: Replica, session_id: ConnectSessionId) -> tuple[str, str | None]:
@@ -65,6 +67,41 @@ async def test_what_was_not_confirmed_is_revoked(bare: Replica, world: World) ->
     ended = await world.connection(done.session.connection_id)
     assert ended.state is ConnectionState.REVOKED
     assert "connect_session.unconfirmed" in world.audit.types
+
+
+@pytest.mark.parametrize("record", ["connect_session.unconfirmed", "grant.revocation_asked"])
+async def test_what_was_not_confirmed_is_revoked_though_a_record_failed(
+    bare: Replica, world: World, record: str
+) -> None:
+    """The grant is nowhere else by then: its revocation is kept with the end of the session."""
+    _, secret = await bare.connect.asked()
+    sent = await bare.connect.pressed(secret)
+    await bare.connect.returned(sent["state"])
+    world.clock.advance(minutes=10)
+    world.audit.refuses = {record}
+
+    with pytest.raises(AuditUnavailable):
+        await bare.connect.clean_up()
+
+    assert await bare.connect.clean_up() == 0
+    said = world.org.token_response()
+    assert await world.carried_out(bare) == [said["refresh_token"], said["access_token"]]
+
+
+async def test_a_grant_that_does_not_open_holds_up_nothing(bare: Replica, world: World) -> None:
+    """Its session is over; what else is overdue is ended as well."""
+    first, secret = await bare.connect.asked()
+    sent = await bare.connect.pressed(secret)
+    await bare.connect.returned(sent["state"])
+    await world.base.execute("UPDATE connect_sessions SET pending_grant = :new", new=b"changed")
+    second, _ = await bare.connect.asked()
+    world.clock.advance(minutes=30)
+
+    assert await bare.connect.clean_up() == 2
+
+    for session in (first, second):
+        assert (await status_of(bare, session.id))[0] == SessionStatus.EXPIRED
+    assert await world.jobs() == []
 
 
 async def test_an_unconfirmed_reauthorization_leaves_its_connection(

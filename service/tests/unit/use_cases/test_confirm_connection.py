@@ -27,7 +27,7 @@ from keyturn_service.domain.connect_session import CONFIRMATION_LIFE, Delivery, 
 from keyturn_service.domain.connection import Connection, ConnectionState
 from keyturn_service.domain.errors import ConnectRefused, NotFound
 from keyturn_service.domain.ids import ConnectSessionId
-from keyturn_service.ports import AuditUnavailable
+from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 
 
 async def returned(replica: Replica, **asked: Any) -> tuple[ConnectSessionId, str | None]:
@@ -241,6 +241,62 @@ async def test_a_reauthorization_ends_what_it_supersedes(replica: Replica, world
     assert len(world.background.asked) == 1
 
 
+async def test_what_was_superseded_is_revoked_though_its_record_failed(
+    replica: Replica, world: World
+) -> None:
+    """The old refresh token is nowhere else by then: its revocation is kept with the new grant."""
+    session_id, code = await returned(replica, connection_id=CONNECTION)
+    world.audit.refuses = {"grant.revocation_asked"}
+
+    with pytest.raises(AuditUnavailable):
+        await confirm(replica, session_id, code)
+
+    assert (await world.tokens()).generation == 2
+    assert await world.carried_out(replica) == [REFRESH]
+    assert world.audit.types[-1] == "grant.revoked"
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_what_was_superseded_is_revoked_where_the_database_was_cut_off(
+    replica: Replica, world: World, *, committed: bool
+) -> None:
+    """As long as the confirmation is kept, which nobody was told; else nothing is revoked."""
+    session_id, code = await returned(replica, connection_id=CONNECTION)
+
+    class CutOff:
+        """Sessions whose confirmation is not answered."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(replica.stores.connect_sessions, name)
+
+        async def confirm(self, *given: Any, **named: Any) -> None:
+            if committed:
+                await replica.stores.connect_sessions.confirm(*given, **named)
+            raise StoreUnavailable
+
+    cut_off = replace(replica.connect.confirm, sessions=CutOff())  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailable):
+        await cut_off(WORKSPACE, session_id, API_KEY, confirmation_code=code, org_id=None)
+
+    assert (await world.tokens()).generation == 1 + committed
+    assert await world.carried_out(replica) == [REFRESH][: int(committed)]
+
+
+async def test_a_grant_that_does_not_open_is_replaced_and_left_to_an_admin(
+    replica: Replica, world: World
+) -> None:
+    """Nobody can present it; the customer is connected all the same."""
+    await world.base.execute("UPDATE token_sets SET access_token = :new", new=b"changed")
+    session_id, code = await returned(replica, connection_id=CONNECTION)
+
+    made = await confirm(replica, session_id, code)
+
+    assert (await world.tokens()).generation == made.generation == 2
+    assert await world.carried_out(replica) == []
+    [event] = world.audit.of("grant.left_to_admin")
+    assert (event.connection_id, event.detail["because"]) == (CONNECTION, "does_not_open")
+
+
 async def test_a_superseded_token_set_without_refresh_token_ends_by_its_access_token(
     replica: Replica, world: World
 ) -> None:
@@ -280,6 +336,7 @@ async def test_a_refresh_that_came_between_makes_the_confirmation_look_again(
 
     assert refusal == "confirmation_invalid"
     assert (await world.connection()).generation == 2
+    assert await world.jobs() == []
     assert (await confirm(replica, session_id, code)).generation == 3
 
 

@@ -32,6 +32,7 @@ from keyturn_core.secrets import RefreshToken
 from keyturn_service.domain.connection import ConnectionState, Renewal
 from keyturn_service.domain.errors import Conflict, ConnectRefused, NotFound, ServiceError
 from keyturn_service.domain.ids import AppId, CustomerId
+from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 
 TEST_HOST = LOGIN_HOSTS[Environment.SANDBOX]
 INITECH = CustomerId("initech")
@@ -279,6 +280,26 @@ async def test_another_users_grant_is_ended_once_the_new_one_is_stored(
     assert (await world.connection()).user.id == OTHER_USER == made.user.id
     assert (await world.tokens()).refresh_token is None
     assert await world.jobs() == [("superseded", [REFRESH])]
+
+
+@pytest.mark.parametrize("cut_off", ["after a commit", "before it", "the audit"])
+async def test_another_users_grant_is_ended_whatever_is_cut_off(
+    replica: Replica, world: World, cut_off: str
+) -> None:
+    """Its revocation is kept with the new grant, or neither of them is."""
+    await replica.with_signing_key()
+    world.directory.user_id = world.org.user_id = OTHER_USER
+    kept = cut_off != "before it"
+    if cut_off == "the audit":
+        world.audit.refuses = {"grant.revocation_asked"}
+    else:
+        (replica.store.loses if kept else replica.store.fails)["renew"] = [StoreUnavailable()]
+
+    with pytest.raises((StoreUnavailable, AuditUnavailable)):
+        await replica.asserted()
+
+    assert (await world.tokens()).generation == 1 + kept
+    assert await world.carried_out(replica) == [REFRESH][: int(kept)]
 
 
 async def test_another_users_session_is_ended_where_there_is_no_refresh_token(

@@ -40,7 +40,7 @@ def opening(replica: Replica) -> OpenIncident:
         apps=stores.apps,
         sessions=stores.connect_sessions,
         seal=SealService(seals=stores.seals, audit=world.audit, clock=world.clock),
-        end_grant=replica.end_grant,
+        drop_unconfirmed=replica.connect.clean_up.drop_unconfirmed,
         audit=world.audit,
         clock=world.clock,
         randomness=CountedRandomness("incident"),
@@ -143,6 +143,20 @@ async def test_what_waits_for_its_confirmation_is_ended_as_well(
         )
 
 
+async def test_what_waited_for_its_confirmation_is_ended_though_its_record_failed(
+    bare: Replica, world: World, open_incident: OpenIncident
+) -> None:
+    """The grant is nowhere else by then; the incident is opened when it is asked for again."""
+    await waiting(bare)
+    world.audit.refuses = {"grant.revocation_asked"}
+
+    with pytest.raises(AuditUnavailable):
+        await open_incident(ACTOR, reason=REASON, scope=WHOLE)
+
+    token = world.org.token_response()
+    assert await world.carried_out(bare) == [token["refresh_token"], token["access_token"]]
+
+
 @pytest.mark.parametrize("changed", ["status = 'completed'", "pending_grant = X'0102'"])
 async def test_what_was_confirmed_in_that_moment_or_does_not_open_is_left(
     bare: Replica, world: World, changed: str
@@ -161,9 +175,6 @@ async def test_what_was_confirmed_in_that_moment_or_does_not_open_is_left(
             if "pending_grant" in changed:
                 return [replace(one, version=one.version + 1) for one in found]
             return found
-
-        async def drop_pending(self, session: Any) -> Any:
-            return await bare.stores.connect_sessions.drop_pending(session)
 
     opened = await replace(made, sessions=Late())(ACTOR, reason=REASON, scope=WHOLE)
 

@@ -18,6 +18,7 @@ from keyturn_core.secrets import AccessToken, CodeVerifier, RefreshToken
 from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.key_holds import hold_keys
+from keyturn_service.adapters.sql.revocations import SealedJob
 from keyturn_service.adapters.sql.rows import (
     connection_values,
     session_of,
@@ -25,7 +26,7 @@ from keyturn_service.adapters.sql.rows import (
     user_document,
 )
 from keyturn_service.adapters.sql.tables import connect_sessions, connections, token_sets
-from keyturn_service.adapters.sql.token_sets import end_foreseen, opened_tokens, sealed_tokens
+from keyturn_service.adapters.sql.token_sets import end_foreseen, sealed_tokens
 from keyturn_service.domain.connect_session import ConnectSession, SessionStatus
 from keyturn_service.domain.connection import (
     ConnectedUser,
@@ -34,7 +35,7 @@ from keyturn_service.domain.connection import (
     TokenSet,
 )
 from keyturn_service.domain.ids import AppId, ConnectionId, ConnectSessionId, WorkspaceId
-from keyturn_service.ports import PendingGrant, StaleWrite
+from keyturn_service.ports import PendingGrant, StaleWrite, ToRevoke
 from keyturn_service.vault.vault import Vault
 
 
@@ -113,16 +114,22 @@ class SqlConnectSessions:
         return True
 
     async def confirm(
-        self, session: ConnectSession, connection: Connection, tokens: TokenSet
-    ) -> TokenSet | None:
+        self,
+        session: ConnectSession,
+        connection: Connection,
+        tokens: TokenSet,
+        *,
+        superseded: ToRevoke | None,
+    ) -> None:
         """Put the pending grant in force as `connection` with `tokens`: all or nothing.
 
         Raises:
             StaleWrite: the session or the connection changed meanwhile.
         """
         sealed = await sealed_tokens(self.vault, connection, tokens)
+        job = await SealedJob.of(superseded, self.vault)
         async with self.database.write() as writing:
-            await hold_keys(writing, sealed["access_token"], sealed["refresh_token"])
+            await hold_keys(writing, sealed["access_token"], sealed["refresh_token"], job.tokens)
             if not await _replace(writing, session, pending_grant=None):
                 raise StaleWrite(session.id)
             changed = await writing.execute(
@@ -136,19 +143,14 @@ class SqlConnectSessions:
             if not changed.rowcount:
                 raise StaleWrite(connection.id)
             await end_foreseen(writing, connection, at=tokens.received_at)
-            asked = select(token_sets).where(token_sets.c.connection_id == connection.id)
-            earlier = (await writing.execute(asked)).first()
-            if earlier is None:
+            kept = await writing.execute(
+                update(token_sets)
+                .where(token_sets.c.connection_id == connection.id)
+                .values(**sealed)
+            )
+            if not kept.rowcount:
                 await writing.execute(insert(token_sets).values(**sealed))
-            else:
-                await writing.execute(
-                    update(token_sets)
-                    .where(token_sets.c.connection_id == connection.id)
-                    .values(**sealed)
-                )
-        if earlier is None:
-            return None
-        return await opened_tokens(self.vault, connection.workspace_id, earlier)
+            await job.keep(writing)
 
     async def pending_grant(self, session_id: ConnectSessionId) -> PendingGrant | None:
         """Return the session's pending grant, opened."""
@@ -157,17 +159,20 @@ class SqlConnectSessions:
             row = (await connection.execute(asked.where(_is(session_id)))).first()
         if row is None or row.pending_grant is None:
             return None
-        return await self._opened(row.workspace_id, session_id, row.pending_grant)
+        place = places.pending_grant(row.workspace_id, session_id)
+        return _grant_of(json.loads(await self.vault.open(row.pending_grant, place)))
 
-    async def drop_pending(self, session: ConnectSession) -> PendingGrant | None:
-        """Keep the session as `replace` does, forget its pending grant and return it."""
+    async def drop_pending(self, session: ConnectSession, *, unconfirmed: ToRevoke | None) -> bool:
+        """Keep the session as `replace` does, and forget its pending grant: all or nothing."""
+        job = await SealedJob.of(unconfirmed, self.vault)
         asked = select(connect_sessions.c.pending_grant).where(_is(session.id))
         async with self.database.write() as connection:
+            await hold_keys(connection, job.tokens)
             row = (await connection.execute(asked.with_for_update())).first()
             if row is None or row.pending_grant is None:
-                return None
+                return False
             if not await _replace(connection, session, pending_grant=None):
-                return None
+                return False
             await connection.execute(
                 update(connections)
                 .where(
@@ -176,7 +181,8 @@ class SqlConnectSessions:
                 )
                 .values(state=ConnectionState.REVOKED, problem=session.problem)
             )
-        return await self._opened(session.workspace_id, session.id, row.pending_grant)
+            await job.keep(connection)
+        return True
 
     async def awaiting(
         self, workspace_id: WorkspaceId | None, app_id: AppId | None
@@ -205,12 +211,6 @@ class SqlConnectSessions:
         async with self.database.read() as connection:
             rows = (await connection.execute(asked)).all()
         return [session_of(row) for row in rows]
-
-    async def _opened(
-        self, workspace_id: str, session_id: ConnectSessionId, sealed: bytes
-    ) -> PendingGrant:
-        opened = await self.vault.open(sealed, places.pending_grant(workspace_id, session_id))
-        return _grant_of(json.loads(opened))
 
 
 async def _replace(connection: AsyncConnection, session: ConnectSession, **extra: Any) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyturn_core.salesforce.hosts import Origin
 from keyturn_core.secrets import AccessToken, RefreshToken
@@ -18,8 +20,10 @@ from keyturn_service.adapters.sql.key_holds import hold_keys
 from keyturn_service.adapters.sql.tables import connections, revocations, token_sets
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.ids import ConnectionId, RevocationId, WorkspaceId
-from keyturn_service.ports import Revocation, RevocationReason
+from keyturn_service.ports import Revocation, RevocationReason, ToRevoke
 from keyturn_service.vault.vault import Vault
+
+_DOES_NOT_OPEN: Final = "does_not_open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +37,10 @@ class SqlRevocations:
         self, revocation: Revocation, tokens: Sequence[AccessToken | RefreshToken]
     ) -> None:
         """Keep the job; where it ends a connection, that one serves no more from now on."""
-        named = [
-            ["refresh" if isinstance(token, RefreshToken) else "access", token.reveal()]
-            for token in tokens
-        ]
-        place = places.revocation_tokens(revocation.workspace_id, revocation.id)
-        sealed = await self.vault.seal(json.dumps(named).encode(), place)
+        job = await SealedJob.of(ToRevoke(revocation=revocation, tokens=tokens), self.vault)
         async with self.database.write() as writing:
-            await hold_keys(writing, sealed)
-            await writing.execute(
-                insert(revocations).values(
-                    id=revocation.id,
-                    workspace_id=revocation.workspace_id,
-                    connection_id=revocation.connection_id,
-                    login_url=revocation.login_url,
-                    reason=revocation.reason,
-                    ends_connection=revocation.ends_connection,
-                    attempts=revocation.attempts,
-                    due_at=revocation.due_at,
-                    claimed_until=FREE,
-                    tokens=sealed,
-                )
-            )
+            await hold_keys(writing, job.tokens)
+            await job.keep(writing)
             if revocation.ends_connection:
                 await writing.execute(
                     update(connections)
@@ -144,3 +130,52 @@ class SqlRevocations:
                 .where(revocations.c.id == revocation.id, revocations.c.due_at.is_not(None))
                 .values(attempts=revocation.attempts + 1, due_at=due_at, claimed_until=FREE)
             )
+
+
+@dataclass(frozen=True, slots=True)
+class SealedJob:
+    """The row of a job, made before the transaction that keeps it; None where there is no job."""
+
+    row: Mapping[str, Any] | None
+
+    @classmethod
+    async def of(cls, job: ToRevoke | None, vault: Vault) -> SealedJob:
+        """Seal the tokens of a job."""
+        if job is None:
+            return cls(None)
+        revocation, sealed = job.revocation, None
+        if job.tokens is not None:
+            place = places.revocation_tokens(revocation.workspace_id, revocation.id)
+            sealed = await vault.seal(json.dumps(_named(job.tokens)).encode(), place)
+        return cls(
+            {
+                "id": revocation.id,
+                "workspace_id": revocation.workspace_id,
+                "connection_id": revocation.connection_id,
+                "login_url": revocation.login_url,
+                "reason": revocation.reason,
+                "ends_connection": revocation.ends_connection,
+                "attempts": revocation.attempts,
+                "due_at": None if sealed is None else revocation.due_at,
+                "claimed_until": FREE,
+                "tokens": sealed,
+                "problem": _DOES_NOT_OPEN if sealed is None else None,
+            }
+        )
+
+    @property
+    def tokens(self) -> bytes | None:
+        """What is sealed in it, for `hold_keys`."""
+        return None if self.row is None else self.row["tokens"]
+
+    async def keep(self, writing: AsyncConnection) -> None:
+        """Keep the job with what else this transaction changes."""
+        if self.row is not None:
+            await writing.execute(insert(revocations).values(**self.row))
+
+
+def _named(tokens: Sequence[AccessToken | RefreshToken]) -> list[list[str]]:
+    return [
+        ["refresh" if isinstance(token, RefreshToken) else "access", token.reveal()]
+        for token in tokens
+    ]

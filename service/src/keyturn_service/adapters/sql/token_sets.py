@@ -30,6 +30,7 @@ from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.claims import FREE
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.key_holds import hold_keys
+from keyturn_service.adapters.sql.revocations import SealedJob
 from keyturn_service.adapters.sql.rows import (
     attempt_of,
     attempt_values,
@@ -49,7 +50,7 @@ from keyturn_service.domain.attempt import ELSEWHERE, Attempt, AttemptOutcome
 from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
 from keyturn_service.domain.ids import AttemptId, ConnectionId, SpoolId, WorkspaceId
 from keyturn_service.domain.incident import PROBLEM
-from keyturn_service.ports import StaleWrite
+from keyturn_service.ports import StaleWrite, ToRevoke
 from keyturn_service.vault.vault import Vault
 
 
@@ -237,15 +238,21 @@ class SqlTokenStore:
         instead_of: int,
         fence: int,
         anew: bool = False,
+        superseded: ToRevoke | None = None,
     ) -> bool:
         """Put `tokens` in force, where no attempt was noted, as `replace` does."""
         sealed = await sealed_tokens(self.vault, connection, tokens)
+        job = await SealedJob.of(superseded, self.vault)
         held = _Held(connection.id, instead_of, fence)
         names = (*_RENEWED, *_GRANTED) if anew else _RENEWED
         async with self.database.write() as writing:
+            await hold_keys(writing, sealed["access_token"], sealed["refresh_token"], job.tokens)
             if anew:
                 await end_foreseen(writing, connection, at=tokens.received_at)
-            return await _put_in_force(writing, held, connection, sealed, names)
+            if not await _put_in_force(writing, held, connection, sealed, names):
+                return False
+            await job.keep(writing)
+        return True
 
     async def add(self, connection: Connection, tokens: TokenSet) -> bool:
         """Keep a new connection with its first token set: all or nothing."""
