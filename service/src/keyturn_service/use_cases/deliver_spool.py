@@ -146,10 +146,11 @@ class DeliverSpool:
         ends = session is not None and self._died(session)
         if session is not None and session.status is SessionStatus.AUTHORIZING and not ends:
             return False  # its request may still be at work
-        await self.spool.delivered(spooled.attempt_id)
         if session is None or session.authorization is None or not ends:
+            await self.spool.delivered(spooled.attempt_id)
             return False
         await self._end_code_grant(session, session.authorization, spooled)
+        await self.spool.delivered(spooled.attempt_id)  # only now: nothing else has its tokens
         return True
 
     def _died(self, session: ConnectSession) -> bool:

@@ -22,7 +22,7 @@ from keyturn_service.domain.connect_session import SessionStatus
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.domain.ids import AttemptId, ConnectionId
-from keyturn_service.ports import SealRefused
+from keyturn_service.ports import AuditUnavailable, SealRefused
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
 
 
@@ -344,6 +344,25 @@ async def test_a_grant_whose_session_died_is_revoked(bare: Replica, world: World
     assert reason == "unconfirmed"
     assert revoked == [world.org.refresh_token, world.org.token_response()["access_token"]]
     assert "code.grant_found" in world.audit.types
+
+
+@pytest.mark.parametrize("record", ["code.grant_found", "grant.revocation_asked"])
+async def test_a_grant_stays_on_the_spool_until_it_is_to_be_revoked(
+    bare: Replica, world: World, record: str
+) -> None:
+    """Nothing else has its tokens."""
+    await code_on_spool(bare)
+    world.clock.advance(minutes=15)
+    world.audit.refuses = {record}
+    with pytest.raises(AuditUnavailable):
+        await bare.deliver()
+    assert await world.jobs() == []
+
+    world.audit.refuses.clear()
+
+    assert await bare.deliver() == 1
+    assert bare.spool.open == []
+    assert len(await world.jobs()) == 1
 
 
 async def test_a_grant_of_a_failed_session_is_revoked_at_once(bare: Replica, world: World) -> None:
