@@ -44,6 +44,7 @@ def joined_rounds(
         revoke_all=RevokeAll(
             incidents=stores.incidents,
             store=stores.tokens,
+            revocations=stores.revocations,
             leases=stores.leases,
             endpoint=endpoint,
             audit=audit,

@@ -333,6 +333,7 @@ async def test_what_is_superseded_and_does_not_open_is_given_up(base: Base) -> N
 
     found = await base.rows("SELECT due_at, tokens, problem FROM revocations")
     assert found == [(None, None, "does_not_open")]
+    assert await base.stores.revocations.given_up(CONNECTION)
     assert await base.stores.revocations.open(EARLIER.revocation.id) is None
 
 

@@ -100,6 +100,20 @@ async def test_what_has_nothing_to_revoke_is_not_listed(base: Base) -> None:
     assert grant.connection_id == names[4]
 
 
+async def test_a_grant_given_anew_is_listed_though_the_one_before_is_worked_on(base: Base) -> None:
+    """What an earlier incident waits for is another grant, and this one may have got out too."""
+    await base.with_connection()
+    assert await base.stores.incidents.open(INCIDENT) == 1
+    await base.execute(
+        "UPDATE connections SET state = 'active', problem = NULL, authorized_at = authorized_at + 1"
+    )
+
+    other = replace(INCIDENT, id=IncidentId("inc_two"))
+    assert await base.stores.incidents.open(other) == 1
+
+    assert sorted(one.incident_id for one in await claim(base)) == ["inc_one", "inc_two"]
+
+
 @pytest.mark.parametrize(
     ("scope", "listed"),
     [

@@ -200,6 +200,40 @@ async def test_a_postponed_job_counts_its_attempts(base: Base) -> None:
     assert list(await claim(START + HOUR, ttl=CLAIM, limit=9)) == [job.id]
 
 
+@pytest.mark.parametrize("reason", list(RevocationReason))
+async def test_a_connections_earlier_grants_are_found_until_they_have_ended(
+    base: Base, reason: RevocationReason
+) -> None:
+    """Not what never was in force on it, and not another connection's."""
+    job = revocation(ends_connection=False, reason=reason)
+    was_in_force = reason in {RevocationReason.SUPERSEDED, RevocationReason.DISCONNECTED}
+    jobs = base.stores.revocations
+    await jobs.add(job, TOKENS)
+
+    assert list(await jobs.unfinished(CONNECTION)) == [job.id] * was_in_force
+    assert list(await jobs.unfinished(ConnectionId("con_two"))) == []
+    assert not await jobs.given_up(CONNECTION)
+
+    await jobs.done(job, problem=None)
+    assert list(await jobs.unfinished(CONNECTION)) == []
+    assert not await jobs.given_up(CONNECTION)
+
+
+@pytest.mark.parametrize("reason", list(RevocationReason))
+async def test_a_job_that_was_given_up_is_told(base: Base, reason: RevocationReason) -> None:
+    """The grant may be in force still, where it ever was on this connection."""
+    job = revocation(ends_connection=False, reason=reason)
+    was_in_force = reason in {RevocationReason.SUPERSEDED, RevocationReason.DISCONNECTED}
+    jobs = base.stores.revocations
+    await jobs.add(job, TOKENS)
+
+    await jobs.done(job, problem="does_not_open")
+
+    assert list(await jobs.unfinished(CONNECTION)) == []
+    assert await jobs.given_up(CONNECTION) is was_in_force
+    assert not await jobs.given_up(ConnectionId("con_two"))
+
+
 async def test_a_finished_job_is_not_postponed(base: Base) -> None:
     """A slow second claimer does not bring it back."""
     job = revocation(ends_connection=False)

@@ -411,6 +411,17 @@ class Revocations(Protocol):
         """Forget the tokens and, where the job ends a connection, keep it as `revoked`."""
         ...
 
+    async def unfinished(self, connection_id: ConnectionId) -> Sequence[RevocationId]:
+        """Return the jobs of grants that were in force on the connection and have not ended yet."""
+        ...
+
+    async def given_up(self, connection_id: ConnectionId) -> bool:
+        """Tell whether a grant that was in force on the connection could not be ended.
+
+        Its tokens do not open, so that nobody can present them.
+        """
+        ...
+
     async def postpone(self, revocation: Revocation, *, due_at: datetime) -> None:
         """Keep that the job was tried and when it is to be tried again."""
         ...

@@ -36,6 +36,7 @@ from keyturn_service.ports import (
     Incidents,
     OrgUnreachable,
     RefreshLeases,
+    Revocations,
     SealRefused,
     TokenEndpoint,
     TokenStore,
@@ -73,6 +74,7 @@ class RevokeAll:
 
     incidents: Incidents
     store: TokenStore
+    revocations: Revocations
     leases: RefreshLeases
     endpoint: TokenEndpoint
     audit: AuditLog
@@ -124,13 +126,8 @@ class RevokeAll:
             await self._done(grant, _left_to_admin(Because.DOES_NOT_OPEN), generation=None)
             return
         if loaded is None or loaded[0].authorized_at != grant.authorized_at:
-            # What was in force then ended with the new grant, or by another's hand.
-            verdict = Verdict(
-                outcome=IncidentOutcome.REVOKED,
-                because=Because.CONNECTED_AGAIN if loaded else Because.ENDED_BEFORE,
-                access_token_ended=False,
-            )
-            await self._done(grant, verdict, generation=None)
+            because = Because.CONNECTED_AGAIN if loaded else Because.ENDED_BEFORE
+            await self._end_with_its_job(grant, because)
             return
         connection, tokens = loaded
         await self._note(grant, "grant.revocation_asked", again=grant.unanswered)
@@ -143,6 +140,24 @@ class RevokeAll:
         in_session = ends is not None and self.clock.now() < ends
         verdict = judge(grant, connection.renewal, revoked, in_session=in_session)
         await self._done(grant, verdict, generation=connection.generation)
+
+    async def _end_with_its_job(self, grant: GrantToEnd, because: Because) -> None:
+        """Judge a grant whose tokens have left their place: the job that has them ends it."""
+        try:
+            for job in await self.revocations.unfinished(grant.connection_id):
+                if await self.revocations.open(job) is not None:
+                    later = _TryAgain("revocation_under_way", acted=False)
+                    await self._try_later(grant, grant.login_url, later)
+                    return
+            opens = not await self.revocations.given_up(grant.connection_id)
+        except SealRefused:
+            opens = False
+        verdict = Verdict(
+            outcome=IncidentOutcome.REVOKED, because=because, access_token_ended=False
+        )
+        if not opens:
+            verdict = _left_to_admin(Because.DOES_NOT_OPEN)
+        await self._done(grant, verdict, generation=None)
 
     async def _revoked(
         self, grant: GrantToEnd, connection: Connection, tokens: TokenSet

@@ -61,6 +61,7 @@ async def revoked(replica: Replica) -> None:
     await RevokeAll(
         incidents=replica.stores.incidents,
         store=replica.stores.tokens,
+        revocations=replica.stores.revocations,
         leases=replica.stores.leases,
         endpoint=world.org,
         audit=world.audit,

@@ -11,11 +11,13 @@ from service.tests.support.fakes import NotConnected, json_answer, refused
 from service.tests.support.replicas import Kitchen, Replica, World
 from service.tests.support.values import (
     ACCESS,
+    API_KEY,
     CONNECTION,
     HOUR,
     LOGIN_URL,
     REFRESH,
     START,
+    WORKSPACE,
     api_key,
     hash_of,
 )
@@ -31,6 +33,7 @@ from keyturn_service.use_cases.revoke_all import AT_ONCE, CLAIM, RevokeAll
 
 INCIDENT = Incident(id=IncidentId("inc_one"), scope=Scope(), reason="a leak", opened_at=START)
 UNKNOWN = refused("invalid_token")
+TOO_BUSY = TokenAnswer(status=503, body=b"", complete=True)
 
 
 def rounds_of(replica: Replica, **changes: Any) -> RevokeAll:
@@ -39,6 +42,7 @@ def rounds_of(replica: Replica, **changes: Any) -> RevokeAll:
     made = RevokeAll(
         incidents=replica.stores.incidents,
         store=replica.stores.tokens,
+        revocations=replica.stores.revocations,
         leases=replica.stores.leases,
         endpoint=world.org,
         audit=world.audit,
@@ -175,20 +179,101 @@ async def test_what_does_not_open_is_named_for_an_admin(
     assert await outcome(replica) == (IncidentOutcome.ADMIN, Because.DOES_NOT_OPEN, False)
 
 
-async def test_what_was_connected_again_is_left_alone(
+async def test_what_was_connected_again_is_left_alone_until_the_earlier_grant_has_ended(
     replica: Replica, world: World, revoke_all: RevokeAll
 ) -> None:
-    """The new grant is not the one that is to be ended, and the earlier one was ended for it."""
+    """The new grant is not the one that is to be ended; the earlier one has a job of its own."""
     await opened(replica)
+    world.org.next_posts += [TOO_BUSY]
+    await revoke_all()
     world.clock.advance(minutes=1)
     again = await replica.connect.connected(connection_id=CONNECTION)
+    [job] = world.background.asked
+    world.org.next_posts += [TOO_BUSY]
+    assert not await replica.revoke_grant(job)
+
+    await revoke_all()
+
+    assert await outcome(replica) == (None, None, False)
+    assert await progress(replica) == (0, 1, 0, 0)
+    assert world.audit.types[-1] == "grant.revocation_postponed"
+    assert world.audit.events[-1].detail["because"] == "revocation_under_way"
+    assert "grant.revoked" not in world.audit.types
+
+    assert await replica.revoke_grant(job)
+    world.clock.advance(minutes=1)
+    await revoke_all()
+
+    assert presented(world) == [REFRESH] * 3
+    assert await outcome(replica) == (IncidentOutcome.REVOKED, Because.CONNECTED_AGAIN, False)
+    assert (await world.connection()) == again
+
+
+@pytest.mark.parametrize("changed", ["token_sets", "revocations"])
+async def test_an_earlier_grant_that_does_not_open_is_named_for_an_admin(
+    replica: Replica, world: World, revoke_all: RevokeAll, changed: str
+) -> None:
+    """In its place, or in its job: nobody can present it, and it may be in force."""
+    column = "access_token" if changed == "token_sets" else "tokens"
+    change = f"UPDATE {changed} SET {column} = :new"  # noqa: S608 - ours
+    await opened(replica)
+    if changed == "token_sets":
+        await world.base.execute(change, new=b"changed")
+    world.clock.advance(minutes=1)
+    again = await replica.connect.connected(connection_id=CONNECTION)
+    if changed == "revocations":
+        await world.base.execute(change, new=b"changed")
 
     await revoke_all()
 
     assert presented(world) == []
-    assert await outcome(replica) == (IncidentOutcome.REVOKED, Because.CONNECTED_AGAIN, False)
+    assert await outcome(replica) == (IncidentOutcome.ADMIN, Because.DOES_NOT_OPEN, False)
     assert (await world.connection()) == again
-    assert await world.jobs() == [("superseded", [REFRESH])]
+
+
+async def test_a_job_that_ends_in_this_moment_is_not_waited_for(
+    replica: Replica, world: World, revoke_all: RevokeAll
+) -> None:
+    """Another replica was quicker."""
+    await opened(replica)
+    world.clock.advance(minutes=1)
+    await replica.connect.connected(connection_id=CONNECTION)
+
+    class Late:
+        """Jobs that end between being found and being opened."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(replica.stores.revocations, name)
+
+        async def unfinished(self, *asked: Any) -> Any:
+            found = await replica.stores.revocations.unfinished(*asked)
+            assert await world.carried_out(replica) == [REFRESH]
+            return found
+
+    await replace(revoke_all, revocations=Late())()  # type: ignore[arg-type]
+
+    assert await outcome(replica) == (IncidentOutcome.REVOKED, Because.CONNECTED_AGAIN, False)
+
+
+async def test_what_was_disconnected_is_not_ended_before_its_earlier_grant_is(
+    replica: Replica, world: World, revoke_all: RevokeAll
+) -> None:
+    """Connected again and disconnected: the latest grant has ended, and the listed one has not."""
+    await opened(replica)
+    world.clock.advance(minutes=1)
+    await replica.connect.connected(connection_id=CONNECTION)
+    await replica.disconnect(WORKSPACE, CONNECTION, API_KEY)
+    earlier, latest = world.background.asked
+    assert await replica.revoke_grant(latest)
+    assert await replica.stores.tokens.load(CONNECTION) is None
+
+    await revoke_all()
+    assert await outcome(replica) == (None, None, False)
+
+    assert await replica.revoke_grant(earlier)
+    world.clock.advance(minutes=1)
+    await revoke_all()
+    assert await outcome(replica) == (IncidentOutcome.REVOKED, Because.ENDED_BEFORE, False)
 
 
 async def test_what_somebody_else_ended_counts_as_ended(

@@ -263,7 +263,11 @@ _newest = select(incidents).order_by(incidents.c.opened_at.desc(), incidents.c.i
 def _of_scope(scope: Scope) -> Select[Any]:
     """Return what is to be listed of connections that have something to revoke."""
     tokens = select(1).where(token_sets.c.connection_id == connections.c.id)
-    at_work = select(1).where(_grant.connection_id == connections.c.id, _grant.due_at.is_not(None))
+    at_work = select(1).where(
+        _grant.connection_id == connections.c.id,
+        _grant.authorized_at == connections.c.authorized_at,
+        _grant.due_at.is_not(None),
+    )
     asked = select(
         connections.c.id,
         connections.c.workspace_id,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyturn_core.salesforce.hosts import Origin
@@ -122,6 +122,22 @@ class SqlRevocations:
                     )
                 )
 
+    async def unfinished(self, connection_id: ConnectionId) -> Sequence[RevocationId]:
+        """Return the jobs of grants that were in force on the connection and have not ended yet."""
+        asked = select(revocations.c.id).where(
+            *_was_in_force(connection_id), revocations.c.due_at.is_not(None)
+        )
+        async with self.database.read() as reading:
+            return [RevocationId(id_) for id_ in (await reading.execute(asked)).scalars()]
+
+    async def given_up(self, connection_id: ConnectionId) -> bool:
+        """Tell whether a grant that was in force on the connection could not be ended."""
+        asked = select(revocations.c.id).where(
+            *_was_in_force(connection_id), revocations.c.problem == _DOES_NOT_OPEN
+        )
+        async with self.database.read() as reading:
+            return (await reading.execute(asked.limit(1))).first() is not None
+
     async def postpone(self, revocation: Revocation, *, due_at: datetime) -> None:
         """Keep that the job was tried and when it is to be tried again."""
         async with self.database.write() as writing:
@@ -172,6 +188,12 @@ class SealedJob:
         """Keep the job with what else this transaction changes."""
         if self.row is not None:
             await writing.execute(insert(revocations).values(**self.row))
+
+
+def _was_in_force(connection_id: ConnectionId) -> tuple[ColumnElement[bool], ...]:
+    """Match jobs of what was in force on the connection: not of what was never let that far."""
+    reasons = (RevocationReason.SUPERSEDED, RevocationReason.DISCONNECTED)
+    return revocations.c.connection_id == connection_id, revocations.c.reason.in_(reasons)
 
 
 def _named(tokens: Sequence[AccessToken | RefreshToken]) -> list[list[str]]:
