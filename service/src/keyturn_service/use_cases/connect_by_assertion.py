@@ -25,6 +25,7 @@ from keyturn_service.domain.ids import (
     WorkspaceId,
     new_id,
 )
+from keyturn_service.domain.incident import PROBLEM
 from keyturn_service.ports import (
     Apps,
     AuditLog,
@@ -166,7 +167,8 @@ class ConnectByAssertion:
         """Put the grant in force on a connection that is there, under its lease.
 
         A refresh token of the same user stays, because the user's approval may be what lets the
-        assertion in; another user's grant is ended once the new one is stored.
+        assertion in; another user's grant is ended with what stores the new one, and so is one
+        that an incident has stopped.
         """
         lease = await take_lease(
             existing.id, leases=self.leases, clock=self.clock, waiting=self.waiting
@@ -175,8 +177,8 @@ class ConnectByAssertion:
             loaded = await self.store.load(existing.id)
             before, tokens = loaded or (existing, None)
             generation = before.generation if tokens is None else tokens.generation
-            same = before.user.id == grant.user.id
-            kept = None if tokens is None or not same else tokens.refresh_token
+            stays = before.user.id == grant.user.id and before.problem != PROBLEM
+            kept = None if tokens is None or not stays else tokens.refresh_token
             connection = replace(
                 _connection(existing.id, asked, grant, accepted),
                 generation=generation + 1,
@@ -187,7 +189,7 @@ class ConnectByAssertion:
             await self._note(asked, actor, "connection.authorized_by_assertion", connection)
             renewed = replace(_tokens(connection, accepted), refresh_token=kept)
             superseded = None
-            if tokens is not None and not same:
+            if tokens is not None and not stays and not _goes_on(tokens, renewed):
                 superseded = self.end_grant.superseded(before, tokens)
             if not await self.store.renew(
                 connection,
@@ -251,6 +253,11 @@ class ConnectByAssertion:
                 },
             )
         )
+
+
+def _goes_on(tokens: TokenSet, renewed: TokenSet) -> bool:
+    """Tell whether Salesforce handed out the session that there was, and nothing else is left."""
+    return tokens.refresh_token is None and tokens.access_token == renewed.access_token
 
 
 def _check_org(grant: VerifiedGrant, named: OrgId | None) -> None:

@@ -31,11 +31,13 @@ from keyturn_core.salesforce.hosts import LOGIN_HOSTS, Environment, Origin
 from keyturn_core.secrets import RefreshToken
 from keyturn_service.domain.connection import ConnectionState, Renewal
 from keyturn_service.domain.errors import Conflict, ConnectRefused, NotFound, ServiceError
-from keyturn_service.domain.ids import AppId, CustomerId
+from keyturn_service.domain.ids import AppId, CustomerId, IncidentId
+from keyturn_service.domain.incident import Incident, Scope
 from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 
 TEST_HOST = LOGIN_HOSTS[Environment.SANDBOX]
 INITECH = CustomerId("initech")
+INCIDENT = Incident(id=IncidentId("inc_one"), scope=Scope(), reason="a leak", opened_at=START)
 
 
 async def refusal_of(asked: Awaitable[object]) -> str:
@@ -266,6 +268,40 @@ async def test_a_code_connection_of_the_same_user_keeps_its_grant(
     assert (new, made.id, made.renewal) == (False, CONNECTION, Renewal.JWT_BEARER)
     assert (await world.tokens()).refresh_token == RefreshToken(REFRESH)
     assert await world.jobs() == []
+
+
+async def test_a_grant_that_an_incident_is_to_end_is_not_kept(
+    replica: Replica, world: World
+) -> None:
+    """It may have been stolen: its refresh token is revoked, though the user is the same."""
+    await replica.with_signing_key()
+    await replica.stores.incidents.open(INCIDENT)
+    world.clock.advance(minutes=1)
+
+    made, _ = await replica.asserted()
+
+    assert (made.id, made.state, made.problem) == (CONNECTION, ConnectionState.ACTIVE, None)
+    assert (await world.tokens()).refresh_token is None
+    assert await world.jobs() == [("superseded", [REFRESH])]
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_a_session_that_an_incident_is_to_end_is_ended_unless_it_is_the_new_one(
+    signing: Replica, world: World, *, same: bool
+) -> None:
+    """Salesforce may hand out one that there is."""
+    await signing.asserted()
+    [(before,)] = await world.base.rows("SELECT id FROM connections")
+    loaded = await signing.stores.tokens.load(before)
+    assert loaded is not None
+    access = loaded[1].access_token.reveal()
+    await signing.stores.incidents.open(INCIDENT)
+    if same:
+        world.org.members["access_token"] = access
+
+    await signing.asserted()
+
+    assert await world.jobs() == ([] if same else [("superseded", [access])])
 
 
 async def test_another_users_grant_is_ended_once_the_new_one_is_stored(
