@@ -7,48 +7,36 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from service.tests.support.fakes import NotConnected, json_answer, refused
+from service.tests.support.fakes import NotConnected, json_answer
+from service.tests.support.incidents import (
+    INCIDENT,
+    UNKNOWN,
+    opened,
+    outcome,
+    presented,
+    progress,
+    rounds_of,
+)
 from service.tests.support.replicas import Kitchen, Replica, World
 from service.tests.support.values import (
     ACCESS,
-    API_KEY,
     CONNECTION,
     HOUR,
     LOGIN_URL,
     REFRESH,
     START,
-    WORKSPACE,
     api_key,
     hash_of,
 )
 
-from keyturn_core.oauth.token_answer import OutcomeUnknown, TokenAnswer
+from keyturn_core.oauth.token_answer import TokenAnswer
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
-from keyturn_service.domain.ids import ConnectionId, CustomerId, IncidentId
-from keyturn_service.domain.incident import Because, Incident, IncidentOutcome, Progress, Scope
+from keyturn_service.domain.ids import ConnectionId, CustomerId
+from keyturn_service.domain.incident import Because, IncidentOutcome
 from keyturn_service.ports import AnswerLost
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
 from keyturn_service.use_cases.revoke_all import AT_ONCE, CLAIM, RevokeAll
-
-INCIDENT = Incident(id=IncidentId("inc_one"), scope=Scope(), reason="a leak", opened_at=START)
-UNKNOWN = refused("invalid_token")
-TOO_BUSY = TokenAnswer(status=503, body=b"", complete=True)
-
-
-def rounds_of(replica: Replica, **changes: Any) -> RevokeAll:
-    """Return the round of one replica."""
-    world = replica.world
-    made = RevokeAll(
-        incidents=replica.stores.incidents,
-        store=replica.stores.tokens,
-        revocations=replica.stores.revocations,
-        leases=replica.stores.leases,
-        endpoint=world.org,
-        audit=world.audit,
-        clock=world.clock,
-    )
-    return replace(made, **changes)
 
 
 @pytest.fixture
@@ -57,31 +45,9 @@ def revoke_all(replica: Replica) -> RevokeAll:
     return rounds_of(replica)
 
 
-async def opened(replica: Replica) -> int:
-    """Open the incident; return how many grants are listed."""
-    return await replica.stores.incidents.open(INCIDENT)
-
-
-async def outcome(replica: Replica) -> tuple[IncidentOutcome | None, Because | None, bool]:
-    """Return what became of the connection's grant."""
-    [grant] = await replica.stores.incidents.grants(INCIDENT.id, after=None, limit=9)
-    return grant.outcome, grant.because, grant.access_token_ended
-
-
-async def progress(replica: Replica) -> tuple[int, int, int, int]:
-    """Return waiting, failed, revoked and admin."""
-    found: Progress = await replica.stores.incidents.progress(INCIDENT.id)
-    return found.waiting, found.failed, found.revoked, found.admin
-
-
 async def claims_end(world: World) -> None:
     """Let the time of all claims be over: thirty seconds of the database's clock."""
     await world.base.execute("UPDATE incident_grants SET claimed_until = 0")
-
-
-def presented(world: World) -> list[str]:
-    """Return the tokens that were presented to be revoked."""
-    return [form["token"] for _, path, form in world.org.posted if path.endswith("/revoke")]
 
 
 async def test_a_grant_is_ended_by_its_refresh_token(
@@ -179,103 +145,6 @@ async def test_what_does_not_open_is_named_for_an_admin(
     assert await outcome(replica) == (IncidentOutcome.ADMIN, Because.DOES_NOT_OPEN, False)
 
 
-async def test_what_was_connected_again_is_left_alone_until_the_earlier_grant_has_ended(
-    replica: Replica, world: World, revoke_all: RevokeAll
-) -> None:
-    """The new grant is not the one that is to be ended; the earlier one has a job of its own."""
-    await opened(replica)
-    world.org.next_posts += [TOO_BUSY]
-    await revoke_all()
-    world.clock.advance(minutes=1)
-    again = await replica.connect.connected(connection_id=CONNECTION)
-    [job] = world.background.asked
-    world.org.next_posts += [TOO_BUSY]
-    assert not await replica.revoke_grant(job)
-
-    await revoke_all()
-
-    assert await outcome(replica) == (None, None, False)
-    assert await progress(replica) == (0, 1, 0, 0)
-    assert world.audit.types[-1] == "grant.revocation_postponed"
-    assert world.audit.events[-1].detail["because"] == "revocation_under_way"
-    assert "grant.revoked" not in world.audit.types
-
-    assert await replica.revoke_grant(job)
-    world.clock.advance(minutes=1)
-    await revoke_all()
-
-    assert presented(world) == [REFRESH] * 3
-    assert await outcome(replica) == (IncidentOutcome.REVOKED, Because.CONNECTED_AGAIN, False)
-    assert (await world.connection()) == again
-
-
-@pytest.mark.parametrize("changed", ["token_sets", "revocations"])
-async def test_an_earlier_grant_that_does_not_open_is_named_for_an_admin(
-    replica: Replica, world: World, revoke_all: RevokeAll, changed: str
-) -> None:
-    """In its place, or in its job: nobody can present it, and it may be in force."""
-    column = "access_token" if changed == "token_sets" else "tokens"
-    change = f"UPDATE {changed} SET {column} = :new"  # noqa: S608 - ours
-    await opened(replica)
-    if changed == "token_sets":
-        await world.base.execute(change, new=b"changed")
-    world.clock.advance(minutes=1)
-    again = await replica.connect.connected(connection_id=CONNECTION)
-    if changed == "revocations":
-        await world.base.execute(change, new=b"changed")
-
-    await revoke_all()
-
-    assert presented(world) == []
-    assert await outcome(replica) == (IncidentOutcome.ADMIN, Because.DOES_NOT_OPEN, False)
-    assert (await world.connection()) == again
-
-
-async def test_a_job_that_ends_in_this_moment_is_not_waited_for(
-    replica: Replica, world: World, revoke_all: RevokeAll
-) -> None:
-    """Another replica was quicker."""
-    await opened(replica)
-    world.clock.advance(minutes=1)
-    await replica.connect.connected(connection_id=CONNECTION)
-
-    class Late:
-        """Jobs that end between being found and being opened."""
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(replica.stores.revocations, name)
-
-        async def unfinished(self, *asked: Any) -> Any:
-            found = await replica.stores.revocations.unfinished(*asked)
-            assert await world.carried_out(replica) == [REFRESH]
-            return found
-
-    await replace(revoke_all, revocations=Late())()  # type: ignore[arg-type]
-
-    assert await outcome(replica) == (IncidentOutcome.REVOKED, Because.CONNECTED_AGAIN, False)
-
-
-async def test_what_was_disconnected_is_not_ended_before_its_earlier_grant_is(
-    replica: Replica, world: World, revoke_all: RevokeAll
-) -> None:
-    """Connected again and disconnected: the latest grant has ended, and the listed one has not."""
-    await opened(replica)
-    world.clock.advance(minutes=1)
-    await replica.connect.connected(connection_id=CONNECTION)
-    await replica.disconnect(WORKSPACE, CONNECTION, API_KEY)
-    earlier, latest = world.background.asked
-    assert await replica.revoke_grant(latest)
-    assert await replica.stores.tokens.load(CONNECTION) is None
-
-    await revoke_all()
-    assert await outcome(replica) == (None, None, False)
-
-    assert await replica.revoke_grant(earlier)
-    world.clock.advance(minutes=1)
-    await revoke_all()
-    assert await outcome(replica) == (IncidentOutcome.REVOKED, Because.ENDED_BEFORE, False)
-
-
 async def test_what_somebody_else_ended_counts_as_ended(
     replica: Replica, world: World, revoke_all: RevokeAll
 ) -> None:
@@ -287,81 +156,6 @@ async def test_what_somebody_else_ended_counts_as_ended(
 
     assert presented(world) == []
     assert await outcome(replica) == (IncidentOutcome.REVOKED, Because.ENDED_BEFORE, False)
-
-
-async def test_a_refresh_under_way_comes_to_its_end_first(
-    replica: Replica, world: World, revoke_all: RevokeAll
-) -> None:
-    """What it brought is what is revoked."""
-    begun, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hold(form: Any) -> TokenAnswer:
-        begun.set()
-        await go_on.wait()
-        return world.org.process(form)
-
-    world.org.next.append(hold)
-    refreshing = asyncio.create_task(replica.refresh(CONNECTION, refused=1))
-    await begun.wait()
-    await opened(replica)
-    await revoke_all()
-    assert presented(world) == []
-    assert await progress(replica) == (1, 0, 0, 0)
-
-    go_on.set()
-    await refreshing
-    world.clock.advance(seconds=2)
-    await revoke_all()
-
-    assert presented(world) == [world.org.token_response()["refresh_token"]]
-    assert (await world.connection()).state is ConnectionState.REAUTHORIZATION_REQUIRED
-    assert await progress(replica) == (0, 0, 1, 0)
-
-
-@pytest.mark.parametrize(
-    ("said", "because"),
-    [
-        (OutcomeUnknown(), Because.OUTCOME_UNKNOWN),
-        (refused("invalid_grant", "token validity expired"), Because.ENDED_BEFORE),
-    ],
-)
-async def test_what_a_refresh_under_way_learned_tells_what_to_make_of_the_grant(
-    replica: Replica,
-    world: World,
-    revoke_all: RevokeAll,
-    said: TokenAnswer | Exception,
-    because: Because,
-) -> None:
-    """That it may be in force under a token nobody has, or was dead already; it serves neither way.
-
-    Here Salesforce knows neither of its tokens any more.
-    """
-    begun, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hold(_: Any) -> TokenAnswer:
-        begun.set()
-        await go_on.wait()
-        if isinstance(said, Exception):
-            raise said
-        return said
-
-    world.org.next.append(hold)
-    refreshing = asyncio.create_task(replica.refresh(CONNECTION, refused=1))
-    await begun.wait()
-    await opened(replica)
-    go_on.set()
-    with pytest.raises(ConnectionCannotServe):
-        await refreshing
-    kept = await world.connection()
-    assert (kept.state, kept.problem) == (
-        ConnectionState.REAUTHORIZATION_REQUIRED,
-        "revoked_in_incident",
-    )
-
-    world.org.next_posts += [UNKNOWN, UNKNOWN]
-    await revoke_all()
-
-    assert (await outcome(replica))[1] is because
 
 
 @pytest.mark.parametrize(

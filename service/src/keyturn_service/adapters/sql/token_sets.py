@@ -247,10 +247,10 @@ class SqlTokenStore:
         names = (*_RENEWED, *_GRANTED) if anew else _RENEWED
         async with self.database.write() as writing:
             await hold_keys(writing, sealed["access_token"], sealed["refresh_token"], job.tokens)
-            if anew:
-                await end_foreseen(writing, connection, at=tokens.received_at)
             if not await _put_in_force(writing, held, connection, sealed, names):
                 return False
+            if anew:
+                await end_foreseen(writing, connection, at=tokens.received_at)
             await job.keep(writing)
         return True
 
@@ -565,9 +565,8 @@ async def _say(
     listed = await writing.execute(
         update(incident_grants)
         .where(
-            incident_grants.c.connection_id == connection_id,
             incident_grants.c.due_at.is_not(None),
-            select(connections.c.id).where(here, _stopped()).exists(),
+            select(connections.c.id).where(here, _stopped(), _listed()).exists(),
         )
         .values(was=state, problem=problem)
     )
@@ -576,12 +575,15 @@ async def _say(
 
 def _stopped() -> ColumnElement[bool]:
     """Match a connection whose grant an incident has yet to end: it serves no more until then."""
-    listed = (
-        select(incident_grants.c.connection_id)
-        .where(
-            incident_grants.c.connection_id == connections.c.id,
-            incident_grants.c.due_at.is_not(None),
-        )
-        .exists()
+    listed = select(incident_grants.c.due_at).where(
+        _listed(), incident_grants.c.due_at.is_not(None)
     )
-    return and_(func.coalesce(connections.c.problem, "") == PROBLEM, listed)
+    return and_(func.coalesce(connections.c.problem, "") == PROBLEM, listed.exists())
+
+
+def _listed() -> ColumnElement[bool]:
+    """Match an incident's row with the connection, where that has the same grant still."""
+    return and_(
+        incident_grants.c.connection_id == connections.c.id,
+        incident_grants.c.authorized_at == connections.c.authorized_at,
+    )
