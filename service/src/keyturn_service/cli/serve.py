@@ -33,7 +33,8 @@ def serve(*, as_json: bool, from_dev: bool) -> None:
     r"""Run one replica of the service, set up by KEYTURN_… in the environment.
 
     Brings the database's tables up to date first. Ends on SIGTERM and SIGINT with status 0
-    after the calls under way; status 1 says that it could not start, and why.
+    after the calls under way, and after a minute at most; status 1 says that it could not
+    start, and why.
 
     \b
     Example:
