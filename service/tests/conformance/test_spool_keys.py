@@ -166,6 +166,28 @@ async def test_nothing_is_put_under_a_key_that_was_destroyed(base: Base) -> None
     assert await store.add(one) == now  # its id is kept already
 
 
+async def test_a_key_that_is_known_again_is_put_to_use_again(base: Base) -> None:
+    """Whoever knows it again says so; the others stay destroyed, and saying it twice is no harm."""
+    store = SqlDataKeys(base.database)
+    made = WrappedDataKey(
+        id=DataKeyId("dk_again"),
+        workspace_id="ws_one",
+        key_id="kek_held",
+        wrapped=b"wrapped",
+        created_at=START,
+    )
+    for key_id in ("kek_held", "kek_other"):
+        assert await store.bar(key_id, at=START) == 0
+
+    await store.allow("kek_held")
+    await store.allow("kek_held")
+
+    assert await store.add(made) == made
+    assert await store.get(made.id) == made
+    with pytest.raises(StoreUnavailable, match="kek_other was destroyed"):
+        await store.rewrap(made, key_id="kek_other", wrapped=b"other")
+
+
 async def test_of_a_key_and_its_destruction_at_once_one_is_refused(base: Base) -> None:
     """Never both: the count waits for who is writing, and who writes sees what was counted."""
     store = SqlDataKeys(base.database)

@@ -90,6 +90,10 @@ class RewrappableDataKeys(DataKeys, Protocol):
         """
         ...
 
+    async def allow(self, key_id: str) -> None:
+        """Forget that a key was destroyed: it is known again."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolNeed:
@@ -181,8 +185,10 @@ class RootKeys:
 
         Raises:
             KeySourceUnavailable: the service that is to hold the key does not answer, or refuses.
+            StoreUnavailable: the database does not answer; the key is staged.
         """
         key_id = self.key_file.stage(await self._new_key())
+        await self._allow(key_id)
         await self._note("root_key.staged", key_id)
         return key_id
 
@@ -191,9 +197,12 @@ class RootKeys:
 
         Raises:
             KeySourceUnavailable: the service that is to hold the key does not answer, or refuses.
+            StoreUnavailable: the database does not answer; the key is staged, or active.
         """
         uri = await self._new_key()
+        await self._allow(self.key_file.stage(uri))  # before replicas wrap under it
         key_id = self.key_file.rotate(now=self.clock.now(), uri=uri)
+        await self._allow(key_id)  # where somebody gave the staged key up in between
         await self._note("root_key.rotated", key_id)
         return key_id
 
@@ -202,6 +211,14 @@ class RootKeys:
         if any(key.state is RootKeyState.STAGED for key in self.key_file.described()):
             return None
         return await self.newest()
+
+    async def _allow(self, key_id: str) -> None:
+        """Let data keys be put under a key again that was destroyed, where a service holds it.
+
+        Its id comes from its URI. A key of the file's own is never made again.
+        """
+        if any(key.id == key_id and key.uri is not None for key in self.key_file.described()):
+            await self.data_keys.allow(key_id)
 
     async def rewrap(self, progress: Callable[[int, int], None] = lambda *_: None) -> Rewrapped:
         """Put every data key under the active key; safe to kill, to repeat and to run twice.
@@ -214,6 +231,7 @@ class RootKeys:
             StoreUnavailable: the database does not answer.
         """
         active = self.key_file.active_key_id
+        await self._allow(active)  # the key file may have been made again
         needs = await self.data_keys.needs()
         total = sum(count for key_id, count in needs.items() if key_id != active)
         done, last = 0, DataKeyId("")
@@ -284,7 +302,11 @@ class RootKeys:
                 " `keyturn keys rewrap`"
             )
         await self._note("root_key.destroyed", key_id, backups_are_gone=backups_are_gone)
-        self.key_file.destroy(key_id)
+        try:
+            self.key_file.destroy(key_id)
+        finally:
+            if self.key_file.active_key_id == key_id:  # staged, it became active meanwhile
+                await self.data_keys.allow(key_id)
         return need.key
 
     async def forget_spool(self, spool_id: str) -> bool:
@@ -298,8 +320,6 @@ class RootKeys:
         """Return what stands against destroying a key, each with who mends it how."""
         if need.key.state is RootKeyState.ACTIVE:
             return ["it is the active key; run `keyturn keys rotate` first"]
-        if need.key.state is RootKeyState.STAGED:
-            return []  # nothing was ever wrapped under it
         because = []
         if need.data_keys:
             because.append(f"{need.data_keys} data keys need it; run `keyturn keys rewrap`")
@@ -310,6 +330,8 @@ class RootKeys:
             f" say `keyturn keys forget-spool {spool.spool_id}`"
             for spool in need.spools
         ]
+        if need.key.state is RootKeyState.STAGED:
+            return because  # only one that a service holds can have been in use before
         because += [
             f"spool {spool_id} never said what it needs; start its replica once with this release,"
             f" or, if its disk is lost, say `keyturn keys forget-spool {spool_id}`"

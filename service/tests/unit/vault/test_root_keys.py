@@ -12,7 +12,8 @@ from service.tests.support.fakes import CountedRandomness, FakeClock, RecordingA
 from service.tests.support.values import START
 from service.tests.unit.vault.vault_house import MemoryDataKeys
 
-from keyturn_service.adapters.key_sources.file import KeyFile
+from keyturn_service.adapters.key_sources.file import KeyFile, KeyFileRefused
+from keyturn_service.ports import StoreUnavailable
 from keyturn_service.vault.data_keys import DataKeyId
 from keyturn_service.vault.key_uri import KeyUri
 from keyturn_service.vault.place import Place
@@ -27,6 +28,7 @@ from keyturn_service.vault.root_keys import (
 )
 from keyturn_service.vault.vault import Vault
 
+HELD = KeyUri.read(f"azure-key-vault://acme.vault.azure.net/keys/keyturn/{'0' * 32}")
 HERE = Place(workspace_id="ws_a", table="apps", row="app_1", column="consumer_secret")
 
 
@@ -39,6 +41,11 @@ class LookedThrough(MemoryDataKeys):
         self.meanwhile = lambda: None
         self.barred: dict[str, object] = {}
         self.late = 0
+        self.at_the_bar = lambda: None
+
+    async def add(self, key):
+        self._see_that_it_stands(key.key_id)
+        return await super().add(key)
 
     async def after(self, last, *, but_under, limit):
         del limit  # two at once: several batches
@@ -51,6 +58,7 @@ class LookedThrough(MemoryDataKeys):
                 raise ConnectionError("killed")
             self.dies_after -= 1
         self.meanwhile()
+        self._see_that_it_stands(key_id)
         if self.kept[key.id].wrapped != key.wrapped:
             return False
         self.kept[key.id] = replace(key, key_id=key_id, wrapped=wrapped)
@@ -60,11 +68,33 @@ class LookedThrough(MemoryDataKeys):
         late, self.late = self.late, 0
         if not late:
             self.barred[key_id] = at
+        self.at_the_bar()
         return late
+
+    async def allow(self, key_id):
+        self.barred.pop(key_id, None)
+
+    def _see_that_it_stands(self, key_id):
+        if key_id in self.barred:
+            raise StoreUnavailable(f"{key_id} was destroyed")
 
     async def needs(self):
         ids = [key.key_id for key in self.kept.values()]
         return {key_id: ids.count(key_id) for key_id in ids}
+
+    async def is_away(self, key_id):
+        """Stand in for `allow` while the database does not answer."""
+        raise StoreUnavailable(key_id)
+
+
+class Service:
+    """`RemoteKeys`: whoever has its leave wraps by any key of it."""
+
+    async def wrap(self, uri, key, *, associated_data):
+        return uri.id.encode() + associated_data + key
+
+    async def unwrap(self, uri, wrapped, *, associated_data):
+        return wrapped.removeprefix(uri.id.encode() + associated_data)
 
 
 class Needs:
@@ -95,7 +125,7 @@ class Room:
 
     def __init__(self, path) -> None:
         self.path = path / "keyturn.key"
-        self.file = KeyFile.create(self.path, CountedRandomness("file"))
+        self.file = KeyFile.create(self.path, CountedRandomness("file"), remote=Service())
         self.first = self.file.active_key_id
         self.data_keys, self.spools = LookedThrough(), Needs()
         self.clock, self.audit = FakeClock(), RecordingAudit([])
@@ -110,12 +140,20 @@ class Room:
     def vault(self, seed: str) -> Vault:
         """Return the vault of another process."""
         return Vault(
-            KeyFile.load(self.path, CountedRandomness(f"{seed} file")),
+            KeyFile.load(self.path, CountedRandomness(f"{seed} file"), Service()),
             self.data_keys,
             CountedRandomness(seed),
             self.clock,
             Refusals(self.audit, self.clock),
         )
+
+    def by_service(self) -> RootKeys:
+        """Return who rotates to the key that a service holds."""
+
+        async def newest():
+            return HELD
+
+        return replace(self.root_keys, newest=newest)
 
     async def sealed(self):
         """Seal a value for each of five workspaces."""
@@ -175,22 +213,21 @@ async def test_a_staged_key_opens_and_wraps_nothing_until_the_rotation(room):
 
 async def test_a_rotation_takes_the_key_that_a_service_holds(room):
     """Where one is to: its newest version, asked for once, and not where a key is staged."""
-    uri = KeyUri.read(f"azure-key-vault://acme.vault.azure.net/keys/keyturn/{'0' * 32}")
     asked = []
 
     async def newest():
-        asked.append(uri)
-        return uri
+        asked.append(HELD)
+        return HELD
 
     root_keys = replace(room.root_keys, newest=newest)
 
-    assert await root_keys.stage() == uri.id
-    assert await root_keys.stage() == uri.id
-    assert await root_keys.rotate() == uri.id
+    assert await root_keys.stage() == HELD.id
+    assert await root_keys.stage() == HELD.id
+    assert await root_keys.rotate() == HELD.id
 
-    assert asked == [uri]
+    assert asked == [HELD]
     [active, _] = (await root_keys.standing()).keys
-    assert (active.key.uri, active.key.state) == (uri, RootKeyState.ACTIVE)
+    assert (active.key.uri, active.key.state) == (HELD, RootKeyState.ACTIVE)
 
 
 async def test_every_data_key_is_put_under_the_active_key(room):
@@ -405,6 +442,127 @@ async def test_a_staged_key_can_be_given_up(room):
 
     assert [need.key.id for need in (await room.root_keys.standing()).keys] == [room.first]
     assert await room.root_keys.rotate() != staged
+
+
+async def wraps(room):
+    """See that a replica makes a data key under the active key, and that a run re-wraps all."""
+    number = len(room.data_keys.kept)
+    await room.vault(f"now {number}").seal(b"value", replace(HERE, workspace_id=f"ws_{number}"))
+    await room.root_keys.rewrap()
+    assert {key.key_id for key in room.data_keys.kept.values()} == {room.file.active_key_id}
+
+
+async def test_a_key_that_a_service_holds_comes_back_after_it_was_given_up(room):
+    """Its id comes from its URI, and is the same again."""
+    moving = room.by_service()
+    assert await moving.stage() == HELD.id
+    await moving.destroy(HELD.id)
+
+    assert await moving.rotate() == HELD.id
+
+    await wraps(room)
+
+
+@pytest.mark.parametrize("staged", [False, True])
+async def test_a_key_that_a_service_holds_comes_back_after_it_was_destroyed(room, staged):
+    """Moved to the service, away, and to it once more, by a copy that was staged or at once."""
+    moving = room.by_service()
+    await moving.rotate()
+    await wraps(room)
+    await room.root_keys.rotate()
+    await room.root_keys.rewrap()
+    await moving.destroy(HELD.id, backups_are_gone=True)
+    assert set(room.data_keys.barred) == {HELD.id}
+
+    if staged:
+        await moving.stage()
+        assert not room.data_keys.barred
+    assert await moving.rotate() == HELD.id
+
+    await wraps(room)
+
+
+async def test_a_staged_key_that_was_in_use_before_is_not_given_up_while_it_is_needed(room):
+    """One that a service holds may have been the active one."""
+    moving = room.by_service()
+    await moving.rotate()
+    await wraps(room)
+    await room.root_keys.rotate()
+    await room.spools.say("spool_stopped", {HELD.id: 3})
+    await moving.stage()
+
+    said = await refusal(room, HELD.id, backups_are_gone=True)
+
+    assert "1 data keys need it" in said
+    assert "spool spool_stopped needs it for 3 answers" in said
+
+
+async def test_a_rotation_that_was_killed_on_the_way_to_a_destroyed_key_is_gone_on_with(room):
+    """While the database does not answer, the key becomes staged and not active."""
+    moving = room.by_service()
+    await moving.stage()
+    await moving.destroy(HELD.id)
+    allow, room.data_keys.allow = room.data_keys.allow, room.data_keys.is_away
+
+    with pytest.raises(StoreUnavailable):
+        await moving.rotate()
+    assert room.file.active_key_id == room.first
+
+    room.data_keys.allow = allow
+    assert await moving.rotate() == HELD.id
+    await wraps(room)
+
+
+async def test_a_run_frees_the_active_key_of_a_service_from_an_old_destruction(room):
+    """As an earlier release, or a key file that was made again, leaves it."""
+    await room.by_service().rotate()
+    room.data_keys.barred[HELD.id] = START
+
+    await room.root_keys.rewrap()
+
+    await wraps(room)
+
+
+async def test_a_key_of_the_files_own_stays_destroyed(room):
+    """It is never made again: nothing that slept meanwhile may put a data key under it."""
+    await room.root_keys.rotate()
+    await room.root_keys.rewrap()
+    await room.root_keys.destroy(room.first, backups_are_gone=True)
+
+    await room.root_keys.stage()
+    await room.root_keys.rotate()
+    await room.root_keys.rewrap()
+
+    assert set(room.data_keys.barred) == {room.first}
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_of_a_destruction_and_a_rotation_at_once_the_rotation_counts(room, held):
+    """A staged key that became the active one meanwhile is kept, and wraps."""
+    root_keys = room.by_service() if held else room.root_keys
+    staged = await root_keys.stage()
+    room.data_keys.at_the_bar = lambda: room.file.rotate(now=room.clock.now())
+
+    with pytest.raises(KeyFileRefused, match="is the active key"):
+        await root_keys.destroy(staged)
+
+    assert room.file.active_key_id == staged
+    await wraps(room)
+
+
+async def test_a_destruction_that_cannot_write_the_key_file_is_said_again(room):
+    """The key is on its way out: nothing more is put under it."""
+    await room.root_keys.rotate()
+    await room.root_keys.rewrap()
+    room.data_keys.at_the_bar = lambda: room.path.chmod(0o644)
+
+    with pytest.raises(KeyFileRefused, match="others can read"):
+        await room.root_keys.destroy(room.first, backups_are_gone=True)
+
+    assert set(room.data_keys.barred) == {room.first}
+    room.path.chmod(0o600)
+    room.data_keys.at_the_bar = lambda: None
+    await room.root_keys.destroy(room.first, backups_are_gone=True)
 
 
 async def test_a_running_vault_takes_a_rotation_up(tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Table, func, insert, select, text, update
+from sqlalchemy import Table, delete, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -129,6 +129,13 @@ class SqlDataKeys:
             if not needed:
                 await connection.execute(barring.on_conflict_do_nothing())
         return int(needed)
+
+    async def allow(self, key_id: str) -> None:
+        """Forget that a key-encryption key was destroyed: it is known again."""
+        async with self.database.write() as connection:
+            await connection.execute(
+                delete(destroyed_root_keys).where(destroyed_root_keys.c.key_id == key_id)
+            )
 
     async def needs(self) -> Mapping[str, int]:
         """Return how many data keys each key-encryption key wraps."""
