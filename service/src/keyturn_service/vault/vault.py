@@ -322,12 +322,14 @@ def head_of(data_key_id: DataKeyId) -> bytes:
     return bytes((_VERSION, len(name))) + name
 
 
-def _parts(sealed: bytes) -> tuple[DataKeyId, bytes]:
+def _parts(sealed: object) -> tuple[DataKeyId, bytes]:
     """Return the data key's id, and nonce with ciphertext.
 
     Raises:
-        CannotOpen: out of shape.
+        CannotOpen: out of shape, or no bytes: SQLite keeps a text there, if somebody writes one.
     """
+    if not isinstance(sealed, bytes):
+        raise CannotOpen("not a sealed value")
     head = 2 + sealed[1] if len(sealed) > 1 else 0
     if not head or sealed[0] != _VERSION or len(sealed) < head + _NONCE_BYTES + _TAG_BYTES:
         raise CannotOpen("not a sealed value")

@@ -288,6 +288,30 @@ class TestWrapping:
             with pytest.raises(CannotOpen, match=r"was changed or belongs elsewhere$"):
                 await source().unwrap("kek_new", wrapped, associated_data=other)
 
+    @pytest.mark.parametrize("wrapped", ["a text", 7, None, bytes(4097), memoryview(bytes(60))])
+    async def test_what_no_source_wrapped_does_not_open(self, wrapped):
+        """SQLite keeps a text among bytes, and any database as much as somebody writes."""
+        for key_id in ("kek_new", "kek_lost"):
+            with pytest.raises(CannotOpen, match=r"is out of shape$"):
+                await source().unwrap(key_id, wrapped, associated_data=BOUND)
+
+    async def test_the_longest_wrapping_of_a_service_is_taken(self, tmp_path):
+        """A key of RSA with 4096 bits, and its signature."""
+        asked = []
+
+        class Service:
+            """A service that opens whatever it is asked."""
+
+            async def unwrap(self, uri, wrapped, *, associated_data):
+                """Return the same key each time."""
+                asked.append((uri, wrapped, associated_data))
+                return OLD
+
+        key_file = KeyFile.create(tmp_path / "key", CountedRandomness("file"), REMOTE, Service())
+
+        assert await key_file.unwrap(REMOTE.id, bytes(1027), associated_data=BOUND) == OLD
+        assert asked == [(REMOTE, bytes(1027), BOUND)]
+
     async def test_a_changed_or_shortened_key_does_not_open(self):
         """One bit anywhere, or any cut."""
         wrapped = await source().wrap(OLD, associated_data=BOUND)

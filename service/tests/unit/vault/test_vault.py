@@ -154,6 +154,17 @@ async def test_a_value_cut_short_is_no_sealed_value(house):
             await vault.open(wrong, HERE)
 
 
+@pytest.mark.parametrize("planted", ["a text of more than forty characters, too", 7])
+async def test_what_is_not_bytes_is_no_sealed_value(house, planted):
+    """SQLite keeps it in a column of bytes, if somebody writes it there."""
+    vault = house.vault()
+
+    with pytest.raises(CannotOpen, match=NO_SEAL):
+        await vault.open(planted, HERE)
+    assert vault.open_now(planted, HERE) is None
+    assert len(house.audit.events) == 1
+
+
 async def test_another_version_is_no_sealed_value(house):
     """A later format is not read as this one."""
     vault = house.vault()

@@ -34,6 +34,7 @@ _T = TypeVar("_T")
 _log = structlog.get_logger()
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
+_LONGEST_WRAPPED: Final = 4096  # bytes; an RSA key of 4096 bits with its signature makes 1027
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _FORMAT: Final = 1
 _FORMAT_WITH_REMOTE: Final = 2  # an earlier release refuses the file, and does not lose keys of it
@@ -225,6 +226,7 @@ class KeyFile:
 
     async def unwrap(self, key_id: str, wrapped: bytes, *, associated_data: bytes) -> bytes:
         """Return a key that was wrapped under `key_id`."""
+        _see_shape(wrapped)
         if key_id not in self._ciphers and key_id not in self._held.remote:
             self._look()
         uri = self._held.remote.get(key_id)
@@ -332,6 +334,16 @@ def _without(held: _Keys, key_id: str) -> _Keys:
         unneeded=others(held.unneeded),
         staged=None if held.staged == key_id else held.staged,
     )
+
+
+def _see_shape(wrapped: object) -> None:
+    """See that something can be a wrapped key: SQLite keeps texts among bytes.
+
+    Raises:
+        CannotOpen: it cannot.
+    """
+    if not isinstance(wrapped, bytes) or len(wrapped) > _LONGEST_WRAPPED:
+        raise CannotOpen("the wrapped key is out of shape")
 
 
 @contextlib.contextmanager

@@ -210,6 +210,7 @@ class Database:
             self._threads = [thread for thread in self._threads if thread.is_alive()]
             self._threads.append(connection.driver_connection._thread)  # noqa: SLF001 - no other way
             connection.isolation_level = None  # we begin transactions ourselves
+            connection.driver_connection.text_factory = text_or_bytes
             cursor = connection.cursor()
             for pragma in _PRAGMAS:
                 cursor.execute(pragma)
@@ -256,6 +257,17 @@ class Database:
             turn = self._in_turn() if self.is_sqlite else contextlib.nullcontext()
             async with turn, self._writer.begin() as connection:
                 yield connection
+
+
+def text_or_bytes(kept: bytes) -> str | bytes:
+    """Return a text of SQLite; as bytes where somebody wrote one that is in no encoding of ours.
+
+    sqlite3 would fail the whole statement, and nobody could tell which row it is.
+    """
+    try:
+        return kept.decode()
+    except UnicodeDecodeError:
+        return kept
 
 
 def file_identity(path: str) -> str:

@@ -15,7 +15,7 @@ import aiosqlite
 import asyncpg
 import msgspec
 
-from keyturn_service.adapters.sql.database import Database, translated
+from keyturn_service.adapters.sql.database import Database, text_or_bytes, translated
 from keyturn_service.ports import StoreUnavailable
 
 _CONNECT_SECONDS: Final = 5
@@ -155,6 +155,7 @@ class SqliteLine:
                     self._connection = await aiosqlite.connect(
                         self._path, isolation_level=None, timeout=_CONNECT_SECONDS
                     )
+                    self._connection.text_factory = text_or_bytes
             found = await self._connection.execute_fetchall(
                 statement, [value for question in questions for value in question]
             )

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Select,
     Table,
     bindparam,
+    cast,
     delete,
     func,
     insert,
@@ -76,11 +77,12 @@ class SealedTable:
     @cached_property
     def looking(self) -> Select[Any]:
         """Select key, sealed columns, workspace and, in token sets, generation."""
+        sealed = [_as_bytes(column) for column in self.sealed]
         if self.table is not token_sets:
-            return select(*self.key, *self.sealed, self.table.c.workspace_id.label("bound_to"))
+            return select(*self.key, *sealed, self.table.c.workspace_id.label("bound_to"))
         bound = (connections.c.workspace_id, token_sets.c.generation)
         joined = connections.c.id == token_sets.c.connection_id
-        return select(*self.key, *self.sealed, *bound).join_from(token_sets, connections, joined)
+        return select(*self.key, *sealed, *bound).join_from(token_sets, connections, joined)
 
     def behind(self, key: Sequence[str] | None) -> ColumnElement[bool]:
         """Match the rows behind a key, in the order of the primary key; all behind None."""
@@ -111,7 +113,7 @@ class SealedTable:
         """Change one row where it stands as it was read: parameters `k<n>`, `old<n>`, `new<n>`."""
         same = [column == bindparam(f"k{n}") for n, column in enumerate(self.key)]
         same += [
-            column.is_not_distinct_from(bindparam(f"old{n}"))
+            _as_bytes(column).is_not_distinct_from(bindparam(f"old{n}"))
             for n, column in enumerate(self.sealed)
         ]
         new: dict[str, Any] = {
@@ -401,7 +403,12 @@ def _under(column: ColumnElement[Any], key_ids: Collection[DataKeyId]) -> Column
 
 
 def _begin(column: ColumnElement[Any], length: int) -> ColumnElement[bytes]:
-    return func.substr(column, 1, length, type_=LargeBinary)
+    return func.substr(_as_bytes(column), 1, length, type_=LargeBinary)
+
+
+def _as_bytes(column: ColumnElement[Any]) -> ColumnElement[bytes]:
+    """Return a sealed column as bytes: SQLite keeps a text there, if somebody writes one."""
+    return cast(column, LargeBinary)
 
 
 async def _counted(
