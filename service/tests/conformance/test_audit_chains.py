@@ -140,7 +140,17 @@ async def test_an_edited_record_is_named(base: Base, change: str) -> None:
     assert await named(base) == ("run_three", 3, Wrong.EDITED)
 
 
-@pytest.mark.parametrize("change", ["at = 'x'", "hash = 'x'", "type = x'ff'", "detail = x'ff'"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "at = 'x'",
+        "hash = 'x'",
+        "type = x'ff'",
+        "detail = x'ff'",
+        "detail = CAST(x'ff' AS TEXT)",
+        "actor = CAST(x'ff' AS TEXT)",
+    ],
+)
 async def test_a_value_of_another_type_is_named_too(base: Base, change: str) -> None:
     """SQLite keeps any value in any column."""
     if not base.database.is_sqlite:
@@ -151,6 +161,50 @@ async def test_a_value_of_another_type_is_named_too(base: Base, change: str) -> 
 
     assert await named(base) == ("run_three", 6, Wrong.EDITED)
     with pytest.raises(ChainUnreadable, match="run_three"):
+        await checkpoint(base)
+
+
+@pytest.mark.parametrize(
+    ("where", "first", "left"),
+    [
+        ("", ("run_one", 1), set()),
+        ("WHERE writer = 'run_three'", ("run_three", 1), {"run_one", "run_two"}),
+        (f"{NAMED} = 3", ("run_three", 3), set(WRITERS)),
+    ],
+)
+async def test_a_record_whose_writer_is_no_text_is_named(
+    base: Base, where: str, first: tuple[str, int], left: set[str]
+) -> None:
+    """It is in no chain; a whole chain may have become none so, or all of them."""
+    if not base.database.is_sqlite:
+        pytest.skip("PostgreSQL keeps to its types")
+    await three_runs(base)
+    signed = await checkpoint(base)
+
+    await base.execute(f"UPDATE audit_events SET writer = CAST(writer AS BLOB) {where}")  # noqa: S608 - ours
+
+    for known in (None, signed):
+        assert await named(base, known) == (*first, Wrong.EDITED)
+    with pytest.raises(ChainUnreadable, match=f"^{first[0]}$"):
+        await checkpoint(base)
+    later = START + timedelta(days=400)
+    assert set(await SqlAuditChains(base.database).begun_before(later)) == left
+
+
+@pytest.mark.parametrize("place", ["2", "'x'"])
+async def test_a_writer_of_no_encoding_is_named(base: Base, place: str) -> None:
+    """As far as it can be read; without a place where that is no number."""
+    if not base.database.is_sqlite:
+        pytest.skip("PostgreSQL keeps to its types")
+    await three_runs(base)
+
+    await base.execute(
+        "UPDATE audit_events SET writer = CAST(CAST(writer AS BLOB) || x'ff' AS TEXT),"  # noqa: S608 - ours
+        f" sequence = {place} {NAMED} = 2"
+    )
+
+    assert await named(base) == ("run_three\ufffd", 2 if place == "2" else 0, Wrong.EDITED)
+    with pytest.raises(ChainUnreadable, match="run_three\ufffd"):
         await checkpoint(base)
 
 

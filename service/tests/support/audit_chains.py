@@ -10,6 +10,7 @@ from typing import Any
 from service.tests.support.values import event
 
 from keyturn_service.domain.audit import CHAIN_CLOSED, CHAIN_START, AuditRecord, chained
+from keyturn_service.domain.audit_check import BadRecord
 from keyturn_service.domain.checkpoint import ChainEnd
 from keyturn_service.domain.retention import SignedMark, TrimMark
 from keyturn_service.ports import ArchiveUnavailable, Turn
@@ -40,12 +41,17 @@ class MemoryAuditChains:
 
     def __init__(self, chains: Mapping[str, Sequence[Any]]) -> None:
         self.kept = dict(chains)
+        self.lost: list[BadRecord] = []
         self.read: list[tuple[str, int]] = []
         self.paged: list[str] = []
 
     async def writers(self) -> Sequence[str]:
         """Return the names of all writers, the last one first."""
         return sorted(self.kept, reverse=True)
+
+    async def strays(self) -> Sequence[BadRecord]:
+        """Return the rows that are in no chain."""
+        return self.lost
 
     async def records(
         self, writer: str, *, since: datetime | None = None

@@ -10,6 +10,7 @@ import msgspec
 
 from keyturn_service.domain.attempt import SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent, AuditRecord
+from keyturn_service.domain.audit_check import BadRecord
 from keyturn_service.domain.checkpoint import ChainEnd
 from keyturn_service.domain.ids import (
     AttemptId,
@@ -96,7 +97,14 @@ class AuditChains(Protocol):
     """The chains of all writers, for those who look after the audit itself."""
 
     async def writers(self) -> Sequence[str]:
-        """Return the names of all writers, in whatever order."""
+        """Return the names of all writers, in whatever order; not those of `strays`."""
+        ...
+
+    async def strays(self) -> Sequence[BadRecord]:
+        """Return of each name that no writer has, for it is no text, the first row.
+
+        By as much of the name as can be read: it may be the one of a chain that the row was in.
+        """
         ...
 
     def records(

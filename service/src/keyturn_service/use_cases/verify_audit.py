@@ -35,6 +35,8 @@ class Verdict:
 class VerifyAudit:
     """Look at one chain after the other, in ascending order of their writers' names.
 
+    Before them comes what is in no chain.
+
     `is_signed` tells whether this installation signed a message.
     """
 
@@ -56,6 +58,10 @@ class VerifyAudit:
             return Verdict(chains=0, records=0, unclosed=0, bad=forged)
         since = None if forgotten is None else forgotten.mark
         older = checkpoint is not None and is_older(checkpoint, since)
+        strays = await self.chains.strays()
+        if strays:
+            stray = min(strays, key=lambda bad: (bad.writer, bad.sequence))
+            return Verdict(chains=0, records=0, unclosed=0, bad=stray)
         verdict = Verdict(chains=0, records=0, unclosed=0, bad=None)
         for writer in sorted({*await self.chains.writers(), *signed, *marks}):
             check, bad = await self._checked(writer, signed.get(writer), marks.get(writer))

@@ -87,6 +87,21 @@ async def test_a_bad_record_ends_the_reading_of_its_chain() -> None:
     assert found.records == 4
 
 
+async def test_a_row_in_no_chain_is_named_before_all_chains() -> None:
+    """The first one by name and place."""
+    chains = house(a=A[1:])
+    chains.lost = [
+        BadRecord(writer="run_b", sequence=1, wrong=Wrong.EDITED),
+        BadRecord(writer="run_a", sequence=9, wrong=Wrong.EDITED),
+        BadRecord(writer="run_a", sequence=1, wrong=Wrong.EDITED),
+    ]
+
+    found = await verdict(chains)
+
+    assert found == Verdict(chains=0, records=0, unclosed=0, bad=chains.lost[2])
+    assert chains.read == []
+
+
 async def test_a_chain_that_only_the_checkpoint_knows_is_named() -> None:
     """In its turn: before the chains behind it."""
     chains = house(b=[], c=C[1:])

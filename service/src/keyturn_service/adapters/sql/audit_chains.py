@@ -15,6 +15,7 @@ from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.tables import audit_events
 from keyturn_service.adapters.sql.types import from_micros, to_micros
 from keyturn_service.domain.audit import CHAIN_CLOSED, CHAIN_START, AuditEvent, AuditRecord
+from keyturn_service.domain.audit_check import BadRecord, Wrong
 from keyturn_service.domain.checkpoint import ChainEnd
 from keyturn_service.ports import ChainUnreadable
 
@@ -38,7 +39,23 @@ class SqlAuditChains:
         found = _writers()
         asked = select(found.c.writer).where(found.c.writer.is_not(None))
         async with self.database.read() as reading:
-            return (await reading.scalars(asked)).all()
+            return [name for name in await reading.scalars(asked) if isinstance(name, str)]
+
+    async def strays(self) -> Sequence[BadRecord]:
+        """Return of each name that is no text the first row."""
+        found = _writers()
+        asked = select(found.c.writer, _place(func.min, found)).where(found.c.writer.is_not(None))
+        async with self.database.read() as reading:
+            rows = (await reading.execute(asked)).all()
+        return [
+            BadRecord(
+                writer=_name_of(writer),
+                sequence=sequence if isinstance(sequence, int) else 0,
+                wrong=Wrong.EDITED,
+            )
+            for writer, sequence in rows
+            if not isinstance(writer, str)
+        ]
 
     async def records(
         self, writer: str, *, since: datetime | None = None
@@ -109,7 +126,9 @@ class SqlAuditChains:
         return {
             writer
             for writer, at, kind, first, last in rows
-            if (not isinstance(at, int) or at < begun) and (first != last or kind == CHAIN_CLOSED)
+            if isinstance(writer, str)
+            and (not isinstance(at, int) or at < begun)
+            and (first != last or kind == CHAIN_CLOSED)
         }
 
     async def ends(self) -> Sequence[ChainEnd]:
@@ -153,8 +172,13 @@ def _place(which: Callable[[Any], Any], found: CTE) -> ScalarSelect[Any]:
 def _end_of(row: Any) -> ChainEnd:
     record = _record_of(row)
     if record is None or record.sequence < 1 or len(record.hash) != _HASH_BYTES:
-        raise ChainUnreadable(row.writer)
+        raise ChainUnreadable(_name_of(row.writer))
     return ChainEnd(writer=record.writer, length=record.sequence, head=record.hash)
+
+
+def _name_of(writer: str | bytes) -> str:
+    """Return a name; of one that SQLite keeps as bytes, or in no encoding, what can be read."""
+    return writer if isinstance(writer, str) else writer.decode(errors="replace")
 
 
 def _record_of(row: Any) -> AuditRecord | None:
