@@ -17,6 +17,14 @@ def test_a_flood_is_recorded_up_to_a_burst_and_then_by_the_second() -> None:
     assert ration.take(1002.7) is None
 
 
+def test_a_burst_can_be_larger() -> None:
+    """For what cannot come often; it too grows by one a second."""
+    ration = Ration(burst=200.0)
+
+    assert [ration.take(0.0) for _ in range(201)].count(None) == 1
+    assert [ration.take(86_400.0) for _ in range(201)].count(None) == 1
+
+
 def test_what_was_left_out_is_told_with_the_next_record() -> None:
     """Once, so that the trail says how much it does not hold."""
     ration = Ration()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from service.tests.support.fakes import FakeClock, RecordingAudit
 from service.tests.unit.vault.vault_house import House, forgetful_source
@@ -9,7 +11,7 @@ from service.tests.unit.vault.vault_house import House, forgetful_source
 from keyturn_service.ports import AuditUnavailable
 from keyturn_service.vault.errors import CannotOpen, KeyMissing
 from keyturn_service.vault.place import Place
-from keyturn_service.vault.refusals import Refusals
+from keyturn_service.vault.refusals import FIRST_AT_ONCE, Refusals
 
 TOKEN = Place(
     workspace_id="ws_a", table="token_sets", row="con_1", column="refresh_token", generation=3
@@ -91,7 +93,7 @@ async def test_a_planted_data_key_seals_nothing():
 
 
 async def test_of_a_flood_one_a_second_is_recorded():
-    """And it says how many were not."""
+    """Behind the first one of its place; and it says how many were not."""
     clock, audit = FakeClock(), RecordingAudit([])
     refusals = Refusals(audit, clock)
 
@@ -100,7 +102,86 @@ async def test_of_a_flood_one_a_second_is_recorded():
     clock.advance(seconds=1)
     await refusals.note(TOKEN, CannotOpen("changed"))
 
-    assert [event.detail["left_out"] for event in audit.events] == [0] * 60 + [40]
+    assert [event.detail["left_out"] for event in audit.events] == [0] * 61 + [39]
+
+
+def told(audit: RecordingAudit) -> list[tuple[object, object]]:
+    """Return which rows were recorded, and what was left out before each."""
+    return [(event.detail["row"], event.detail["left_out"]) for event in audit.events]
+
+
+async def test_noise_about_one_row_hides_no_other():
+    """Whoever asks for one damaged value all the time; the next one is named with what is lost."""
+    clock, audit = FakeClock(), RecordingAudit([])
+    refusals = Refusals(audit, clock)
+    for _ in range(1000):
+        await refusals.note(TOKEN, CannotOpen("changed"))
+
+    await refusals.note(replace(TOKEN, row="con_2"), CannotOpen("changed"))
+    await refusals.note(replace(TOKEN, column="access_token"), CannotOpen("changed"))
+    await refusals.note(replace(TOKEN, generation=4), CannotOpen("changed"))
+    await refusals.note(TOKEN, CannotOpen("changed"))
+
+    assert told(audit)[61:] == [("con_2", 939), ("con_1", 0), ("con_1", 0)]
+
+
+async def test_each_of_thousands_of_places_is_named_once():
+    """A pass that seals everything anew meets them within seconds."""
+    audit = RecordingAudit([])
+    refusals = Refusals(audit, FakeClock())
+
+    for number in range(FIRST_AT_ONCE):
+        await refusals.note(replace(SECRET, row=f"app_{number}"), CannotOpen("changed"))
+
+    assert len({row for row, _ in told(audit)}) == FIRST_AT_ONCE
+
+
+async def test_places_without_end_fill_no_disk():
+    """Somebody may write rows as fast as they are looked at; one left out is told another time."""
+    clock, audit = FakeClock(), RecordingAudit([])
+    refusals = Refusals(audit, clock)
+    for number in range(FIRST_AT_ONCE + 500):
+        await refusals.note(replace(SECRET, row=f"app_{number}"), CannotOpen("changed"))
+    assert len(audit.events) == FIRST_AT_ONCE
+
+    clock.advance(seconds=1)
+    last = replace(SECRET, row=f"app_{FIRST_AT_ONCE + 499}")
+    for _ in range(3):
+        await refusals.note(last, CannotOpen("changed"))
+
+    assert told(audit)[FIRST_AT_ONCE:] == [(last.row, 500), (last.row, 0), (last.row, 0)]
+
+
+async def test_a_place_that_was_not_met_for_long_is_forgotten():
+    """What is remembered has an end; a place that is met again and again stays."""
+    clock, audit = FakeClock(), RecordingAudit([])
+    refusals = Refusals(audit, clock, remembered=2)
+    for row in ("app_1", "app_2", "app_1", "app_3"):
+        await refusals.note(replace(SECRET, row=row), CannotOpen("changed"))
+    for _ in range(100):
+        await refusals.note(SECRET, CannotOpen("changed"))  # app_1: noise
+    before = len(audit.events)
+
+    await refusals.note(replace(SECRET, row="app_2"), CannotOpen("changed"))
+    await refusals.note(SECRET, CannotOpen("changed"))
+
+    assert told(audit)[before:] == [("app_2", 41)]
+
+
+async def test_what_could_not_be_recorded_is_counted_and_recorded_the_next_time():
+    """The place is as new as before."""
+    audit = RecordingAudit([])
+    refusals = Refusals(audit, FakeClock())
+    for _ in range(70):
+        await refusals.note(TOKEN, CannotOpen("changed"))
+    audit.down = True
+    with pytest.raises(AuditUnavailable):
+        await refusals.note(SECRET, CannotOpen("changed"))
+
+    audit.down = False
+    await refusals.note(SECRET, CannotOpen("changed"))
+
+    assert told(audit)[61:] == [("app_1", 10)]
 
 
 async def test_a_name_of_any_length_is_recorded_in_part():
