@@ -6,10 +6,11 @@ the grant at the org.
 
 from __future__ import annotations
 
-import contextlib
+import os
+import re
 import shutil
-import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from tests.fault.crash_world import CrashWorld, crash_world, second_replica
@@ -24,7 +26,13 @@ from tests.support.postgres import Server, running_postgres
 
 ORGS = ("Northwind", "Larkfield", "Brightwater")
 PATIENCE = 60.0  # seconds
+PAGE = Path("docs/how-to/run-the-service.md")
 _SINCE_THE_BACKUP = 2  # refreshes of each connection
+_SQLITE3 = """\
+import sqlite3, sys
+path, statement = sys.argv[1:]
+sqlite3.connect(f"file:{path}?mode=rw", uri=True).execute(statement)  # never makes a new one
+"""
 
 
 @pytest.fixture(scope="module")
@@ -45,24 +53,43 @@ def _data_of(world: CrashWorld) -> Path:
     return Path(world.settings["data_dir"])
 
 
+def documented(program: str) -> str:
+    """Return the command of the how-to page that starts a program: in a block, or in a text."""
+    asked = rf"(?:(?<=^)|(?<=`)){program} [^`\n]+"
+    [found] = re.findall(asked, PAGE.read_text(), re.MULTILINE)
+    return str(found)
+
+
+def _carried_out(command: str, folder: Path, **environment: str) -> None:
+    """Run a line of the page, as a person does in their shell."""
+    given = {**os.environ, **environment}
+    subprocess.run(["/bin/sh", "-c", command], cwd=folder, env=given, check=True)
+
+
 class Sqlite:
     """The file of the data folder, copied by SQLite itself."""
 
     def __init__(self, world: CrashWorld) -> None:
         self._kept = Path(world.settings["data_dir"]) / "keyturn.sqlite"
-        self._copy = world.folder / "keyturn-backup.sqlite"
+        self._folder = world.folder / "backups"
+        self._folder.mkdir()
+        (self._folder / "keyturn-data").symlink_to(self._kept.parent)
+        self._programs = world.folder / "programs"
+        self._programs.mkdir()
+        program = self._programs / "sqlite3"
+        program.write_text(f"#!{sys.executable}\n{_SQLITE3}")
+        program.chmod(0o700)
 
     def take(self) -> None:
         """Take the backup while the replica runs."""
-        there = sqlite3.connect(f"file:{self._kept}?mode=rw", uri=True)  # never makes a new one
-        with contextlib.closing(there) as connection:
-            connection.execute(f"VACUUM INTO '{self._copy}'")
+        path = f"{self._programs}:{os.environ['PATH']}"
+        _carried_out(documented("sqlite3"), self._folder, PATH=path)
 
     def restore(self) -> None:
-        """Put it in the place of what was lost."""
+        """Put the last one in the place of what was lost."""
         for lost in self._kept.parent.glob("keyturn.sqlite*"):
             lost.unlink()
-        self._copy.rename(self._kept)
+        max(self._folder.glob("keyturn-*.sqlite")).rename(self._kept)
 
 
 class Postgres:
@@ -71,26 +98,40 @@ class Postgres:
     def __init__(self, world: CrashWorld, server: Server) -> None:
         self._world = world
         self._server = server
-        self._dump = world.folder / "keyturn.dump"
+        self._folder = world.folder / "backups"
+        self._folder.mkdir()
 
     def take(self) -> None:
         """Take the backup while the replica runs."""
-        url = self._world.settings["database_url"]
-        argv = [_postgres_program("pg_dump"), "--format=custom", f"--file={self._dump}", url]
-        subprocess.run(argv, check=True)
+        _carried_out(documented("pg_dump"), self._folder, **self._environment())
 
     def restore(self) -> None:
-        """Put it into a new database."""
-        url = self._world.settings["database_url"] = self._server.create_database()
-        self._read_back(url)
+        """Put the last one into a new database."""
+        self._world.settings["database_url"] = self._server.create_database()
+        self._read_back(documented("pg_restore"))
 
     def restore_in_place(self) -> None:
         """Put it where it was: server, timeline and database stay what they were."""
-        self._read_back(self._world.settings["database_url"], "--clean", "--if-exists")
+        program, options = documented("pg_restore").split(maxsplit=1)
+        self._read_back(f"{program} --clean --if-exists {options}")
 
-    def _read_back(self, url: str, *options: str) -> None:
-        argv = [_postgres_program("pg_restore"), "--no-owner", *options, f"--dbname={url}"]
-        subprocess.run([*argv, self._dump], check=True)
+    def _read_back(self, command: str) -> None:
+        last = max(self._folder.glob("keyturn-*.dump")).name
+        named = re.sub(r"keyturn-\S+\.dump", last, command)
+        assert named.endswith(last)
+        _carried_out(named, self._folder, **self._environment())
+
+    def _environment(self) -> dict[str, str]:
+        """Return what the page has exported: where the database is, and whose file says how."""
+        url = urlsplit(self._world.settings["database_url"])
+        where = (str(url.hostname), str(url.port or 5432), url.path[1:], str(url.username))
+        passwords = self._folder / "pgpass"
+        passwords.write_text(":".join((*where, unquote(url.password or ""))) + "\n")
+        passwords.chmod(0o600)
+        names = ("PGHOST", "PGPORT", "PGDATABASE", "PGUSER")
+        own = dict(zip(names, where, strict=True))
+        path = f"{_postgres_program('pg_dump').parent}:{os.environ['PATH']}"
+        return {**own, "PGPASSFILE": str(passwords), "PATH": path}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -243,3 +284,62 @@ def test_no_connection_is_lost_by_a_restore(
     presented = [entry["token_ref"] for entry in world.refreshes()]
     assert len(presented) == len(set(presented))
     assert {entry["status"] for entry in world.refreshes()} == {200}
+
+
+def test_what_was_ended_since_the_backup_is_ended_again_under_the_seal(
+    restored: tuple[CrashWorld, Sqlite | Postgres],
+) -> None:
+    """Put on without a replica; nobody uses a token before what the backup does not know is done.
+
+    An earlier backup lies beside the last one.
+    """
+    world, backup = restored
+    world.start()
+    backup.take()
+    kept, ended = (world.connect(name) for name in ORGS[:2])
+    asked = {"name": "somebody else's", "rights": ["tokens:read"]}
+    theirs = world.call("POST", "/v1/api-keys", asked).raise_for_status().json()
+    _until_another_second()
+    backup.take()
+    generation = _refreshed(world, kept, 1)
+    world.call("DELETE", f"/v1/api-keys/{theirs['id']}").raise_for_status()
+    world.call("DELETE", f"/v1/connections/{ended}").raise_for_status()
+    world.stop()
+    backup.restore()
+
+    assert world.incident("seal", "--reason", "restored from a backup")["status"] == 0
+    world.start()
+
+    assert world.token(kept).json()["code"] == "sealed"
+    assert _by(world, theirs["key"], kept).json()["code"] == "sealed", "it is valid again"
+    assert world.connection(ended)["state"] == "active"
+    world.call("DELETE", f"/v1/api-keys/{theirs['id']}").raise_for_status()
+    world.call("DELETE", f"/v1/connections/{ended}").raise_for_status()
+    assert world.incident("unseal")["status"] == 0
+    assert _refreshed(world, kept, generation) == generation + 1
+    assert _by(world, theirs["key"], kept).status_code == 401
+    assert world.connection(ended)["state"] == "revoked"
+    presented = [entry["token_ref"] for entry in world.refreshes()]
+    assert len(presented) == len(set(presented))
+
+
+def _until_another_second() -> None:
+    """Wait until a backup gets another name."""
+    before = int(time.time())
+    while int(time.time()) == before:
+        threading.Event().wait(0.05)
+
+
+def _by(world: CrashWorld, key: str, connection: str) -> Any:
+    """Ask for an access token with an API key."""
+    path, headers = f"/v1/connections/{connection}/access-token", {"Authorization": f"Bearer {key}"}
+    return world.http.post(f"{world.url}{path}", headers=headers)
+
+
+@pytest.mark.parametrize("program", ["pg_dump", "pg_restore", "sqlite3"])
+def test_no_documented_command_shows_a_password(program: str) -> None:
+    """Whoever lists processes sees what they are started with."""
+    command = documented(program)
+
+    assert "DATABASE_URL" not in command
+    assert "://" not in command
