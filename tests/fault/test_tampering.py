@@ -150,7 +150,26 @@ def test_a_host_planted_in_the_database_is_sent_nothing(
     assert asked_of_the_proxy == []
     logged = (world.folder / "replica.log").read_text()
     assert '"host_is_not_salesforces"' in logged
+    assert '"host_serves_no_api"' in logged
     assert host in logged
+
+
+def test_a_site_planted_as_a_target_is_sent_no_call(
+    world: CrashWorld, change: Callable[[str], None], asked_of_the_proxy: list[str]
+) -> None:
+    """A customer's site is a login host, no more: nobody even connects there."""
+    world.start()
+    connection = world.connect("Northwind")
+    world.stop()
+
+    host = "https://else.my.site.com"
+    change(f"UPDATE connections SET instance_url = '{host}' WHERE id = '{connection}'")  # noqa: S608
+    world.start()
+    path = f"/v1/connections/{connection}/salesforce/services/data/v67.0/limits"
+    proxied = world.call("GET", path)
+
+    assert (proxied.status_code, proxied.json()["code"]) == (503, "org_unavailable")
+    assert asked_of_the_proxy == []
 
 
 def test_a_host_of_salesforces_is_asked_for_at_the_proxy(

@@ -125,6 +125,15 @@ def is_salesforces(origin: Origin) -> bool:
     return known or bool(_MY_DOMAIN.fullmatch(host) or _SITE.fullmatch(host))
 
 
+def serves_api(origin: Origin) -> bool:
+    """Tell whether an origin, written as it is kept, is one that serves an org's API: a My Domain.
+
+    What `read_instance_url` returns is one, development worlds apart.
+    """
+    host = origin.removeprefix("https://")
+    return host != origin and bool(_MY_DOMAIN.fullmatch(host))
+
+
 def environment_of(origin: Origin) -> Environment | None:
     """Return what a host serves, None where its name does not say.
 

@@ -18,6 +18,7 @@ from keyturn_core.salesforce.hosts import (
     is_salesforces,
     read_instance_url,
     read_my_domain,
+    serves_api,
 )
 
 PARTITIONS = ["sandbox", "develop", "scratch", "trailblaze", "demo", "patch", "free", "stm", "wdc"]
@@ -324,6 +325,29 @@ def test_a_kept_origin_of_salesforces_is_known(origin):
 def test_any_other_origin_is_not_salesforces(origin):
     """However it is dressed; nor is a host that takes no tokens."""
     assert not is_salesforces(Origin(origin))
+
+
+@pytest.mark.parametrize("origin", [SANDBOX, "https://acme.my.salesforce.mil"])
+def test_a_my_domain_serves_an_orgs_api(origin):
+    """As a token response names it."""
+    assert serves_api(Origin(origin))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *LOGIN_HOSTS.values(),
+        "https://acme.my.site.com",
+        "https://acme.my.salesforce.com/",
+        "http://acme.my.salesforce.com",
+        "acme.my.salesforce.com",
+        "https://evil.example",
+        "",
+    ],
+)
+def test_a_login_host_or_a_site_serves_no_orgs_api(origin):
+    """Nor does any that is not Salesforce's."""
+    assert not serves_api(Origin(origin))
 
 
 def test_each_environment_has_its_login_host():

@@ -82,7 +82,7 @@ class HttpOrgDirectory:
             headers["Authorization"] = f"Bearer {token.reveal()}"
         request = Request(method="GET", target=target, headers=headers)
         try:
-            return await self.one_shot(origin, request)
+            return await self.one_shot(origin, request, of_api=token is not None)
         except (NotSent, NoAnswer) as error:
             raise OrgUnreachable("no answer") from error
 

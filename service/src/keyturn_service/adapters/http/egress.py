@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import structlog
 
-from keyturn_core.salesforce.hosts import Origin, is_salesforces
+from keyturn_core.salesforce.hosts import Origin, is_salesforces, serves_api
 
 _log = structlog.get_logger()
 _HTTPS_PORT: Final = 443
@@ -70,6 +70,19 @@ class Egress:
             _log.error("host_is_not_salesforces", host=origin)
             raise TargetRefused("tokens are sent to Salesforce's hosts only")
         return Road.GUARDED if self.proxy_url is None else Road.TUNNEL
+
+    def api_road(self, origin: Origin) -> Road:
+        """Choose the road to an origin for a call of an org's API.
+
+        Customers' sites and the shared login hosts are asked for tokens, and never called.
+
+        Raises:
+            TargetRefused: the origin is neither a My Domain nor of a development world.
+        """
+        if origin not in self.loopback and not serves_api(origin):
+            _log.error("host_serves_no_api", host=origin)
+            raise TargetRefused("calls go to My Domains only")
+        return self.road(origin)
 
     def proxy_address(self) -> tuple[str, int]:
         """Return host and port of the egress proxy."""

@@ -80,11 +80,13 @@ class OneShot:
         origin: Origin,
         request: Request,
         *,
+        of_api: bool = False,
         when_connected: Callable[[], Awaitable[None]] | None = None,
         before_first_byte: Callable[[], None] = lambda: None,
     ) -> Answer:
         """Send `request` once and return what came back.
 
+        One that is `of_api` goes where an org's API is, and to no other host of Salesforce's.
         `when_connected` is awaited once the connection stands, and may take its time;
         `before_first_byte` runs after it, with nothing between it and the write. What they raise
         goes to the caller, and nothing was sent.
@@ -93,6 +95,8 @@ class OneShot:
             NotSent: no connection was made.
             NoAnswer: no status came in time.
         """
+        if of_api:
+            self._see_api(origin)
         target = read_target(origin)
         receiver = _Receiver()
         transport = await self._connected(origin, target, receiver)
@@ -106,6 +110,12 @@ class OneShot:
             return await receiver.answer(self._egress.answer_seconds)
         finally:
             transport.abort()
+
+    def _see_api(self, origin: Origin) -> None:
+        try:
+            self._egress.api_road(origin)
+        except TargetRefused as error:
+            raise NotSent(type(error).__name__) from error
 
     async def _connected(
         self, origin: Origin, target: Target, receiver: _Receiver

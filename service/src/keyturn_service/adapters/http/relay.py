@@ -54,7 +54,7 @@ class HttpOrgRelay:
             AnswerLost: no status came.
         """
         try:
-            road = self._egress.road(instance_url)
+            road = self._egress.api_road(instance_url)
             response = await self._session(road).request(
                 call.method,
                 URL(f"{instance_url}{call.target}", encoded=True),

@@ -46,6 +46,21 @@ def test_there_is_no_road_to_a_host_that_is_not_salesforces(origin, proxy):
         egress.road(Origin(origin))
 
 
+@pytest.mark.parametrize("proxy", [None, "http://egress.example:3128"])
+def test_calls_of_an_api_go_to_my_domains_only(proxy):
+    """A customer's site is a login host, and so are the shared ones: OAuth alone goes there."""
+    egress = Egress(proxy_url=proxy, loopback=frozenset({LOCAL}))
+
+    assert egress.api_road(SALESFORCE) is egress.road(SALESFORCE)
+    assert egress.api_road(LOCAL) is Road.DIRECT
+    for host in ("https://acme.my.site.com", "https://login.salesforce.com"):
+        assert egress.road(Origin(host)) is egress.road(SALESFORCE)
+        with pytest.raises(TargetRefused):
+            egress.api_road(Origin(host))
+    with pytest.raises(TargetRefused):
+        egress.api_road(Origin("https://evil.example"))
+
+
 @pytest.mark.parametrize("url", ["socks5://egress.example", "https://egress.example", "http://"])
 def test_a_proxy_of_another_kind_is_refused_at_the_start(url):
     """A wrong setting fails before the first call."""

@@ -18,6 +18,17 @@ async def test_a_host_that_is_refused_gets_no_byte():
         )
 
 
+@pytest.mark.parametrize("host", ["acme.my.site.com", "login.salesforce.com", "evil.example"])
+async def test_a_host_without_an_api_gets_no_call_of_one(host):
+    """Where an access token goes along, whatever a row of the database says."""
+    with pytest.raises(NotSent, match="TargetRefused"):
+        await OneShot(Egress())(
+            Origin(f"https://{host}"),
+            Request(method="GET", target="/", headers={}),
+            of_api=True,
+        )
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"])
 async def test_an_address_inside_gets_no_byte(host):
     """An IP literal is no way around the guard."""
