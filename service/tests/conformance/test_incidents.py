@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from service.tests.support.databases import Base
@@ -19,12 +21,18 @@ from service.tests.support.values import (
     START,
     WORKSPACE,
     api_key,
+    connection,
     hash_of,
     revocation,
+    tokens,
 )
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyturn_core.secrets import AccessToken
+from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.incidents import SqlIncidents
+from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.ids import AppId, ConnectionId, CustomerId, IncidentId
 from keyturn_service.domain.incident import (
@@ -80,6 +88,82 @@ async def test_what_is_listed_serves_no_more_from_that_moment(base: Base) -> Non
     [grant] = await base.stores.incidents.grants(INCIDENT.id, after=None, limit=9)
     assert (grant.was, grant.problem, grant.outcome) == (ConnectionState.ACTIVE, None, None)
     assert (grant.due_at, grant.attempts) == (START, 0)
+
+
+class Slow(Database):
+    """A database whose transactions take a while to commit."""
+
+    def __init__(self, base: Base) -> None:
+        super().__init__(base.database.url)
+        self.written, self.go_on = asyncio.Event(), asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Give a transaction, and wait before its commit."""
+        async with super().write() as connection:
+            yield connection
+            self.written.set()
+            await self.go_on.wait()
+
+
+@pytest.mark.parametrize("brings", ["tokens", "a refusal"])
+async def test_what_is_kept_while_an_incident_is_opened_brings_nothing_back(
+    base: Base, brings: str
+) -> None:
+    """It waits for the row, and then goes by what the incident says, not by what was before."""
+    if base.database.is_sqlite:
+        pytest.skip("one writes at a time")
+    await base.with_connection()
+    intent = await base.begun()
+    slow = Slow(base)
+    opening = asyncio.create_task(SqlIncidents(slow).open(INCIDENT))
+    await slow.written.wait()
+    store = base.stores.tokens
+    keeping: Coroutine[Any, Any, object] = (
+        store.replace(connection(generation=2), tokens(generation=2), attempt=intent)
+        if brings == "tokens"
+        else store.end_attempt(
+            intent,
+            AttemptOutcome.REFUSED,
+            at=START,
+            spool_answered=True,
+            state=ConnectionState.ACTIVE,
+            problem="login_rate_exceeded",
+        )
+    )
+    kept = asyncio.create_task(keeping)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    async with asyncio.timeout(10):
+        while await base.rows(waiting) == [(0,)]:
+            pass  # each look takes a while
+    slow.go_on.set()
+    await asyncio.gather(opening, kept)
+    await slow.close()
+
+    found = await base.stores.connections.get(WORKSPACE, CONNECTION)
+    assert found is not None
+    assert (found.state, found.problem, found.generation) == (
+        ConnectionState.REAUTHORIZATION_REQUIRED,
+        "revoked_in_incident",
+        2 if brings == "tokens" else 1,
+    )
+
+
+async def test_a_grant_given_anew_keeps_no_refresh_token_that_an_incident_is_to_end(
+    base: Base,
+) -> None:
+    """Nobody would revoke it: by the new grant's time the incident has nothing to do."""
+    await base.with_connection()
+    lease = await base.stores.leases.acquire(CONNECTION, ttl=timedelta(minutes=1))
+    assert lease is not None
+    await base.stores.incidents.open(INCIDENT)
+    new = connection(generation=2, authorized_at=START + HOUR)
+
+    assert not await base.stores.tokens.renew(
+        new, tokens(generation=2), instead_of=1, fence=lease.fence, anew=True
+    )
+    without = tokens(generation=2, refresh_token=None)
+    assert await base.stores.tokens.renew(new, without, instead_of=1, fence=lease.fence, anew=True)
 
 
 async def test_what_has_nothing_to_revoke_is_not_listed(base: Base) -> None:

@@ -188,7 +188,7 @@ class Spool(Protocol):
     async def delivered(self, attempt_id: AttemptId) -> None:
         """Note that the database knows the answer; it stays in the journal.
 
-        No error where the disk is read-only: the answer is to be delivered then, as before.
+        No error where the disk is read-only: another run of this replica delivers it again.
         """
         ...
 

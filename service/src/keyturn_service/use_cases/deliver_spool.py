@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -49,7 +49,6 @@ class DeliverSpool:
     spool: Spool
     audit: AuditLog
     clock: Clock
-    _noted: set[AttemptId] = field(default_factory=set, init=False)
 
     async def recover(self) -> None:
         """Account for every attempt that an earlier run of this replica left open.
@@ -80,28 +79,26 @@ class DeliverSpool:
         if spooled.attempt_id.startswith("cs_"):
             return await self._deliver_code(spooled)
         attempt = await self.store.attempt(spooled.attempt_id)
-        if attempt is not None and attempt.outcome is AttemptOutcome.STORED:
-            await self._see_noted(attempt)
-            return False
-        if attempt is None or not (attempt.waits_for_its_spool or _turned_up(attempt, spooled)):
+        if attempt is None or not _may_be_of_use(attempt, spooled):
             await self.spool.delivered(spooled.attempt_id)
             return False
         lease = await self.leases.acquire(attempt.connection_id, ttl=LEASE_TTL)
         if lease is None:
             return False  # the attempt is under way, or another replica looks after it
         try:
-            if not attempt.waits_for_its_spool and await self._presented_since(attempt):
-                await self.spool.delivered(attempt.id)
-                return False
-            return await self.settle_spooled(replace(attempt, fence=lease.fence), spooled)
+            return await self._under_lease(replace(attempt, fence=lease.fence), spooled)
         finally:
             await self.leases.release(lease)
 
-    async def _see_noted(self, attempt: Attempt) -> None:
-        """Record that an answer is in force, once: who stored it may have died before."""
-        if attempt.id not in self._noted:
-            await self.settle.note_stored(attempt)
-            self._noted.add(attempt.id)  # a disk that is read-only keeps showing it
+    async def _under_lease(self, attempt: Attempt, spooled: SpooledAnswer) -> bool:
+        if attempt.outcome is AttemptOutcome.STORED:
+            if attempt.id in await self.spool.undelivered():
+                await self.settle.note_stored(attempt)  # who stored it died before
+            return False
+        if not attempt.waits_for_its_spool and await self._presented_since(attempt):
+            await self.spool.delivered(attempt.id)
+            return False
+        return await self.settle_spooled(attempt, spooled)
 
     async def _presented_since(self, attempt: Attempt) -> bool:
         """Tell whether the token was presented again: what the first one brought is dead then."""
@@ -199,6 +196,10 @@ def _going_on(attempt_id: AttemptId) -> Iterator[None]:
         _log.error("spool_delivery_refused", attempt_id=attempt_id, reason=str(refused))
 
 
-def _turned_up(attempt: Attempt, spooled: SpooledAnswer) -> bool:
-    """Tell whether an answer may be of use although nobody waits for its spool any more."""
-    return attempt.outcome is AttemptOutcome.UNKNOWN and spooled.status is not None
+def _may_be_of_use(attempt: Attempt, spooled: SpooledAnswer) -> bool:
+    """Tell whether there may be more to do for an answer than to note that it is known.
+
+    Also where nobody waits for its spool any more, and where it is in force without a record.
+    """
+    turned_up = attempt.outcome is AttemptOutcome.UNKNOWN and spooled.status is not None
+    return attempt.waits_for_its_spool or turned_up or attempt.outcome is AttemptOutcome.STORED

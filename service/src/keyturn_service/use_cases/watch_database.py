@@ -201,7 +201,9 @@ class WatchDatabase:
         token = tokens.refresh_token or RefreshToken("")
         in_force = generation == tokens.generation
         return Attempt(
-            id=AttemptId(f"{connection.id}_{generation}"),
+            id=AttemptId(
+                f"{connection.id}_{generation}_{connection.authorized_at.timestamp():.0f}"
+            ),
             workspace_id=connection.workspace_id,
             connection_id=connection.id,
             generation=generation,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from service.tests.support.fakes import json_answer, refused
@@ -213,19 +215,42 @@ async def test_an_answer_that_the_database_knows_is_only_marked(
     assert await world.tokens() == before
 
 
-async def test_an_answer_that_died_before_its_record_is_recorded_once(
+async def test_an_answer_that_died_before_its_record_is_recorded(
     replica: Replica, world: World
 ) -> None:
-    """Also where the disk is read-only, and shows it again and again."""
+    """It is in force; who stored it had no time left to say so."""
     await replica.refresh(CONNECTION, refused=1)
     [attempt] = await world.attempts()
     world.audit.events.clear()
 
-    for _ in range(3):
-        replica.spool.open.append(attempt.id)
-        await replica.deliver()
+    replica.spool.open.append(attempt.id)
+    await replica.deliver()
 
     assert world.audit.types == ["token.stored"]
+
+
+async def test_an_answer_that_is_being_recorded_is_recorded_once(
+    replica: Replica, world: World
+) -> None:
+    """Its refresh holds the lease until then; who comes right after it finds nothing to do."""
+    await replica.refresh(CONNECTION, refused=1)
+    [attempt] = await world.attempts()
+    world.audit.events.clear()
+    replica.spool.open.append(attempt.id)
+    acquire = replica.stores.leases.acquire
+
+    class Late:
+        """The lease comes when the refresh has ended."""
+
+        async def acquire(self, *given: Any, **named: Any) -> Any:
+            await replica.spool.delivered(attempt.id)
+            return await acquire(*given, **named)
+
+        release = replica.stores.leases.release
+
+    await replace(replica.deliver, leases=Late())()  # type: ignore[arg-type]
+
+    assert world.audit.types == []
 
 
 async def test_an_answer_of_an_attempt_that_nobody_knows_is_only_marked(

@@ -426,6 +426,26 @@ async def test_what_was_seen_is_told_though_the_round_failed_after_it(
     assert sorted(one.generation for one in await world.attempts()) == [1, 2]
 
 
+async def test_what_was_told_of_a_grant_before_says_nothing_of_the_next_one(
+    watch: WatchDatabase, epochs: FakeEpochs, replica: Replica, world: World
+) -> None:
+    """Its generations have the same numbers: a second fail-over quarantines it all the same."""
+    epochs.identity, epochs.seen = "two", {CONNECTION: 3}
+    await watch()
+    world.clock.advance(hours=1)
+    world.org.refresh_token = "5Aep861.of-the-new-grant"
+    again = await replica.connect.connected(connection_id=CONNECTION)
+    assert again.generation == 2
+    epochs.identity, epochs.seen = "three", {CONNECTION: 3}
+    await watch()
+    world.org.presented.clear()
+
+    with pytest.raises(ConnectionCannotServe):
+        await replica.refresh(CONNECTION, refused=2)
+
+    assert world.org.presented == []
+
+
 async def test_what_was_seen_next_says_nothing_of_a_later_token(
     watch: WatchDatabase, epochs: FakeEpochs, world: World
 ) -> None:

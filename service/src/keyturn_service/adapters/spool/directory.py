@@ -69,6 +69,7 @@ class DirectorySpool:
         self._envelopes = envelopes
         self._lock = lock
         self._accepts_loss = accepts_loss
+        self._stuck: set[AttemptId] = set()  # delivered, and the disk did not let us say so
         self._known: dict[str, str] = {}  # which key-encryption key opens which file
 
     @classmethod
@@ -182,14 +183,17 @@ class DirectorySpool:
     async def delivered(self, attempt_id: AttemptId) -> None:
         """Note that the database knows the answer; it stays in the journal.
 
-        Where the disk does not let us, it is delivered once more.
+        Where the disk does not let us, it counts as delivered until the folder is taken anew.
         """
+        self._stuck.add(attempt_id)
         with _not_needed(attempt_id):
             await asyncio.to_thread(self._move, attempt_id)
+            self._stuck.discard(attempt_id)
 
     async def undelivered(self) -> Sequence[AttemptId]:
         """Return the attempts whose answers the database may not know, oldest first."""
-        return await asyncio.to_thread(self._named, ("undelivered",))
+        names = await asyncio.to_thread(self._named, ("undelivered",))
+        return [name for name in names if name not in self._stuck]
 
     async def newest_first(self) -> Sequence[AttemptId]:
         """Return the attempts of the whole journal, delivered or not, by their answers' times."""

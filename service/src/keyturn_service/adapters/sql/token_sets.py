@@ -37,11 +37,11 @@ from keyturn_service.adapters.sql.rows import (
     connection_of,
     connection_values,
 )
+from keyturn_service.adapters.sql.standing import hold_connection, say, stopped
 from keyturn_service.adapters.sql.tables import (
     apps,
     attempts,
     connections,
-    incident_grants,
     refresh_leases,
     token_sets,
 )
@@ -289,6 +289,7 @@ class SqlTokenStore:
     ) -> None:
         """Keep how an attempt ended."""
         async with self.database.write() as writing:
+            await hold_connection(writing, attempt.connection_id)
             await writing.execute(
                 update(attempts)
                 .where(attempts.c.id == attempt.id, ~_over)
@@ -301,7 +302,7 @@ class SqlTokenStore:
                 )
             )
             if state is not None:
-                await _say(writing, attempt.connection_id, attempt.generation, state, problem)
+                await say(writing, attempt.connection_id, attempt.generation, state, problem)
 
     async def reject_access_token(
         self, connection_id: ConnectionId, *, generation: int, session_life: timedelta
@@ -333,7 +334,8 @@ class SqlTokenStore:
     ) -> bool:
         """Keep state and problem where the generation is in force; False where it is not."""
         async with self.database.write() as writing:
-            return await _say(writing, connection_id, generation, state, problem)
+            await hold_connection(writing, connection_id)
+            return await say(writing, connection_id, generation, state, problem)
 
     async def _first(self, asked: Select[Any]) -> Attempt | None:
         async with self.database.read() as reading:
@@ -488,9 +490,15 @@ async def _put_in_force(
     sealed: Mapping[str, Any],
     names: Sequence[str],
 ) -> bool:
-    """Keep these columns of the connection and its token set, where `held` holds."""
+    """Keep these columns of the connection and its token set, where `held` holds.
+
+    Not a refresh token beside a grant given anew, where an incident is to end it.
+    """
     await hold_keys(writing, sealed["access_token"], sealed["refresh_token"])
     if not await _hold_fence(writing, held):
+        return False
+    problem = await hold_connection(writing, connection.id)
+    if problem == PROBLEM and names is not _RENEWED and sealed["refresh_token"] is not None:
         return False
     values = connection_values(connection)
     due_at = literal(values["due_at"], Moment)
@@ -505,7 +513,7 @@ async def _put_in_force(
         values["due_at"] = case((unchanged, due_at), else_=connections.c.due_at)
     if names is _RENEWED:
         for name in ("state", "problem"):
-            values[name] = case((_stopped(), connections.c[name]), else_=values[name])
+            values[name] = case((stopped(), connections.c[name]), else_=values[name])
     changed = await writing.execute(
         update(connections).where(_in_force(held)).values({name: values[name] for name in names})
     )
@@ -540,50 +548,4 @@ def _in_force(held: _Held) -> ColumnElement[bool]:
         connections.c.ending.is_(False),
         connections.c.state != ConnectionState.REVOKED,
         fence == held.fence,
-    )
-
-
-async def _say(
-    writing: AsyncConnection,
-    connection_id: ConnectionId,
-    generation: int,
-    state: ConnectionState,
-    problem: str | None,
-) -> bool:
-    """Keep state and problem where the generation is in force and was not revoked.
-
-    Of a grant that an incident has yet to end they go into its list: they say what to ask for.
-    """
-    here = and_(connections.c.id == connection_id, connections.c.generation == generation)
-    changed = await writing.execute(
-        update(connections)
-        .where(here, connections.c.state != ConnectionState.REVOKED, ~_stopped())
-        .values(state=state, problem=problem)
-    )
-    if changed.rowcount:
-        return True
-    listed = await writing.execute(
-        update(incident_grants)
-        .where(
-            incident_grants.c.due_at.is_not(None),
-            select(connections.c.id).where(here, _stopped(), _listed()).exists(),
-        )
-        .values(was=state, problem=problem)
-    )
-    return bool(listed.rowcount)
-
-
-def _stopped() -> ColumnElement[bool]:
-    """Match a connection whose grant an incident has yet to end: it serves no more until then."""
-    listed = select(incident_grants.c.due_at).where(
-        _listed(), incident_grants.c.due_at.is_not(None)
-    )
-    return and_(func.coalesce(connections.c.problem, "") == PROBLEM, listed.exists())
-
-
-def _listed() -> ColumnElement[bool]:
-    """Match an incident's row with the connection, where that has the same grant still."""
-    return and_(
-        incident_grants.c.connection_id == connections.c.id,
-        incident_grants.c.authorized_at == connections.c.authorized_at,
     )
