@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from asyncio import CancelledError
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -67,9 +68,13 @@ class ProxyRecord:
         if self.caller.proxy_session_id is not None:
             detail["proxy_session_id"] = self.caller.proxy_session_id
         event = self._event("proxy.begun", detail)
-        if basis is not None:
-            return await self.audit.record_on(event, basis)
-        await self.audit.record(event)
+        try:
+            if basis is not None:
+                return await self.audit.record_on(event, basis)
+            await self.audit.record(event)
+        except CancelledError:  # it is written all the same
+            await self.ended(status=None, received=0, problem="client_gone")
+            raise
         return True
 
     async def ended(self, *, status: int | None, received: int, problem: str | None) -> None:

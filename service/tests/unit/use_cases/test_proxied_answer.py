@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from service.tests.support.fakes import BASIS, FakeAnswer, FakeClock, RecordingAudit
@@ -271,3 +272,27 @@ async def test_a_look_finds_that_the_answer_breaks_off() -> None:
         await peeked.peek()
 
     assert not peeked.says_expired()
+
+
+async def test_a_caller_that_leaves_while_the_beginning_is_recorded_ends_the_call() -> None:
+    """The beginning is written whoever waits for it; without an end it says that a call may go."""
+    call, begun = a_call(), asyncio.Event()
+
+    class Slow(RecordingAudit):
+        """Writes, and is slow to say so."""
+
+        async def record(self, event: AuditEvent, *, urgent: bool = True) -> None:
+            await call.audit.record(event)
+            if urgent:
+                begun.set()
+                await asyncio.Event().wait()
+
+    record = replace(call.record, audit=Slow([]))
+    calling = asyncio.create_task(record.begun(query("/"), generation=1))
+    await begun.wait()
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+
+    assert call.audit.types == ["proxy.begun", "proxy.ended"]
+    assert (call.ended.detail["status"], call.ended.detail["problem"]) == (None, "client_gone")
