@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from unicodedata import normalize
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -24,6 +25,7 @@ from keyturn.wire import (
 )
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_ANONYMOUS_APEX: Final = "executeanonymous"  # runs by GET too
 _KEPT: Final = "/%:@!$&'()*+,;=~-._"  # of a path; what is escaped already stays so
 _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
@@ -82,7 +84,7 @@ def salesforce_call(
         read=_read,
         content=content,
         headers=dict(headers or {}),
-        repeatable=verb in _READS if repeatable is None else repeatable,
+        repeatable=_only_reads(verb, target) if repeatable is None else repeatable,
         proxied=True,
     )
     return json_call(call, json)
@@ -140,6 +142,14 @@ def _proxied(connection_id: str, target: str) -> str:
         raise ValueError("name a path of the org, such as /services/data/v68.0/limits")
     base = path("connections", connection_id, "salesforce")
     return f"{base}/{quote('/'.join(segments), safe=_KEPT)}{mark}{quote(query, safe=_KEPT + '?')}"
+
+
+def _only_reads(verb: str, target: str) -> bool:
+    """Tell whether a call may be made twice; the service decodes a path as often as it changes."""
+    plain = target.partition("?")[0]
+    while (further := unquote(plain)) != plain:
+        plain = further
+    return verb in _READS and _ANONYMOUS_APEX not in normalize("NFKC", plain).casefold()
 
 
 def _read(answer: Answer) -> SalesforceAnswer:

@@ -68,6 +68,26 @@ def test_what_may_have_been_done_is_asked_again_only_where_that_is_harmless(outc
     assert not repeats(PROXIED_WRITE, outcome)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "executeAnonymous",
+        "EXECUTE%41nonymous/",
+        "execute%2541nonymous",
+        "\uff45xecuteAnonymous",
+    ],
+)
+def test_code_that_runs_by_get_is_asked_for_once(path):
+    """Anonymous Apex may have done its work before its answer was lost; a query only names it."""
+    runs = salesforce_call("con_1", "GET", f"/services/data/v68.0/tooling/{path}?anonymousBody=x")
+    names = salesforce_call("con_1", "GET", "/services/data/v68.0/query?q=executeAnonymous")
+
+    assert not repeats(runs, LOST)
+    assert not repeats(runs, own(502, "unexpected_answer"))
+    assert repeats(runs, UNSENT)
+    assert repeats(names, LOST)
+
+
 def test_salesforces_own_overload_is_waited_for_by_reads_only():
     """A write that Salesforce answered 503 to may be half done."""
     assert repeats(PROXIED_READ, relayed(503))

@@ -36,6 +36,7 @@ from keyturn_service.use_cases.proxy_policy import (
     check_subrequests,
     check_target,
     holds_subrequests,
+    runs_code,
 )
 from keyturn_service.use_cases.token_for_proxy import Admission
 
@@ -219,7 +220,7 @@ class ProxyCall:
         self, connection: ConnectionInUse, tokens: TokenInForce, call: OrgCall
     ) -> OrgAnswer:
         """Send the call; what only reads is sent a second time where no answer came."""
-        if call.method in _READS and isinstance(call.body, bytes):
+        if isinstance(call.body, bytes) and _only_reads(call):
             try:
                 return await self.relay.send(connection.instance_url, call, tokens.access_token)
             except OrgUnreachable:
@@ -274,9 +275,14 @@ def _json_call(method: str, path: str, query: Mapping[str, str] | None, data: ob
 
 def _unanswered(call: OrgCall, error: OrgUnreachable) -> ServiceError:
     """Say what a missing answer means: a write that may have been done is not for repeating."""
-    if isinstance(error, AnswerLost) and call.method not in _READS:
+    if isinstance(error, AnswerLost) and not _only_reads(call):
         return ServiceError("unexpected_answer")
     return ConnectionCannotServe("org_unavailable", retry_after=_RETRY_SOON)
+
+
+def _only_reads(call: OrgCall) -> bool:
+    """Tell whether doing it twice does no harm; anonymous Apex runs by GET too."""
+    return call.method in _READS and not runs_code(call.target)
 
 
 def _problem(error: BaseException) -> str:

@@ -42,6 +42,14 @@ def check_target(target: str, *, unsafe: bool) -> None:
         raise _refused()
 
 
+def runs_code(target: str) -> bool:
+    """Tell whether a call runs anonymous Apex, by whatever method.
+
+    The path was checked before.
+    """
+    return _runs_code(read_path(target.partition("?")[0]))
+
+
 def read_path(path: str) -> Sequence[str]:
     """Return the decoded segments of a path, without the empty one at its end.
 

@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -139,9 +139,9 @@ class House:
     audit: RecordingAudit
     journal: list[str]
 
-    async def __call__(self, call: OrgCall) -> ProxiedAnswer:
+    async def __call__(self, call: OrgCall, caller: ProxyCaller = CALLER) -> ProxiedAnswer:
         """Make a call through a proxy session."""
-        return await self.call(CALLER, CONNECTION, call)
+        return await self.call(caller, CONNECTION, call)
 
     @property
     def tokens(self) -> list[str]:
@@ -346,6 +346,26 @@ async def test_a_read_is_not_sent_a_third_time(house: House, error: type[OrgUnre
 
     assert len(house.relay.sent) == 2
     assert house.problem == "org_unavailable"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(OrgUnreachable(), ("org_unavailable", 5)), (AnswerLost(), ("unexpected_answer", None))],
+    ids=["never left", "lost"],
+)
+async def test_code_that_runs_by_get_is_no_read(
+    house: House, method: str, error: OrgUnreachable, told: tuple[str, int | None]
+) -> None:
+    """Anonymous Apex may have done its work before its answer was lost, however it is spelled."""
+    house.relay.next.append(error)
+    target = f"{DATA}/tooling/EXECUTE%41nonymous/?anonymousBody=insert%20x;"
+    call = OrgCall(method=method, target=target, headers=[], body=b"")
+
+    assert await code_of(house(call, replace(CALLER, unsafe=True))) == told
+
+    assert len(house.relay.sent) == 1
+    assert house.problem == told[0]
 
 
 async def test_a_read_whose_body_is_gone_is_sent_once(house: House) -> None:

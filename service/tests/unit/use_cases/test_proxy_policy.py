@@ -15,6 +15,7 @@ from keyturn_service.use_cases.proxy_policy import (
     check_target,
     holds_subrequests,
     read_path,
+    runs_code,
 )
 
 DATA = "/services/data/v62.0"
@@ -260,6 +261,21 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 def test_calls_that_hold_calls_are_known(target: str, *, holds: bool) -> None:
     """Composite, batch and graph, also of the Tooling API; not those that hold records."""
     assert holds_subrequests(target) is holds
+
+
+@pytest.mark.parametrize(
+    ("target", "runs"),
+    [
+        (f"{APEX}?anonymousBody=x", True),
+        (f"{DATA}/tooling/EXECUTE%41nonymous/", True),
+        (f"{DATA}/tooling/query?q=executeAnonymous", False),
+        ("/services/apexrest/executeAnonymous", False),
+        (f"{DATA}/limits", False),
+    ],
+)
+def test_calls_that_run_code_are_known(target: str, *, runs: bool) -> None:
+    """By their path, not their query; a class of the org's own is called as it says."""
+    assert runs_code(target) is runs
 
 
 @pytest.mark.parametrize(
