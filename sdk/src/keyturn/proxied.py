@@ -91,14 +91,13 @@ def salesforce_call(
 
 
 def is_own_refusal(answer: Answer) -> bool:
-    """Tell whether the service itself refuses, not Salesforce.
+    """Tell whether the service itself refuses a proxied call, not Salesforce.
 
-    A refusal that carries neither mark came from something in between, and is no answer of
-    Salesforce's either.
+    Only the service's mark tells: it lets none of the org's pass, while the org may write problem
+    documents too. A refusal that is neither the service's nor an answer it passed on came from
+    something in between.
     """
-    if "keyturn-problem" in answer.headers:
-        return True
-    return answer.headers.get("content-type", "").startswith("application/problem+json")
+    return "keyturn-problem" in answer.headers
 
 
 def session_is_over(answer: Answer) -> bool:

@@ -93,7 +93,7 @@ def wait_before_next(
         return 0.0 if made == 1 else None  # Salesforce did nothing; the service has renewed
     if not _may_repeat(call, outcome):
         return None
-    told = _told(outcome)
+    told = _told(call, outcome)
     if told is not None:
         return told if told <= retries.longest_wait else None
     longest = min(retries.longest_wait, retries.first_wait * 2.0 ** (made - 1))
@@ -119,17 +119,25 @@ def _may_repeat(call: Call[Any], outcome: Outcome) -> bool:
     harmless = call.repeatable or call.keyed
     if isinstance(outcome, NoAnswer):
         return harmless or not outcome.sent
-    if is_own_refusal(outcome) and outcome.status in _NOT_DONE:
+    if _refused(call, outcome) and outcome.status in _NOT_DONE:
         return True
     if call.keyed and outcome.headers.get("keyturn-problem") == _IN_USE:
         return True
     return harmless and outcome.status in _PASSING
 
 
-def _told(outcome: Outcome) -> float | None:
+def _refused(call: Call[Any], answer: Answer) -> bool:
+    """Tell whether the service refuses; only of a proxied call could another say it so."""
+    if is_own_refusal(answer) or call.proxied:
+        return is_own_refusal(answer)
+    return answer.headers.get("content-type", "").startswith("application/problem+json")
+
+
+def _told(call: Call[Any], outcome: Outcome) -> float | None:
     if isinstance(outcome, NoAnswer):
         return None
-    return refusal(outcome).retry_after if is_own_refusal(outcome) else retry_after(outcome.headers)
+    own = _refused(call, outcome)
+    return refusal(outcome).retry_after if own else retry_after(outcome.headers)
 
 
 def _result(call: Call[T], outcome: Outcome) -> T:

@@ -145,6 +145,31 @@ async def test_a_refusal_of_the_services_own_is_no_salesforce_error(keyturn, ser
         await keyturn(lambda it: it.connection("con_1").request("GET", LIMITS))
 
 
+@pytest.mark.parametrize("status", [409, 503])
+async def test_a_problem_of_the_orgs_own_is_salesforces_answer(keyturn, service, status):
+    """Apex REST of the customer's may write one; the service's mark is not on it."""
+    body = {"code": "connection_revoked", "title": "no", "status": status}
+    service.relays(status, body, content_type="application/problem+json")
+
+    with pytest.raises(sdk.SalesforceError) as caught:
+        await keyturn(lambda it: it.connection("con_1").request("POST", LIMITS))
+
+    assert (caught.value.status, caught.value.json()) == (status, body)
+    assert len(service.requests) == 1
+
+
+async def test_a_problem_whose_mark_was_lost_is_read_and_not_repeated(keyturn, service):
+    """Something in between dropped the header: nobody knows what was done."""
+    body = {"code": "org_unavailable", "title": "no", "status": 503}
+    service.answers(503, body, content_type="application/problem+json")
+
+    with pytest.raises(sdk.KeyturnError) as caught:
+        await keyturn(lambda it: it.connection("con_1").request("POST", LIMITS))
+
+    assert caught.value.code == "org_unavailable"
+    assert len(service.requests) == 1
+
+
 async def test_a_page_in_between_is_nobodys_answer(keyturn, service):
     """A load balancer's refusal carries neither mark."""
     service.answers(413, b"<html>too large</html>", content_type="text/html")

@@ -36,9 +36,9 @@ def between(status):
     return Answer(status=status, headers={}, body=b"<html>")
 
 
-def relayed(status, body=b"[]"):
+def relayed(status, body=b"[]", **headers):
     """Return an answer of Salesforce's."""
-    return Answer(status=status, headers={"keyturn-request-id": "req_1"}, body=body)
+    return Answer(status=status, headers={"keyturn-request-id": "req_1", **headers}, body=body)
 
 
 UNSENT = NoAnswer(sent=False, reason="ConnectError")
@@ -92,6 +92,26 @@ def test_salesforces_own_overload_is_waited_for_by_reads_only():
     """A write that Salesforce answered 503 to may be half done."""
     assert repeats(PROXIED_READ, relayed(503))
     assert not repeats(PROXIED_WRITE, relayed(503))
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_problem_of_the_orgs_own_is_no_refusal_of_the_services(status):
+    """Code of the customer's org writes problem documents too, and may have done its work."""
+    body = b'{"code": "busy", "title": "busy", "status": 503, "retry_after": 0}'
+    problem = {"content-type": "application/problem+json"}
+
+    assert not repeats(PROXIED_WRITE, relayed(status, body, **problem))
+    assert repeats(PROXIED_READ, relayed(status, body, **problem))
+
+
+def test_a_problem_whose_mark_was_lost_is_the_services_where_it_alone_answers():
+    """Something in between dropped the header; of a proxied call nobody knows what was done."""
+    answer = Answer(
+        status=503, headers={"content-type": "application/problem+json"}, body=b'{"code": "x"}'
+    )
+
+    assert repeats(PLAIN, answer)
+    assert not repeats(PROXIED_WRITE, answer)
 
 
 def test_a_lost_answer_that_the_service_tells_of_is_not_asked_for_again():
