@@ -490,6 +490,7 @@ def _wired(
         connect_by_assertion=ConnectByAssertion(
             apps=stores.apps,
             store=stores.tokens,
+            connections=stores.connections,
             leases=stores.leases,
             present=present_assertion,
             verify=verify_grant,

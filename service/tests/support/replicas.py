@@ -433,6 +433,7 @@ def _replica(
         connect_by_assertion=ConnectByAssertion(
             apps=stores.apps,
             store=store,
+            connections=stores.connections,
             leases=stores.leases,
             present=present,
             verify=connecting.complete.verify,

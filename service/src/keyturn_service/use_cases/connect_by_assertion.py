@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
+from keyturn_core.errors import CoreError
 from keyturn_core.oauth.client import Client
 from keyturn_core.oauth.jwt_bearer_grant import audiences
 from keyturn_core.salesforce.hosts import Environment, HostRefused, Origin, read_my_domain
+from keyturn_core.salesforce.identity import read_identity_url
 from keyturn_core.salesforce.ids import OrgId
+from keyturn_core.secrets import AccessToken
 from keyturn_service.domain.app import App
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
@@ -30,9 +33,11 @@ from keyturn_service.ports import (
     Apps,
     AuditLog,
     Clock,
+    Connections,
     Randomness,
     RefreshLeases,
     RevocationReason,
+    SealRefused,
     TokenStore,
     Waiting,
 )
@@ -60,6 +65,7 @@ class ConnectByAssertion:
 
     apps: Apps
     store: TokenStore
+    connections: Connections
     leases: RefreshLeases
     present: PresentAssertion
     verify: VerifyGrant
@@ -208,6 +214,9 @@ class ConnectByAssertion:
         return connection
 
     async def _discard(self, asked: GrantAsked, accepted: Accepted) -> None:
+        """End what came, unless it is the session that a connection of that org is served by."""
+        if await self._serves(asked.app_id, accepted):
+            return
         await self.end_grant.of_host(
             asked.login_url,
             [accepted.response.access_token],
@@ -217,6 +226,25 @@ class ConnectByAssertion:
             reason=RevocationReason.REFUSED,
             ends_connection=False,
         )
+
+    async def _serves(self, app_id: AppId, accepted: Accepted) -> bool:
+        """Tell whether Salesforce handed out a session that is in force on a connection."""
+        try:
+            named = read_identity_url(accepted.response.identity_url or "")
+        except CoreError:
+            return False
+        token = accepted.response.access_token
+        for connection in await self.connections.of_org(app_id, named.org_id):
+            if await self._in_force(connection.id) == token:
+                return True
+        return False
+
+    async def _in_force(self, connection_id: ConnectionId) -> AccessToken | None:
+        try:
+            loaded = await self.store.load(connection_id)
+        except SealRefused:  # so nobody is served by it
+            return None
+        return None if loaded is None else loaded[1].access_token
 
     async def _refuse(self, asked: GrantAsked, actor: str, code: str, because: str) -> NoReturn:
         await self.audit.record(

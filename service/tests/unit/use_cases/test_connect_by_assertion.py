@@ -33,9 +33,10 @@ from keyturn_service.domain.connection import ConnectionState, Renewal
 from keyturn_service.domain.errors import Conflict, ConnectRefused, NotFound, ServiceError
 from keyturn_service.domain.ids import AppId, CustomerId, IncidentId
 from keyturn_service.domain.incident import Incident, Scope
-from keyturn_service.ports import AuditUnavailable, StoreUnavailable
+from keyturn_service.ports import AuditUnavailable, SealRefused, StoreUnavailable
 
 TEST_HOST = LOGIN_HOSTS[Environment.SANDBOX]
+THE_SAME = "00D5g000004bLxZ!AQ.the-same"
 INITECH = CustomerId("initech")
 INCIDENT = Incident(id=IncidentId("inc_one"), scope=Scope(), reason="a leak", opened_at=START)
 
@@ -408,6 +409,40 @@ async def test_of_two_at_once_one_is_asked_to_come_again(
     assert refused_.value.code == "refresh_under_way"
     assert len(await world.base.rows("SELECT id FROM connections")) == 1
     assert [reason for reason, _ in await world.jobs()] == ["refused"]
+
+
+async def test_of_two_at_once_none_ends_the_session_that_both_got(
+    kitchen: Kitchen, signing: Replica, world: World
+) -> None:
+    """Salesforce may hand out one that there is: it is in force for who was first."""
+    world.org.members["access_token"] = THE_SAME
+    other = await kitchen.replica("spool_two")
+    late = replace(signing.connect_by_assertion, verify=_Late(other, signing))
+
+    with pytest.raises(Conflict):
+        await replace(signing, connect_by_assertion=late).asserted()
+
+    assert await world.jobs() == []
+
+
+@pytest.mark.parametrize("kept", ["in force", "another", "no tokens", "does not open"])
+async def test_a_mistake_does_not_end_the_session_of_a_connection(
+    signing: Replica, world: World, kept: str
+) -> None:
+    """Asked for another customer, Salesforce hands out what the first one is served by."""
+    world.org.members["access_token"] = THE_SAME
+    await signing.asserted()
+    if kept == "another":
+        world.org.members["access_token"] = f"{THE_SAME}.2"
+    elif kept == "no tokens":
+        await world.base.execute("DELETE FROM token_sets")
+    elif kept == "does not open":
+        signing.store.fails["load"] = [SealRefused("changed")]
+
+    assert await refusal_of(signing.asserted(customer_id=INITECH)) == "org_already_connected"
+
+    came = world.org.members["access_token"]
+    assert await world.jobs() == ([] if kept == "in force" else [("refused", [came])])
 
 
 class _Late:
