@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from keyturn_core.salesforce.hosts import Origin
 from keyturn_service.domain.ids import AttemptId, ConnectionId, SpoolId, WorkspaceId
 
 ELSEWHERE: Final = SpoolId("")
@@ -86,6 +87,7 @@ class SpooledAnswer:
     `status` is None where no status line came at all: the spool then says "nothing".
     `token_hash` and `presented_again` are the attempt's; the former is empty where none is
     known. `authorized_at` is the time of the grant that it is of, None where that is not known.
+    `login_url` is where a code was presented, None for what is no answer to one.
     """
 
     attempt_id: AttemptId
@@ -99,3 +101,4 @@ class SpooledAnswer:
     token_hash: bytes = b""
     authorized_at: datetime | None = None
     presented_again: bool = False
+    login_url: Origin | None = None

@@ -12,6 +12,7 @@ from keyturn_core.salesforce.ids import OrgId
 from keyturn_service.domain.connection import ConnectedUser
 from keyturn_service.domain.ids import (
     AppId,
+    AttemptId,
     ConnectionId,
     ConnectSessionId,
     CustomerId,
@@ -118,3 +119,16 @@ class ConnectSession:
         """Return the session as it stands after `problem`, a code of the catalogue."""
         status = SessionStatus.EXPIRED if problem == "session_expired" else SessionStatus.FAILED
         return replace(self, status=status, problem=problem, said=said, confirmation_hash=None)
+
+
+def exchange_of(session_id: ConnectSessionId, trip: Authorization) -> AttemptId:
+    """Return the name under which a spool keeps what the code of a trip brings.
+
+    Each trip has its own: its code verifier is taken once, and so is its code presented.
+    """
+    return AttemptId(f"{session_id}.{trip.state_hash[:8].hex()}")
+
+
+def session_of(exchange: AttemptId) -> ConnectSessionId:
+    """Return whose trip an exchange was; earlier releases named it by the session alone."""
+    return ConnectSessionId(exchange.partition(".")[0])

@@ -26,6 +26,7 @@ from keyturn_core.oauth.client import Client
 from keyturn_core.oauth.token_answer import (
     NotProcessed,
     OutcomeUnknown,
+    TokenAnswer,
     TokenRequestRefused,
     TokenResponse,
     UnexpectedAnswer,
@@ -39,10 +40,11 @@ from keyturn_service.domain.connect_session import (
     ConnectSession,
     Delivery,
     SessionStatus,
+    exchange_of,
 )
 from keyturn_service.domain.connection import Connection, ConnectionState, Renewal
 from keyturn_service.domain.errors import ConnectRefused
-from keyturn_service.domain.ids import ID_BYTES, AttemptId, ConnectionId, new_id
+from keyturn_service.domain.ids import ID_BYTES, ConnectionId, new_id
 from keyturn_service.domain.ration import Ration
 from keyturn_service.ports import (
     Apps,
@@ -119,7 +121,7 @@ class CompleteAuthorization:
         except GrantRefused as refused:
             await self._discard(session, authorization, response)
             await self._fail(session, refused.code, refused.because)
-        return await self._await_confirmation(session, grant)
+        return await self._await_confirmation(session, authorization, grant)
 
     async def _session(
         self, query: Mapping[str, str], browser: str | None
@@ -156,7 +158,7 @@ class CompleteAuthorization:
         await self._note(session, "code.presented", authorization.login_url)
         try:
             answer = await self.endpoint.present(authorization.login_url, body)
-            await self._keep(session, answer.status, answer.body, complete=answer.complete)
+            await self._keep(session, authorization, answer)
             return client, read_authorization_code_answer(answer)
         except TokenRequestRefused as refused:
             await self._fail(session, refused.refusal.code, "code refused", said=refused.said)
@@ -166,17 +168,18 @@ class CompleteAuthorization:
             await self._fail(session, "salesforce_unavailable", "no answer of use")
 
     async def _keep(
-        self, session: ConnectSession, status: int, body: bytes, *, complete: bool
+        self, session: ConnectSession, authorization: Authorization, answer: TokenAnswer
     ) -> None:
         spooled = SpooledAnswer(
-            attempt_id=AttemptId(session.id),
+            attempt_id=exchange_of(session.id, authorization),
             workspace_id=session.workspace_id,
             connection_id=session.reauthorizes or ConnectionId(""),
             generation=0,
             received_at=self.clock.now(),
-            status=status,
-            body=body,
-            complete=complete,
+            status=answer.status,
+            body=answer.body,
+            complete=answer.complete,
+            login_url=authorization.login_url,
         )
         try:
             await self.spool.put(spooled)
@@ -184,7 +187,7 @@ class CompleteAuthorization:
             _log.error("spool_failed", connect_session_id=session.id, error=type(error).__name__)
 
     async def _await_confirmation(
-        self, session: ConnectSession, grant: PendingGrant
+        self, session: ConnectSession, authorization: Authorization, grant: PendingGrant
     ) -> CompletedAuthorization:
         code = _text(self.randomness.token_bytes(_CODE_BYTES))
         existing = grant.connection_id or None
@@ -207,8 +210,9 @@ class CompleteAuthorization:
         kept = await self.sessions.await_confirmation(waiting, grant, new_connection=new)
         if not kept:
             await self._revoke(grant)
+        await self.spool.delivered(exchange_of(session.id, authorization))
+        if not kept:
             raise AuthorizationFailed("code_replayed", session)
-        await self.spool.delivered(AttemptId(session.id))
         await self._note(waiting, "connect_session.awaiting_confirmation", grant.org_id)
         return CompletedAuthorization(
             session=waiting, redirect_url=_next_url(waiting, confirmation_code=code)
@@ -227,7 +231,7 @@ class CompleteAuthorization:
             reason=RevocationReason.REFUSED,
             ends_connection=False,
         )
-        await self.spool.delivered(AttemptId(session.id))
+        await self.spool.delivered(exchange_of(session.id, authorization))
 
     async def _revoke(self, grant: PendingGrant) -> None:
         tokens = [t for t in (grant.refresh_token, grant.access_token) if t is not None]

@@ -10,17 +10,26 @@ import structlog
 
 from keyturn_core.errors import CoreError
 from keyturn_core.oauth.authorization_code_grant import read_authorization_code_answer
-from keyturn_core.oauth.token_answer import TokenAnswer
+from keyturn_core.oauth.token_answer import TokenAnswer, TokenResponse
+from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
-from keyturn_service.domain.connect_session import Authorization, ConnectSession, SessionStatus
+from keyturn_service.domain.connect_session import (
+    Authorization,
+    ConnectSession,
+    SessionStatus,
+    exchange_of,
+    session_of,
+)
+from keyturn_service.domain.connection import TokenSet
 from keyturn_service.domain.errors import ConnectionCannotServe
-from keyturn_service.domain.ids import AttemptId, ConnectionId, ConnectSessionId
+from keyturn_service.domain.ids import AttemptId, ConnectionId
 from keyturn_service.ports import (
     AuditLog,
     Clock,
     Connections,
     ConnectSessions,
+    PendingGrant,
     RefreshLeases,
     RevocationReason,
     SealRefused,
@@ -134,18 +143,21 @@ class DeliverSpool:
         return True
 
     async def _deliver_code(self, spooled: SpooledAnswer) -> bool:
-        """End a grant whose session died between the exchange and the save.
+        """End a grant whose session died between the exchange and the save, or went on without it.
 
-        The customer's browser lost its way back; what is not confirmed is revoked.
+        The customer's browser lost its way back; what is not confirmed is revoked. Where the
+        browser pressed Connect again, only what the latest trip brings can still be confirmed.
         """
-        session_id = ConnectSessionId(spooled.attempt_id)
-        session = await self.sessions.get(spooled.workspace_id, session_id)
-        ends = session is not None and self._died(session)
-        if session is not None and session.status is SessionStatus.AUTHORIZING and not ends:
-            return False  # its request may still be at work
-        if session is None or session.authorization is None or not ends:
-            await self.spool.delivered(spooled.attempt_id)
+        name = spooled.attempt_id
+        session = await self.sessions.get(spooled.workspace_id, session_of(name))
+        if session is None or session.authorization is None:
+            await self.spool.delivered(name)
             return False
+        latest = name in {session.id, exchange_of(session.id, session.authorization)}
+        if latest and not self._died(session):
+            if session.status is not SessionStatus.AUTHORIZING:
+                await self.spool.delivered(name)
+            return False  # otherwise its request may still be at work
         await self._end_code_grant(session, session.authorization, spooled)
         await self.spool.delivered(spooled.attempt_id)  # only now: nothing else has its tokens
         return True
@@ -165,6 +177,9 @@ class DeliverSpool:
             response = read_authorization_code_answer(answer)
         except CoreError:
             return
+        tokens = await self._not_in_use(session, response)
+        if not tokens:
+            return
         await self.audit.record(
             AuditEvent(
                 type="code.grant_found",
@@ -175,9 +190,8 @@ class DeliverSpool:
                 detail={"connect_session_id": session.id},
             )
         )
-        tokens = [t for t in (response.refresh_token, response.access_token) if t is not None]
         await self.end_grant.of_host(
-            authorization.login_url,
+            spooled.login_url or authorization.login_url,
             tokens,
             workspace_id=session.workspace_id,
             connection_id=session.reauthorizes or ConnectionId(""),
@@ -185,6 +199,21 @@ class DeliverSpool:
             reason=RevocationReason.UNCONFIRMED,
             ends_connection=False,
         )
+
+    async def _not_in_use(
+        self, session: ConnectSession, response: TokenResponse
+    ) -> list[AccessToken | RefreshToken]:
+        """Return what of a grant may be revoked: nothing that its session's connection rests on."""
+        tokens = [t for t in (response.refresh_token, response.access_token) if t is not None]
+        with contextlib.suppress(SealRefused):  # so nobody can put it in force
+            pending = await self.sessions.pending_grant(session.id)
+            tokens = _without(tokens, pending)
+        named = [one for one in (session.connection_id, session.reauthorizes) if one is not None]
+        for connection_id in dict.fromkeys(named):
+            with contextlib.suppress(SealRefused):
+                loaded = await self.store.load(connection_id)
+                tokens = _without(tokens, None if loaded is None else loaded[1])
+        return tokens
 
 
 @contextlib.contextmanager
@@ -203,3 +232,14 @@ def _may_be_of_use(attempt: Attempt, spooled: SpooledAnswer) -> bool:
     """
     turned_up = attempt.outcome is AttemptOutcome.UNKNOWN and spooled.status is not None
     return attempt.waits_for_its_spool or turned_up or attempt.outcome is AttemptOutcome.STORED
+
+
+def _without(
+    tokens: list[AccessToken | RefreshToken], kept: PendingGrant | TokenSet | None
+) -> list[AccessToken | RefreshToken]:
+    """Leave out what is kept; where that is the refresh token, the grant is the same."""
+    if kept is None:
+        return tokens
+    if kept.refresh_token in tokens:
+        return []
+    return [token for token in tokens if token != kept.access_token]

@@ -39,6 +39,7 @@ ANSWER = values.spooled(
     token_hash=b"\x00\x01 keyed hash",
     authorized_at=datetime(2026, 11, 23, 8, 0, 0, 654321, tzinfo=UTC),
     presented_again=True,
+    login_url=values.LOGIN_URL,
 )
 
 
@@ -64,17 +65,10 @@ async def spool_in(
 
 def nothing_came(**known: object) -> SpooledAnswer:
     """Return what a damaged file says: nothing came, to whom it still names."""
-    return replace(
-        ANSWER,
-        received_at=datetime(1970, 1, 1, tzinfo=UTC),
-        status=None,
-        body=b"",
-        complete=False,
-        token_hash=b"",
-        authorized_at=None,
-        presented_again=False,
-        **known,
+    nothing = values.spooled(
+        attempt_id=ONE, generation=7, received_at=datetime(1970, 1, 1, tzinfo=UTC)
     )
+    return replace(nothing, **known)
 
 
 @contextmanager

@@ -22,9 +22,14 @@ from service.tests.support.values import (
 from keyturn_core.oauth.pkce import code_challenge
 from keyturn_core.oauth.token_answer import NotProcessed, OutcomeUnknown, TokenAnswer
 from keyturn_core.secrets import CodeVerifier
-from keyturn_service.domain.connect_session import CONFIRMATION_LIFE, Delivery, SessionStatus
+from keyturn_service.domain.connect_session import (
+    CONFIRMATION_LIFE,
+    Delivery,
+    SessionStatus,
+    exchange_of,
+    session_of,
+)
 from keyturn_service.domain.connection import ConnectionState
-from keyturn_service.domain.ids import AttemptId
 from keyturn_service.ports import DeadlinePassed, StoreUnavailable
 from keyturn_service.use_cases.complete_authorization import AuthorizationFailed
 
@@ -107,7 +112,10 @@ async def test_what_came_is_on_the_spool_before_anything_looks_at_it(
         "connect_session.awaiting_confirmation",
     ]
     [kept] = bare.spool.kept.values()
-    assert kept.attempt_id == AttemptId(done.session.id)
+    assert done.session.authorization is not None
+    assert kept.attempt_id == exchange_of(done.session.id, done.session.authorization)
+    assert session_of(kept.attempt_id) == done.session.id
+    assert kept.login_url == LOGIN_URL
     assert (kept.status, kept.complete, kept.generation) == (200, True, 0)
 
 
@@ -350,6 +358,7 @@ async def test_a_grant_whose_session_moved_on_is_revoked(bare: Replica, world: W
     assert failure.code == "code_replayed"
     said = world.org.token_response()
     assert await world.jobs() == [("unconfirmed", [said["refresh_token"], said["access_token"]])]
+    assert bare.spool.open == []
 
 
 async def test_a_database_that_is_away_leaves_the_grant_on_the_spool(

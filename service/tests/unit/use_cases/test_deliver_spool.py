@@ -20,10 +20,10 @@ from service.tests.support.values import (
 
 from keyturn_core.oauth.token_answer import TokenAnswer
 from keyturn_service.domain.attempt import AttemptOutcome
-from keyturn_service.domain.connect_session import SessionStatus
+from keyturn_service.domain.connect_session import SessionStatus, exchange_of
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
-from keyturn_service.domain.ids import AttemptId, ConnectionId
+from keyturn_service.domain.ids import AttemptId, ConnectionId, ConnectSessionId
 from keyturn_service.ports import AuditUnavailable, SealRefused
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
 
@@ -336,6 +336,13 @@ async def test_an_attempt_of_no_connection_is_only_marked(replica: Replica, worl
 # --- codes ----------------------------------------------------------------------------------
 
 
+async def exchange(replica: Replica, session_id: ConnectSessionId) -> AttemptId:
+    """Return the name of what the session's latest trip brings."""
+    found = await replica.connect.find(WORKSPACE, session_id)
+    assert found.authorization is not None
+    return exchange_of(session_id, found.authorization)
+
+
 async def code_on_spool(replica: Replica, **answer: object) -> str:
     """Begin to connect, and leave an answer to the code on the spool; return the session."""
     session, secret = await replica.connect.asked()
@@ -344,7 +351,7 @@ async def code_on_spool(replica: Replica, **answer: object) -> str:
     came = json_answer(**said)
     await replica.spool.put(
         spooled(
-            attempt_id=AttemptId(session.id),
+            attempt_id=await exchange(replica, session.id),
             connection_id=ConnectionId(""),
             generation=0,
             status=came.status,
@@ -414,14 +421,17 @@ async def test_an_answer_to_a_code_that_brought_nothing_is_only_marked(
     assert await world.jobs() == []
 
 
+@pytest.mark.parametrize("named", ["now", "by an earlier release"])
 async def test_a_grant_that_awaits_its_confirmation_is_left_alone(
-    bare: Replica, world: World
+    bare: Replica, world: World, named: str
 ) -> None:
     """The process died between the save and the mark."""
     session, secret = await bare.connect.asked()
     asked = await bare.connect.pressed(secret)
     await bare.connect.returned(asked["state"])
-    bare.spool.open.append(AttemptId(session.id))
+    [kept] = bare.spool.kept.values()
+    name = kept.attempt_id if named == "now" else AttemptId(session.id)
+    await bare.spool.put(replace(kept, attempt_id=name))
 
     assert await bare.deliver() == 0
 

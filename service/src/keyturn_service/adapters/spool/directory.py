@@ -152,7 +152,7 @@ class DirectorySpool:
         place = _place(attempt_id, head["workspace_id"], head["generation"])
         status, complete, body, received_at, token_hash = None, False, b"", _LONG_AGO, b""
         authorized_at: datetime | None = None
-        presented_again = False
+        presented_again, login_url = False, None
         try:
             opened = await self._envelopes.open(sealed, place)
         except CannotOpen:
@@ -166,6 +166,7 @@ class DirectorySpool:
             if said.get("authorized_at"):
                 authorized_at = datetime.fromisoformat(said["authorized_at"])
             presented_again = said.get("presented_again", False)
+            login_url = said.get("login_url")
         return SpooledAnswer(
             attempt_id=attempt_id,
             workspace_id=WorkspaceId(head["workspace_id"]),
@@ -178,6 +179,7 @@ class DirectorySpool:
             token_hash=token_hash,
             authorized_at=authorized_at,
             presented_again=presented_again,
+            login_url=login_url,
         )
 
     async def delivered(self, attempt_id: AttemptId) -> None:
@@ -228,6 +230,7 @@ class DirectorySpool:
             "token_hash": answer.token_hash.hex(),
             "authorized_at": answer.authorized_at and answer.authorized_at.isoformat(),
             "presented_again": answer.presented_again,
+            "login_url": answer.login_url,
         }
         sealed = self._envelopes.seal(
             json.dumps(said).encode() + b"\n" + answer.body,
