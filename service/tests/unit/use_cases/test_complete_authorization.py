@@ -195,12 +195,21 @@ async def test_of_two_answers_at_once_one_is_exchanged(bare: Replica, world: Wor
     """A doubled click on a slow page does not present the code twice."""
     _, state = await gone(bare)
 
-    ended = await asyncio.gather(
-        bare.connect.returned(state), bare.connect.returned(state), return_exceptions=True
-    )
+    begun, go_on = asyncio.Event(), asyncio.Event()
 
-    failed = [one for one in ended if isinstance(one, AuthorizationFailed)]
-    assert [one.code for one in failed] == ["code_replayed"]
+    async def hold(_: object) -> TokenAnswer:
+        begun.set()
+        await go_on.wait()
+        return json_answer(**world.org.token_response())
+
+    world.org.next.append(hold)
+    first = asyncio.create_task(bare.connect.returned(state))
+    await begun.wait()
+    failure = await failure_of(bare.connect.returned(state))
+    go_on.set()
+    await first
+
+    assert failure.code == "code_replayed"
     assert len(world.org.presented) == 1
 
 
