@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 from dataclasses import dataclass, replace
+from typing import Final
 
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
 from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
-from keyturn_service.domain.errors import ConnectRefused, NotFound
+from keyturn_service.domain.errors import Conflict, ConnectRefused, NotFound
 from keyturn_service.domain.ids import ConnectSessionId, WorkspaceId
 from keyturn_service.ports import (
     AuditLog,
@@ -24,6 +26,17 @@ from keyturn_service.ports import (
 )
 from keyturn_service.use_cases.end_grant import EndGrant
 from keyturn_service.use_cases.settle_attempt import expiry
+
+_TRIES: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """What a confirmation says, and who says it."""
+
+    actor: str
+    confirmation_code: str | None
+    org_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,22 +68,32 @@ class ConfirmConnection:
         Raises:
             NotFound: there is no such session in the workspace.
             ConnectRefused: `session_expired`, `confirmation_invalid`.
+            Conflict: the connection is refreshed again and again; the confirmation still holds.
         """
-        session = await self.sessions.get(workspace_id, session_id)
-        if session is None:
-            raise NotFound("connect_session")
-        await self._check(session, actor, confirmation_code, org_id)
-        grant = await self.sessions.pending_grant(session_id)
+        said = _Said(actor=actor, confirmation_code=confirmation_code, org_id=org_id)
+        for _ in range(_TRIES):
+            session = await self.sessions.get(workspace_id, session_id)
+            if session is None:
+                raise NotFound("connect_session")
+            await self._check(session, said)
+            with contextlib.suppress(StaleWrite):
+                return await self._confirmed(session, said)
+        raise Conflict("refresh_under_way", retry_after=1)
+
+    async def _confirmed(self, session: ConnectSession, said: _Said) -> Connection:
+        """Put the session's grant in force.
+
+        Raises:
+            StaleWrite: session or connection changed since they were read.
+        """
+        grant = await self.sessions.pending_grant(session.id)
         existing = None
         if session.connection_id is not None:
-            existing = await self.connections.get(workspace_id, session.connection_id)
+            existing = await self.connections.get(session.workspace_id, session.connection_id)
         if grant is None or existing is None:
             # Another confirmation may have been quicker since the session was read.
             await self._check(
-                await self.sessions.get(workspace_id, session_id) or session,
-                actor,
-                confirmation_code,
-                org_id,
+                await self.sessions.get(session.workspace_id, session.id) or session, said
             )
             raise ConnectRefused("session_expired")
         connection = _active(existing, grant)
@@ -82,32 +105,28 @@ class ConfirmConnection:
             expires_at=expiry(grant.access_token, grant.received_at, connection),
         )
         superseded = await self._superseded(connection)
-        await self._note(session, actor, "connection.confirmed", grant.org_id)
+        await self._note(session, said.actor, "connection.confirmed", grant.org_id)
         completed = replace(session, status=SessionStatus.COMPLETED, confirmation_hash=None)
-        try:
-            await self.sessions.confirm(completed, connection, tokens, superseded=superseded)
-        except StaleWrite:
-            raise ConnectRefused("confirmation_invalid") from None
+        await self.sessions.confirm(completed, connection, tokens, superseded=superseded)
         if superseded is not None:
             await self.end_grant.started(superseded, connection.app_id)
         return connection
 
-    async def _check(
-        self, session: ConnectSession, actor: str, code: str | None, org_id: str | None
-    ) -> None:
+    async def _check(self, session: ConnectSession, said: _Said) -> None:
         status = session.status_at(self.clock.now())
         if status is SessionStatus.EXPIRED:
-            await self._refuse(session, actor, "session_expired", "too late")
+            await self._refuse(session, said, "session_expired", "too late")
         if status is not SessionStatus.AWAITING_CONFIRMATION:
-            await self._refuse(session, actor, "confirmation_invalid", status)
+            await self._refuse(session, said, "confirmation_invalid", status)
         if session.delivery is Delivery.SHARED:
-            fits = org_id is not None and org_id == session.org_id
+            fits = said.org_id is not None and said.org_id == session.org_id
         else:
-            fits = code is not None and hmac.compare_digest(
-                self.hashes("confirmation", code), session.confirmation_hash or b""
+            fits = said.confirmation_code is not None and hmac.compare_digest(
+                self.hashes("confirmation", said.confirmation_code),
+                session.confirmation_hash or b"",
             )
         if not fits:
-            await self._refuse(session, actor, "confirmation_invalid", "wrong code or org")
+            await self._refuse(session, said, "confirmation_invalid", "wrong code or org")
 
     async def _superseded(self, connection: Connection) -> ToRevoke | None:
         """Return what ends the earlier grant; one of another generation makes a stale write."""
@@ -117,8 +136,8 @@ class ConfirmConnection:
             return self.end_grant.superseded(connection, None)
         return None if loaded is None else self.end_grant.superseded(connection, loaded[1])
 
-    async def _refuse(self, session: ConnectSession, actor: str, code: str, because: str) -> None:
-        await self._note(session, actor, "connect_session.refused", because)
+    async def _refuse(self, session: ConnectSession, said: _Said, code: str, because: str) -> None:
+        await self._note(session, said.actor, "connect_session.refused", because)
         raise ConnectRefused(code)
 
     async def _note(self, session: ConnectSession, actor: str, type_: str, about: str) -> None:

@@ -23,10 +23,11 @@ from service.tests.support.values import (
     user,
 )
 
+from keyturn_core.secrets import RefreshToken
 from keyturn_service.domain.connect_session import CONFIRMATION_LIFE, Delivery, SessionStatus
 from keyturn_service.domain.connection import Connection, ConnectionState
-from keyturn_service.domain.errors import ConnectRefused, NotFound
-from keyturn_service.domain.ids import ConnectSessionId
+from keyturn_service.domain.errors import Conflict, ConnectRefused, NotFound
+from keyturn_service.domain.ids import ConnectionId, ConnectSessionId, WorkspaceId
 from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 
 
@@ -310,34 +311,55 @@ async def test_a_superseded_token_set_without_refresh_token_ends_by_its_access_t
     assert await world.jobs() == [("superseded", [access])]
 
 
-async def test_a_refresh_that_came_between_makes_the_confirmation_look_again(
+class Overtaken:
+    """Connections as they were before a refresh that is faster, so many times."""
+
+    def __init__(self, replica: Replica, *, times: int) -> None:
+        self._replica, self._times = replica, times
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what is not overtaken."""
+        return getattr(self._replica.stores.connections, name)
+
+    async def get(self, workspace_id: WorkspaceId, named: ConnectionId) -> Connection | None:
+        """Return the connection, which is another generation right after that."""
+        found = await self._replica.stores.connections.get(workspace_id, named)
+        if self._times and found is not None:
+            self._times -= 1
+            await self._replica.refresh(CONNECTION, refused=found.generation)
+        return found
+
+
+async def test_a_refresh_that_came_between_is_superseded_too(
     replica: Replica, world: World
 ) -> None:
-    """A generation is never overwritten; confirming again puts the grant in force."""
+    """A generation is never overwritten; the grant is put in force after the one that came."""
+    world.org.refresh_token = "of the new grant"
     session_id, code = await returned(replica, connection_id=CONNECTION)
-    get = replica.stores.connections.get
+    world.org.refresh_token = REFRESH
+    late = replace(replica.connect.confirm, connections=Overtaken(replica, times=1))
 
-    class Overtaken:
-        """Connections as they were before a refresh that is faster."""
+    made = await late(WORKSPACE, session_id, API_KEY, confirmation_code=code, org_id=None)
 
-        def __getattr__(self, name: str) -> object:
-            return getattr(replica.stores.connections, name)
+    assert made.generation == (await world.tokens()).generation == 3
+    assert await world.jobs() == [("superseded", [world.org.refresh_token])]
+    assert (await world.tokens()).refresh_token == RefreshToken("of the new grant")
 
-        async def get(self, *asked: Any) -> Connection | None:
-            found = await get(*asked)
-            world.org.refresh_token = REFRESH
-            await replica.refresh(CONNECTION, refused=1)
-            return found
 
-    late = replace(replica.connect.confirm, connections=Overtaken())  # type: ignore[arg-type]
-    refusal = await code_of(
-        late(WORKSPACE, session_id, API_KEY, confirmation_code=code, org_id=None)
-    )
+async def test_who_is_overtaken_again_and_again_may_confirm_later(
+    replica: Replica, world: World
+) -> None:
+    """The session still waits, and its code is still good."""
+    session_id, code = await returned(replica, connection_id=CONNECTION)
+    late = replace(replica.connect.confirm, connections=Overtaken(replica, times=9))
 
-    assert refusal == "confirmation_invalid"
-    assert (await world.connection()).generation == 2
+    with pytest.raises(Conflict) as refusal:
+        await late(WORKSPACE, session_id, API_KEY, confirmation_code=code, org_id=None)
+
+    assert (refusal.value.code, refusal.value.retry_after) == ("refresh_under_way", 1)
+    assert (await world.connection()).generation == 4
     assert await world.jobs() == []
-    assert (await confirm(replica, session_id, code)).generation == 3
+    assert (await confirm(replica, session_id, code)).generation == 5
 
 
 async def test_a_connection_that_was_being_ended_serves_again(
