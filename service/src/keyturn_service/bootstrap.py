@@ -66,6 +66,7 @@ from keyturn_service.use_cases.connect_by_assertion import ConnectByAssertion
 from keyturn_service.use_cases.create_api_key import CreateApiKey
 from keyturn_service.use_cases.delete_api_key import DeleteApiKey
 from keyturn_service.use_cases.disconnect import Disconnect
+from keyturn_service.use_cases.drop_unconfirmed import DropUnconfirmed
 from keyturn_service.use_cases.end_grant import EndGrant
 from keyturn_service.use_cases.find_connect_session import FindConnectSession
 from keyturn_service.use_cases.find_proxy_session import FindProxySession
@@ -483,6 +484,9 @@ def _wired(
             connections=stores.connections,
             store=stores.tokens,
             end_grant=end_grant,
+            drop_unconfirmed=DropUnconfirmed(
+                sessions=stores.connect_sessions, end_grant=end_grant, audit=audit, clock=clock
+            ),
             audit=audit,
             hashes=hashes,
             clock=clock,

@@ -17,6 +17,7 @@ from service.tests.support.values import (
     OTHER_USER,
     START,
     WORKSPACE,
+    app,
     connection,
     revocation,
     tokens,
@@ -29,7 +30,7 @@ from keyturn_core.salesforce.scopes import Scope
 from keyturn_core.secrets import AccessToken
 from keyturn_service.domain.connection import ConnectionState, Renewal
 from keyturn_service.domain.ids import ConnectionId, CustomerId
-from keyturn_service.ports import RevocationReason, ToRevoke
+from keyturn_service.ports import OrgTaken, RevocationReason, ToRevoke
 
 MADE = connection(
     renewal=Renewal.JWT_BEARER, audience="https://login.salesforce.com", taken_over_at=START
@@ -66,16 +67,29 @@ async def test_a_new_connection_is_kept_with_its_token_set(base: Base) -> None:
 
 
 async def test_a_customer_has_an_org_once(base: Base) -> None:
-    """Until it is revoked; another customer, org or app is another matter."""
+    """Until it is revoked; another org or app is another matter."""
     add = base.stores.tokens.add
     assert await add(MADE, BARE)
     assert not await add(replace(MADE, id=ConnectionId("con_2")), BARE)
 
     assert await add(replace(MADE, id=ConnectionId("con_3"), org_id=OTHER_ORG), BARE)
-    initech = replace(MADE, id=ConnectionId("con_4"), customer_id=CustomerId("initech"))
-    assert await add(initech, BARE)
     await base.execute("UPDATE connections SET state = 'revoked' WHERE id = 'con_one'")
     assert await add(replace(MADE, id=ConnectionId("con_5")), BARE)
+
+
+async def test_an_org_has_one_customer_unless_the_app_says_so(base: Base) -> None:
+    """Until it is revoked."""
+    add = base.stores.tokens.add
+    initech = replace(MADE, id=ConnectionId("con_4"), customer_id=CustomerId("initech"))
+    assert await add(MADE, BARE)
+    with pytest.raises(OrgTaken):
+        await add(initech, BARE)
+
+    await base.stores.apps.replace(app(allow_same_org=True))
+    assert await add(initech, BARE)
+    await base.stores.apps.replace(app())
+    await base.execute("UPDATE connections SET state = 'revoked'")
+    assert await add(replace(initech, id=ConnectionId("con_5")), BARE)
 
 
 async def test_a_connection_that_waits_for_its_confirmation_does_not_count(base: Base) -> None:

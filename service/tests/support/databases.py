@@ -18,6 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from keyturn_core.salesforce.ids import OrgId
 from keyturn_service.adapters.key_sources.file import KeyFile
 from keyturn_service.adapters.sql.audit import SqlAuditLog
 from keyturn_service.adapters.sql.database import Database, read_database_url
@@ -150,8 +151,12 @@ class Base:
         await self.stores.apps.add(values.app())
 
     async def with_connection(self, **changes: Any) -> None:
-        """Put a connection in force at generation 1, as a vendor's confirmation does."""
+        """Put a connection in force at generation 1, as a vendor's confirmation does.
+
+        Its org may have others: for the confirmation it has one of its own.
+        """
         made = values.connection(**changes)
+        own = OrgId(f"00D{values.hash_of(made.id).hex()[:15]}")
         session = values.awaiting(
             id=ConnectSessionId(f"cs_{made.id}"),
             link_hash=values.hash_of(f"link {made.id}"),
@@ -166,7 +171,14 @@ class Base:
         await sessions.add(session)
         assert await sessions.await_confirmation(session, grant, new_connection=new)
         completed = replace(session, version=2, status=SessionStatus.COMPLETED)
-        await sessions.confirm(completed, made, values.tokens(), superseded=None)
+        await sessions.confirm(
+            completed, replace(made, org_id=own), values.tokens(), superseded=None
+        )
+        await self.execute(
+            "UPDATE connections SET org_id = :org_id WHERE id = :id",
+            org_id=made.org_id,
+            id=made.id,
+        )
 
     async def begun(self, **changes: Any) -> Attempt:
         """Take the lease and commit an intent at the generation in force."""

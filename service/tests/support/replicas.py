@@ -471,6 +471,9 @@ def _connecting(
     clock, audit, hashes = world.clock, world.audit, fakes.fake_hash
     sessions, connections, apps = stores.connect_sessions, stores.connections, stores.apps
     find = FindConnectSession(sessions=sessions, clock=clock)
+    drop_unconfirmed = DropUnconfirmed(
+        sessions=sessions, end_grant=end_grant, audit=audit, clock=clock
+    )
     open_link = OpenLink(
         sessions=sessions, apps=apps, find=find, audit=audit, hashes=hashes, clock=clock
     )
@@ -523,6 +526,7 @@ def _connecting(
             connections=connections,
             store=stores.tokens,
             end_grant=end_grant,
+            drop_unconfirmed=drop_unconfirmed,
             audit=audit,
             hashes=hashes,
             clock=clock,
@@ -533,9 +537,7 @@ def _connecting(
             proxy_sessions=stores.proxy_sessions,
             signing_keys=stores.signing_keys,
             spool=spool,
-            drop_unconfirmed=DropUnconfirmed(
-                sessions=sessions, end_grant=end_grant, audit=audit, clock=clock
-            ),
+            drop_unconfirmed=drop_unconfirmed,
             clock=clock,
         ),
     )

@@ -28,6 +28,9 @@ from keyturn_service.ports.connections import (
     Lease as Lease,
 )
 from keyturn_service.ports.connections import (
+    OrgTaken as OrgTaken,
+)
+from keyturn_service.ports.connections import (
     RefreshLeases as RefreshLeases,
 )
 from keyturn_service.ports.connections import (

@@ -107,14 +107,19 @@ class ConnectSessions(Protocol):
         tokens: TokenSet,
         *,
         superseded: ToRevoke | None,
+        instead_of: ConnectionId | None = None,
     ) -> None:
         """Put the pending grant in force as `connection` with `tokens`: all or nothing.
 
         The session is kept as `replace` does and the pending grant forgotten. `superseded` is
-        what ends the grant of the generation before, kept with all that.
+        what ends the grant of the generation before, kept with all that. `instead_of` is the
+        connection that was pending on the grant, where another one is renewed: it is `revoked`.
 
         Raises:
-            StaleWrite: the session or the connection changed meanwhile.
+            StaleWrite: the session or the connection changed meanwhile, or the connection is
+                new and the customer has another one to the org in force.
+            OrgTaken: another customer's connection to the org is in force, which the app does
+                not allow.
         """
         ...
 

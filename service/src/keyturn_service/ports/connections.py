@@ -38,6 +38,10 @@ from keyturn_service.ports.records import Basis
 from keyturn_service.ports.vendors import Page
 
 
+class OrgTaken(Exception):
+    """Another customer's connection to the org is in force, and the app allows one only."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionFilter:
     """Which connections are asked for; None asks for all."""
@@ -274,6 +278,9 @@ class TokenStore(Protocol):
         """Keep a new connection with its first token set: all or nothing.
 
         False where the app has a connection to that org for that customer, which is not revoked.
+
+        Raises:
+            OrgTaken: it has one for another customer, and does not allow that.
         """
         ...
 

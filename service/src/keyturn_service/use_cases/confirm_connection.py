@@ -18,12 +18,14 @@ from keyturn_service.ports import (
     Connections,
     ConnectSessions,
     KeyedHash,
+    OrgTaken,
     PendingGrant,
     SealRefused,
     StaleWrite,
     TokenStore,
     ToRevoke,
 )
+from keyturn_service.use_cases.drop_unconfirmed import DropUnconfirmed
 from keyturn_service.use_cases.end_grant import EndGrant
 from keyturn_service.use_cases.settle_attempt import expiry
 
@@ -47,6 +49,7 @@ class ConfirmConnection:
     connections: Connections
     store: TokenStore
     end_grant: EndGrant
+    drop_unconfirmed: DropUnconfirmed
     audit: AuditLog
     hashes: KeyedHash
     clock: Clock
@@ -67,7 +70,7 @@ class ConfirmConnection:
 
         Raises:
             NotFound: there is no such session in the workspace.
-            ConnectRefused: `session_expired`, `confirmation_invalid`.
+            ConnectRefused: `session_expired`, `confirmation_invalid`, `org_already_connected`.
             Conflict: the connection is refreshed again and again; the confirmation still holds.
         """
         said = _Said(actor=actor, confirmation_code=confirmation_code, org_id=org_id)
@@ -96,6 +99,8 @@ class ConfirmConnection:
                 await self.sessions.get(session.workspace_id, session.id) or session, said
             )
             raise ConnectRefused("session_expired")
+        waiting, existing = session, await self._in_its_place(existing)
+        session = replace(session, connection_id=existing.id)
         connection = _active(existing, grant)
         tokens = TokenSet(
             generation=connection.generation,
@@ -106,8 +111,17 @@ class ConfirmConnection:
         )
         superseded = await self._superseded(connection)
         await self._note(session, said.actor, "connection.confirmed", grant.org_id)
-        completed = replace(session, status=SessionStatus.COMPLETED, confirmation_hash=None)
-        await self.sessions.confirm(completed, connection, tokens, superseded=superseded)
+        try:
+            await self.sessions.confirm(
+                replace(session, status=SessionStatus.COMPLETED, confirmation_hash=None),
+                connection,
+                tokens,
+                superseded=superseded,
+                instead_of=waiting.connection_id,
+            )
+        except OrgTaken:
+            await self.drop_unconfirmed(waiting, "org_already_connected")
+            await self._refuse(waiting, said, "org_already_connected", "for another customer")
         if superseded is not None:
             await self.end_grant.started(superseded, connection.app_id)
         return connection
@@ -127,6 +141,14 @@ class ConfirmConnection:
             )
         if not fits:
             await self._refuse(session, said, "confirmation_invalid", "wrong code or org")
+
+    async def _in_its_place(self, connection: Connection) -> Connection:
+        """Return the connection to renew: the customer may have connected the org meanwhile."""
+        if connection.generation > 0:
+            return connection
+        of_org = await self.connections.of_org(connection.app_id, connection.org_id)
+        own = (c for c in of_org if c.customer_id == connection.customer_id and c.generation > 0)
+        return next(own, connection)
 
     async def _superseded(self, connection: Connection) -> ToRevoke | None:
         """Return what ends the earlier grant; one of another generation makes a stale write."""

@@ -34,6 +34,7 @@ from keyturn_service.ports import (
     AuditLog,
     Clock,
     Connections,
+    OrgTaken,
     Randomness,
     RefreshLeases,
     RevocationReason,
@@ -157,7 +158,12 @@ class ConnectByAssertion:
         connection_id = ConnectionId(new_id("con", self.randomness.token_bytes(ID_BYTES)))
         connection = _connection(connection_id, asked, grant, accepted)
         await self._note(asked, actor, "connection.authorized_by_assertion", connection)
-        if not await self.store.add(connection, _tokens(connection, accepted)):
+        try:
+            added = await self.store.add(connection, _tokens(connection, accepted))
+        except OrgTaken:
+            await self._discard(asked, accepted)
+            await self._refuse(asked, actor, "org_already_connected", "for another customer")
+        if not added:
             await self._discard(asked, accepted)  # somebody asked for the same a moment ago
             raise Conflict("refresh_under_way", retry_after=1)
         return connection, True

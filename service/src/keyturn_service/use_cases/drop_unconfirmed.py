@@ -20,14 +20,14 @@ class DropUnconfirmed:
     audit: AuditLog
     clock: Clock
 
-    async def __call__(self, session: ConnectSession) -> bool:
+    async def __call__(self, session: ConnectSession, problem: str = "session_expired") -> bool:
         """End a session that waits for its confirmation; False where somebody was first."""
         job = None
         with contextlib.suppress(SealRefused):  # nobody can put it in force, or end it, any more
             grant = await self.sessions.pending_grant(session.id)
             job = None if grant is None else self.end_grant.unconfirmed(grant)
-        expired = session.failed("session_expired")
-        if not await self.sessions.drop_pending(expired, unconfirmed=job):
+        ended = session.failed(problem)
+        if not await self.sessions.drop_pending(ended, unconfirmed=job):
             return False
         await self.audit.record(
             AuditEvent(

@@ -203,8 +203,8 @@ class FakeSessions:
     async def pending_grant(self, session_id):
         return self.memory.grants.get(session_id)
 
-    async def confirm(self, session, connection, tokens, *, superseded):
-        del superseded
+    async def confirm(self, session, connection, tokens, *, superseded, instead_of):
+        del superseded, instead_of
         if self.memory.grants.pop(session.id, None) is None:
             raise StaleWrite
         self.memory.sessions[session.id] = session
@@ -215,6 +215,10 @@ class FakeSessions:
 class FakeConnections:
     def __init__(self, memory):
         self.memory = memory
+
+    async def of_org(self, app_id, org_id):
+        found = self.memory.connections.values()
+        return [one for one in found if (one.app_id, one.org_id) == (app_id, org_id)]
 
     async def get(self, workspace_id, connection_id):
         found = self.memory.connections.get(connection_id)

@@ -42,6 +42,7 @@ from keyturn_service.use_cases.confirm_connection import ConfirmConnection
 from keyturn_service.use_cases.create_api_key import CreateApiKey
 from keyturn_service.use_cases.delete_api_key import DeleteApiKey
 from keyturn_service.use_cases.disconnect import Disconnect
+from keyturn_service.use_cases.drop_unconfirmed import DropUnconfirmed
 from keyturn_service.use_cases.find_connect_session import FindConnectSession
 from keyturn_service.use_cases.find_proxy_session import FindProxySession
 from keyturn_service.use_cases.get_access_token import GetAccessToken
@@ -342,6 +343,9 @@ def wire(memory, clock, refreshing, relay, *, public_urls):
         complete_authorization=None,
         confirm_connection=ConfirmConnection(
             sessions=sessions, connections=connections, store=store, end_grant=end_grant,
+            drop_unconfirmed=DropUnconfirmed(
+                sessions=sessions, end_grant=end_grant, audit=audit, clock=clock
+            ),
             audit=audit, hashes=hashes, clock=clock,
         ),
         connect_by_assertion=fakes.FakeConnectByAssertion(memory),

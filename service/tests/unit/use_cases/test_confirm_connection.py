@@ -20,6 +20,7 @@ from service.tests.support.values import (
     REFRESH,
     START,
     WORKSPACE,
+    app,
     user,
 )
 
@@ -27,8 +28,10 @@ from keyturn_core.secrets import RefreshToken
 from keyturn_service.domain.connect_session import CONFIRMATION_LIFE, Delivery, SessionStatus
 from keyturn_service.domain.connection import Connection, ConnectionState
 from keyturn_service.domain.errors import Conflict, ConnectRefused, NotFound
-from keyturn_service.domain.ids import ConnectionId, ConnectSessionId, WorkspaceId
+from keyturn_service.domain.ids import ConnectionId, ConnectSessionId, CustomerId, WorkspaceId
 from keyturn_service.ports import AuditUnavailable, StoreUnavailable
+
+INITECH = CustomerId("initech")
 
 
 async def returned(replica: Replica, **asked: Any) -> tuple[ConnectSessionId, str | None]:
@@ -378,3 +381,69 @@ async def test_a_connection_that_was_being_ended_serves_again(
     assert (serving.connection.state, serving.ending) == (ConnectionState.ACTIVE, False)
     assert serving.tokens is not None
     assert serving.tokens.generation == 2
+
+
+async def overlapping(
+    replica: Replica, *customers: CustomerId
+) -> list[tuple[ConnectSessionId, str | None]]:
+    """Go as far as the confirmation with one org, for each of the customers."""
+    found = []
+    for number, customer in enumerate(customers):
+        replica.connect.browser = None
+        replica.connect.world.org.refresh_token = f"of session {number}"
+        found.append(await returned(replica, customer_id=customer))
+    return found
+
+
+async def test_an_org_is_not_confirmed_for_a_second_customer(bare: Replica, world: World) -> None:
+    """Both sessions waited when the first was confirmed; what the second brought is ended."""
+    first, (session_id, code) = await overlapping(bare, CUSTOMER, INITECH)
+    made = await confirm(bare, *first)
+
+    assert await code_of(confirm(bare, session_id, code)) == "org_already_connected"
+
+    kept = await bare.connect.find(WORKSPACE, session_id)
+    assert (kept.status, kept.problem) == (SessionStatus.FAILED, "org_already_connected")
+    assert kept.connection_id is not None
+    assert (await world.connection(kept.connection_id)).state is ConnectionState.REVOKED
+    assert await world.connection(made.id) == made
+    [(reason, tokens)] = await world.jobs()
+    assert (reason, tokens[0]) == ("unconfirmed", "of session 1")
+    assert world.audit.types[-3:] == [
+        "connect_session.unconfirmed",
+        "grant.revocation_asked",
+        "connect_session.refused",
+    ]
+    assert await code_of(confirm(bare, session_id, code)) == "confirmation_invalid"
+
+
+async def test_an_app_may_let_an_org_have_several_customers(bare: Replica) -> None:
+    """As the vendor has said."""
+    await bare.stores.apps.replace(app(allow_same_org=True))
+
+    made = [await confirm(bare, *one) for one in await overlapping(bare, CUSTOMER, INITECH)]
+
+    assert [one.customer_id for one in made] == [CUSTOMER, INITECH]
+    assert {(one.state, one.generation) for one in made} == {(ConnectionState.ACTIVE, 1)}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_customer_who_connects_an_org_twice_has_one_connection(
+    bare: Replica, world: World, *, at_once: bool
+) -> None:
+    """The later grant renews it, as if the second session had begun after the first."""
+    waiting = await overlapping(bare, CUSTOMER, CUSTOMER)
+    if at_once:
+        made = await asyncio.gather(*(confirm(bare, *one) for one in waiting))
+    else:
+        made = [await confirm(bare, *one) for one in waiting]
+
+    assert len({one.id for one in made}) == 1
+    assert {one.generation for one in made} == {1, 2}
+    found = [await bare.connect.find(WORKSPACE, session_id) for session_id, _ in waiting]
+    assert {one.connection_id for one in found} == {made[0].id}
+    assert {one.status for one in found} == {SessionStatus.COMPLETED}
+    states = await world.base.rows("SELECT state FROM connections ORDER BY state")
+    assert states == [("active",), ("revoked",)]
+    first = next(number for number, one in enumerate(made) if one.generation == 1)
+    assert await world.jobs() == [("superseded", [f"of session {first}"])]

@@ -14,6 +14,7 @@ from service.tests.support.values import (
     API_KEY,
     APP,
     CONNECTION,
+    CUSTOMER,
     INSTANCE_URL,
     ORG,
     OTHER_ORG,
@@ -445,14 +446,30 @@ async def test_a_mistake_does_not_end_the_session_of_a_connection(
     assert await world.jobs() == ([] if kept == "in force" else [("refused", [came])])
 
 
+async def test_of_two_customers_at_once_one_is_refused(
+    kitchen: Kitchen, signing: Replica, world: World
+) -> None:
+    """The org belonged to nobody when they looked; what came for the second is ended."""
+    other = await kitchen.replica("spool_two")
+    late = replace(signing.connect_by_assertion, verify=_Late(other, signing, "initech"))
+
+    asked = replace(signing, connect_by_assertion=late).asserted()
+
+    assert await refusal_of(asked) == "org_already_connected"
+    assert await world.base.rows("SELECT customer_id FROM connections") == [("initech",)]
+    assert [reason for reason, _ in await world.jobs()] == ["refused"]
+    assert world.audit.types[-1] == "connection.assertion_refused"
+
+
 class _Late:
     """A verification after which somebody else connects the same org."""
 
-    def __init__(self, other: Replica, signing: Replica) -> None:
+    def __init__(self, other: Replica, signing: Replica, customer: str = CUSTOMER) -> None:
         self._other, self._verify = other, signing.connect_by_assertion.verify
+        self._customer = customer
 
     async def check(self, *asked: Any) -> Any:
         """Verify, and let the other one be first."""
         found = await self._verify.check(*asked)
-        await self._other.asserted()
+        await self._other.asserted(customer_id=self._customer)
         return found

@@ -18,6 +18,7 @@ from keyturn_core.secrets import AccessToken, CodeVerifier, RefreshToken
 from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.key_holds import hold_keys
+from keyturn_service.adapters.sql.org_holds import hold_org
 from keyturn_service.adapters.sql.revocations import SealedJob
 from keyturn_service.adapters.sql.rows import (
     connection_values,
@@ -120,16 +121,21 @@ class SqlConnectSessions:
         tokens: TokenSet,
         *,
         superseded: ToRevoke | None,
+        instead_of: ConnectionId | None = None,
     ) -> None:
         """Put the pending grant in force as `connection` with `tokens`: all or nothing.
 
         Raises:
-            StaleWrite: the session or the connection changed meanwhile.
+            StaleWrite: the session or the connection changed meanwhile, or the connection is
+                new and the customer has another one to the org in force.
+            OrgTaken: another customer's connection to the org is in force.
         """
         sealed = await sealed_tokens(self.vault, connection, tokens)
         job = await SealedJob.of(superseded, self.vault)
         async with self.database.write() as writing:
             await hold_keys(writing, sealed["access_token"], sealed["refresh_token"], job.tokens)
+            if not await hold_org(writing, connection):
+                raise StaleWrite(connection.id)
             if not await _replace(writing, session, pending_grant=None):
                 raise StaleWrite(session.id)
             changed = await writing.execute(
@@ -142,6 +148,7 @@ class SqlConnectSessions:
             )
             if not changed.rowcount:
                 raise StaleWrite(connection.id)
+            await _end_pending(writing, instead_of, problem=None)
             await end_foreseen(writing, connection, at=tokens.received_at)
             kept = await writing.execute(
                 update(token_sets)
@@ -173,14 +180,7 @@ class SqlConnectSessions:
                 return False
             if not await _replace(connection, session, pending_grant=None):
                 return False
-            await connection.execute(
-                update(connections)
-                .where(
-                    connections.c.id == session.connection_id,
-                    connections.c.state == ConnectionState.PENDING,
-                )
-                .values(state=ConnectionState.REVOKED, problem=session.problem)
-            )
+            await _end_pending(connection, session.connection_id, problem=session.problem)
             await job.keep(connection)
         return True
 
@@ -221,6 +221,17 @@ async def _replace(connection: AsyncConnection, session: ConnectSession, **extra
         .values(**values)
     )
     return bool(changed.rowcount)
+
+
+async def _end_pending(
+    writing: AsyncConnection, connection_id: ConnectionId | None, *, problem: str | None
+) -> None:
+    """End a connection whose grant comes into force elsewhere, or never."""
+    await writing.execute(
+        update(connections)
+        .where(connections.c.id == connection_id, connections.c.state == ConnectionState.PENDING)
+        .values(state=ConnectionState.REVOKED, problem=problem)
+    )
 
 
 def _is(session_id: ConnectSessionId) -> ColumnElement[bool]:

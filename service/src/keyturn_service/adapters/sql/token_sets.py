@@ -30,6 +30,7 @@ from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.claims import FREE
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.key_holds import hold_keys
+from keyturn_service.adapters.sql.org_holds import hold_org
 from keyturn_service.adapters.sql.revocations import SealedJob
 from keyturn_service.adapters.sql.rows import (
     attempt_of,
@@ -39,7 +40,6 @@ from keyturn_service.adapters.sql.rows import (
 )
 from keyturn_service.adapters.sql.standing import hold_connection, say, stopped
 from keyturn_service.adapters.sql.tables import (
-    apps,
     attempts,
     connections,
     refresh_leases,
@@ -255,22 +255,15 @@ class SqlTokenStore:
         return True
 
     async def add(self, connection: Connection, tokens: TokenSet) -> bool:
-        """Keep a new connection with its first token set: all or nothing."""
+        """Keep a new connection with its first token set: all or nothing.
+
+        Raises:
+            OrgTaken: another customer's connection to the org is in force.
+        """
         sealed = await sealed_tokens(self.vault, connection, tokens)
-        same = select(connections.c.id).where(
-            connections.c.app_id == connection.app_id,
-            connections.c.org_id == connection.org_id,
-            connections.c.customer_id == connection.customer_id,
-            connections.c.generation > 0,
-            connections.c.state != ConnectionState.REVOKED,
-        )
         async with self.database.write() as writing:
             await hold_keys(writing, sealed["access_token"], sealed["refresh_token"])
-            # One at a time for each app: its row is what they wait for.
-            await writing.execute(
-                select(apps.c.id).where(apps.c.id == connection.app_id).with_for_update()
-            )
-            if (await writing.execute(same)).first() is not None:
+            if not await hold_org(writing, connection):
                 return False
             await writing.execute(insert(connections).values(**connection_values(connection)))
             await writing.execute(insert(token_sets).values(**sealed))
