@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from keyturn_core.salesforce.hosts import Origin
 from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.domain.audit import AuditEvent
@@ -20,6 +22,7 @@ from keyturn_service.domain.ids import (
 from keyturn_service.domain.incident import Because
 from keyturn_service.ports import (
     AuditLog,
+    AuditUnavailable,
     Background,
     Clock,
     PendingGrant,
@@ -29,6 +32,8 @@ from keyturn_service.ports import (
     Revocations,
     ToRevoke,
 )
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,14 +131,21 @@ class EndGrant:
         )
 
     async def started(self, job: ToRevoke, app_id: AppId) -> None:
-        """Record and start a job that is kept; what stops this, it is found by its due time."""
+        """Record and start a job that is kept.
+
+        What it belongs to is done by then, so a record that fails is logged and stops nothing:
+        the job is found by its due time.
+        """
         revocation = job.revocation
+        type_, detail = "grant.revocation_asked", {"reason": str(revocation.reason)}
         if job.tokens is None:
-            because = Because.DOES_NOT_OPEN
-            await self._note(revocation, app_id, "grant.left_to_admin", because=because)
-            return
-        await self._note(revocation, app_id, "grant.revocation_asked", reason=revocation.reason)
-        await self.background.revoke(revocation.id)
+            type_, detail = "grant.left_to_admin", {"because": str(Because.DOES_NOT_OPEN)}
+        try:
+            await self._note(revocation, app_id, type_, **detail)
+        except AuditUnavailable:
+            _log.warning("revocation_not_recorded", revocation_id=revocation.id, event_type=type_)
+        if job.tokens is not None:
+            await self.background.revoke(revocation.id)
 
     async def _note(self, revocation: Revocation, app_id: AppId, type_: str, **detail: str) -> None:
         await self.audit.record(
