@@ -108,6 +108,7 @@ async def waiting_again(base: Base) -> ConnectSession:
         session(status=SessionStatus.AUTHORIZING, authorization=authorization(environment=None)),
         awaiting(user=user(email=None), org_name=None),
         awaiting().failed("access_denied"),
+        awaiting(status=SessionStatus.COMPLETED, confirmed_by=hash_of("the request")),
     ],
 )
 async def test_a_session_comes_back_as_it_was_kept(base: Base, kept: ConnectSession) -> None:

@@ -64,7 +64,8 @@ class ConnectSession:
     `link_hash` is the keyed hash of the secret in the link. `origin` is the face of this
     service that the API call came by; link, callback and pages stay on it. `pending_connection`
     is the connection that a confirmation makes active. `said` is what Salesforce said to a
-    refusal, fit to be shown.
+    refusal, fit to be shown. `confirmed_by` is the keyed hash of the request that confirmed it,
+    where that can come again.
     """
 
     id: ConnectSessionId
@@ -91,6 +92,7 @@ class ConnectSession:
     problem: str | None
     version: int
     said: str | None = None
+    confirmed_by: bytes | None = None
 
     def status_at(self, now: datetime) -> SessionStatus:
         """Return the status, ended by time where its time is over."""

@@ -11,7 +11,7 @@ from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
 from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
 from keyturn_service.domain.errors import Conflict, ConnectRefused, NotFound
-from keyturn_service.domain.ids import ConnectSessionId, WorkspaceId
+from keyturn_service.domain.ids import ConnectionId, ConnectSessionId, WorkspaceId
 from keyturn_service.ports import (
     AuditLog,
     Clock,
@@ -39,6 +39,7 @@ class _Said:
     actor: str
     confirmation_code: str | None
     org_id: str | None
+    request: bytes | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,22 +63,30 @@ class ConfirmConnection:
         *,
         confirmation_code: str | None,
         org_id: str | None,
+        request: bytes | None = None,
     ) -> Connection:
         """Return the connection, active from now on.
 
         `confirmation_code` came with the browser; for `delivery: shared` the asker's browser
-        has none, and `org_id` is what the vendor's user was shown.
+        has none, and `org_id` is what the vendor's user was shown. `request` is the keyed hash
+        of a request that comes again where its answer was lost: what it confirmed it gets again,
+        and nobody else does.
 
         Raises:
             NotFound: there is no such session in the workspace.
             ConnectRefused: `session_expired`, `confirmation_invalid`, `org_already_connected`.
             Conflict: the connection is refreshed again and again; the confirmation still holds.
         """
-        said = _Said(actor=actor, confirmation_code=confirmation_code, org_id=org_id)
+        said = _Said(
+            actor=actor, confirmation_code=confirmation_code, org_id=org_id, request=request
+        )
         for _ in range(_TRIES):
             session = await self.sessions.get(workspace_id, session_id)
             if session is None:
                 raise NotFound("connect_session")
+            done = await self._done_before(session, said)
+            if done is not None:
+                return done
             await self._check(session, said)
             with contextlib.suppress(StaleWrite):
                 return await self._confirmed(session, said)
@@ -94,10 +103,8 @@ class ConfirmConnection:
         if session.connection_id is not None:
             existing = await self.connections.get(session.workspace_id, session.connection_id)
         if grant is None or existing is None:
-            # Another confirmation may have been quicker since the session was read.
-            await self._check(
-                await self.sessions.get(session.workspace_id, session.id) or session, said
-            )
+            if await self.sessions.get(session.workspace_id, session.id) != session:
+                raise StaleWrite(session.id)  # another confirmation was quicker
             raise ConnectRefused("session_expired")
         waiting, existing = session, await self._in_its_place(existing)
         session = replace(session, connection_id=existing.id)
@@ -113,7 +120,12 @@ class ConfirmConnection:
         await self._note(session, said.actor, "connection.confirmed", grant.org_id)
         try:
             await self.sessions.confirm(
-                replace(session, status=SessionStatus.COMPLETED, confirmation_hash=None),
+                replace(
+                    session,
+                    status=SessionStatus.COMPLETED,
+                    confirmation_hash=None,
+                    confirmed_by=said.request,
+                ),
                 connection,
                 tokens,
                 superseded=superseded,
@@ -125,6 +137,13 @@ class ConfirmConnection:
         if superseded is not None:
             await self.end_grant.started(superseded, connection.app_id)
         return connection
+
+    async def _done_before(self, session: ConnectSession, said: _Said) -> Connection | None:
+        """Return what the same request has confirmed."""
+        if said.request is None or said.request != session.confirmed_by:
+            return None
+        confirmed = ConnectionId(session.connection_id or "")
+        return await self.connections.get(session.workspace_id, confirmed)
 
     async def _check(self, session: ConnectSession, said: _Said) -> None:
         status = session.status_at(self.clock.now())

@@ -56,6 +56,7 @@ class Idempotency:
         )
         if kept is not None:
             return _replayed(kept, asked)
+        request.state.repeatable = self.hashes("idempotent_request", f"{key} {asked.hex()}")
         try:
             response = await answer()
         except BaseException:
@@ -84,6 +85,15 @@ class Idempotency:
             await self.keys.drop(caller.workspace_id, key)
         except StoreUnavailable:
             _log.warning("idempotency_key_not_dropped", workspace_id=caller.workspace_id)
+
+
+def repeatable(request: Request) -> bytes | None:
+    """Return the keyed hash of a write that comes again under its key; None without a key.
+
+    By it a use case knows again what it has done for this request, whose answer was lost.
+    """
+    found: bytes | None = getattr(request.state, "repeatable", None)
+    return found
 
 
 def _given(request: Request) -> str | None:

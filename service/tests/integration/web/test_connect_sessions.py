@@ -81,6 +81,30 @@ async def test_a_session_is_begun_with_a_link_on_the_face_that_was_called(house,
     assert followed.json()["status"] == "open"
 
 
+@pytest.mark.parametrize("repeated", [True, False])
+async def test_a_confirmation_whose_answer_was_lost_is_answered_again(house, admin, repeated):
+    """The same request under the same idempotency key gets it, and nobody else."""
+    session_id = await authorized(house, admin)
+    path = f"/v1/connect-sessions/{session_id}/confirm"
+    other = house.headers(house.add_key("kt_live_another-writer-of-it", "connections:write"))
+    house.memory.confirmations_lost = True
+
+    async def confirmed(headers, key):
+        keyed = {**headers, "Idempotency-Key": key}
+        return await house.http.post(path, headers=keyed, json={"confirmation_code": "the-code"})
+
+    lost = await confirmed(admin, "one")
+    again = await confirmed(*((admin, "one") if repeated else (admin, "two")))
+    stranger = await confirmed(other, "one")
+
+    assert (lost.status_code, lost.json()["code"]) == (503, "store_unavailable")
+    if repeated:
+        assert (again.status_code, again.json()["state"]) == (200, "active")
+    else:
+        assert (again.status_code, again.json()["code"]) == (409, "confirmation_invalid")
+    assert stranger.json()["code"] == "confirmation_invalid"
+
+
 @pytest.mark.parametrize(
     ("more", "status", "code"),
     [

@@ -81,6 +81,7 @@ class Memory:
     down: bool = False
     audit_down: bool = False
     answers_down: bool = False
+    confirmations_lost: bool = False  # the next one is done, and not told
 
     def look(self):
         self.lookups += 1
@@ -210,6 +211,9 @@ class FakeSessions:
         self.memory.sessions[session.id] = session
         self.memory.connections[connection.id] = connection
         self.memory.tokens[connection.id] = tokens
+        if self.memory.confirmations_lost:
+            self.memory.confirmations_lost = False
+            raise StoreUnavailable
 
 
 class FakeConnections:

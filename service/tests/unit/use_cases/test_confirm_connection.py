@@ -118,6 +118,26 @@ async def test_a_confirmation_works_once(bare: Replica) -> None:
     assert await code_of(confirm(bare, session_id, code)) == "confirmation_invalid"
 
 
+async def test_a_confirmation_whose_answer_was_lost_is_answered_again(
+    replica: Replica, world: World
+) -> None:
+    """The request that was behind it gets the connection as it is by then, and no other."""
+    session_id, code = await returned(replica, connection_id=CONNECTION)
+
+    async def asked(request: bytes | None) -> Connection:
+        return await replica.connect.confirm(
+            WORKSPACE, session_id, API_KEY, confirmation_code=code, org_id=None, request=request
+        )
+
+    made = await asked(b"one")
+
+    assert await asked(b"one") == made
+    for another in (b"two", b"", None):
+        assert await code_of(asked(another)) == "confirmation_invalid"
+    assert (await world.tokens()).generation == made.generation
+    assert len(world.audit.of("connection.confirmed")) == 1
+
+
 async def test_of_two_confirmations_at_once_one_is_kept(bare: Replica) -> None:
     """The other one is told that it came too late."""
     session_id, code = await returned(bare)

@@ -286,6 +286,7 @@ def _session_document(session: ConnectSession) -> dict[str, Any]:
         "connection_id": session.connection_id,
         "problem": session.problem,
         "said": session.said,
+        "confirmed_by": session.confirmed_by.hex() if session.confirmed_by else None,
     }
 
 
@@ -317,6 +318,7 @@ def session_of(row: Row[Any]) -> ConnectSession:
         problem=said["problem"],
         version=row.version,
         said=said.get("said"),
+        confirmed_by=_bytes(said.get("confirmed_by")),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
 from pydantic import Field
+from starlette.requests import Request
 
 from keyturn_core.salesforce.hosts import Environment
 from keyturn_service.domain.connect_session import ConnectSession, Delivery, SessionStatus
@@ -25,6 +26,7 @@ from keyturn_service.web.api.wire import (
     problem_out,
     user_out,
 )
+from keyturn_service.web.idempotency import repeatable
 from keyturn_service.web.refusals import NEVER_CAME_BACK, SALESFORCE_SAID
 
 router: Final = APIRouter(route_class=ApiRoute, tags=["connect sessions"])
@@ -110,6 +112,8 @@ async def confirm_connection(
     caller: Writer,
     wired: Wired,
     face: Face,
+    *,
+    request: Request,
 ) -> ConnectionOut:
     """Confirm the connection inside your own user's session; it is active from now on."""
     by_code = asked.confirmation_code if isinstance(asked, ConfirmationByCode) else None
@@ -120,6 +124,7 @@ async def confirm_connection(
         caller.id,
         confirmation_code=by_code,
         org_id=by_org,
+        request=repeatable(request),
     )
     return connection_out(connection, face=face)
 
