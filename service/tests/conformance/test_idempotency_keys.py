@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from service.tests.support.databases import Base
@@ -83,6 +83,26 @@ async def test_a_key_given_back_can_be_claimed_again(base: Base) -> None:
     await base.stores.idempotency_keys.drop(WORKSPACE, KEY)
 
     assert await claim(base) is None
+
+
+async def test_a_claim_of_who_was_killed_ends(base: Base) -> None:
+    """After two minutes the same request, once, and no other; an answer stays."""
+    late = START + timedelta(minutes=2)
+
+    async def begin(now: datetime, request: bytes = REQUEST) -> KeptAnswer | None:
+        keys = base.stores.idempotency_keys
+        return await keys.begin(WORKSPACE, KEY, request_hash=request, now=now)
+
+    await claim(base)
+    assert await begin(late - timedelta(microseconds=1)) == AT_WORK
+    assert await begin(late, hash_of("another")) == AT_WORK
+
+    told = await asyncio.gather(*(begin(late) for _ in range(4)))
+
+    assert sorted(told, key=bool) == [None, AT_WORK, AT_WORK, AT_WORK]
+    await base.stores.idempotency_keys.end(WORKSPACE, KEY, status=204, body=b"")
+    answered = KeptAnswer(request_hash=REQUEST, status=204, body=b"")
+    assert await begin(late + HOUR) == answered
 
 
 async def test_old_answers_are_forgotten(base: Base) -> None:

@@ -147,7 +147,11 @@ class IdempotencyKeys(Protocol):
     async def begin(
         self, workspace_id: WorkspaceId, key: str, *, request_hash: bytes, now: datetime
     ) -> KeptAnswer | None:
-        """Claim the key; return what is kept where somebody claimed it before."""
+        """Claim the key; return what is kept where somebody claimed it before.
+
+        Whoever claimed it and has no answer after two minutes was killed: the same request
+        claims it anew.
+        """
         ...
 
     async def end(self, workspace_id: WorkspaceId, key: str, *, status: int, body: bytes) -> None:
@@ -155,7 +159,7 @@ class IdempotencyKeys(Protocol):
         ...
 
     async def drop(self, workspace_id: WorkspaceId, key: str) -> None:
-        """Give the key back: nothing was done."""
+        """Give the key back: nothing was done, or nobody knows."""
         ...
 
     async def purge(self, before: datetime) -> int:

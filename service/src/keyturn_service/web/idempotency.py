@@ -25,7 +25,11 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idempotency:
-    """Keeps the answers of writes that were done; one that was refused may be asked again."""
+    """Keeps the answers of writes that were done; one that was refused may be asked again.
+
+    So may one of which nobody knows whether it was done: its caller is told so, and a use case
+    that must not do it twice knows the request again by `repeatable`.
+    """
 
     keys: IdempotencyKeys
     hashes: KeyedHash

@@ -143,7 +143,8 @@ def _of_requests() -> Iterable[Entry]:
     yield Entry(
         code="idempotency_key_in_use",
         title="The first request with this key is at work",
-        cause="A request with the same idempotency key has not been answered yet.",
+        cause="A request with the same idempotency key has not been answered yet. One that was cut"
+        " off is held for two minutes.",
         who=Who.VENDOR,
         remedy=Remedy.RETRY,
         where="nowhere: ask again with the same key",
@@ -183,7 +184,9 @@ def _of_ourselves() -> Iterable[Entry]:
     yield Entry(
         code="store_unavailable",
         title="The database does not answer, or the disk of the spool is full",
-        cause="What was asked may or may not be done; with an Idempotency-Key it is done once.",
+        cause="What was asked may or may not be done. A confirmation that is asked for again with"
+        " its Idempotency-Key is done once; what makes something may have made one already, which"
+        " its list shows.",
         who=Who.OPERATOR,
         remedy=Remedy.RETRY,
         where="the database of this service, and KEYTURN_SPOOL_DIR (log: `intent_not_spooled`)",

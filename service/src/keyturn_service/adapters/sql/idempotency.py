@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import ColumnElement, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +17,8 @@ from keyturn_service.domain.ids import WorkspaceId
 from keyturn_service.ports import KeptAnswer
 from keyturn_service.vault.vault import Vault
 
+_AT_WORK: Final = timedelta(minutes=2)  # longer than writes take, and clocks are apart
+
 
 @dataclass(frozen=True, slots=True)
 class SqlIdempotencyKeys:
@@ -27,7 +30,11 @@ class SqlIdempotencyKeys:
     async def begin(
         self, workspace_id: WorkspaceId, key: str, *, request_hash: bytes, now: datetime
     ) -> KeptAnswer | None:
-        """Claim the key; return what is kept where somebody claimed it before."""
+        """Claim the key; return what is kept where somebody claimed it before.
+
+        Whoever claimed it and has no answer after two minutes was killed: the same request
+        claims it anew.
+        """
         values = {
             "workspace_id": workspace_id,
             "key": key,
@@ -38,8 +45,27 @@ class SqlIdempotencyKeys:
             async with self.database.write() as writing:
                 await writing.execute(insert(idempotency_keys).values(**values))
         except IntegrityError:
+            if await self._abandoned(workspace_id, key, request_hash, now):
+                return None
             return await self._kept(workspace_id, key, request_hash)
         return None
+
+    async def _abandoned(
+        self, workspace_id: WorkspaceId, key: str, request_hash: bytes, now: datetime
+    ) -> bool:
+        """Claim a key again that is without an answer for too long; only one does."""
+        async with self.database.write() as writing:
+            claimed = await writing.execute(
+                update(idempotency_keys)
+                .where(
+                    _is(workspace_id, key),
+                    idempotency_keys.c.request_hash == request_hash,
+                    idempotency_keys.c.status.is_(None),
+                    idempotency_keys.c.created_at <= now - _AT_WORK,
+                )
+                .values(created_at=now)
+            )
+        return bool(claimed.rowcount)
 
     async def _kept(self, workspace_id: WorkspaceId, key: str, request_hash: bytes) -> KeptAnswer:
         async with self.database.read() as reading:
@@ -64,7 +90,7 @@ class SqlIdempotencyKeys:
             )
 
     async def drop(self, workspace_id: WorkspaceId, key: str) -> None:
-        """Give the key back: nothing was done."""
+        """Give the key back: nothing was done, or nobody knows."""
         async with self.database.write() as writing:
             await writing.execute(idempotency_keys.delete().where(_is(workspace_id, key)))
 

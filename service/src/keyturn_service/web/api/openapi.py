@@ -83,7 +83,8 @@ def _idempotency_key() -> _Document:
         "name": HEADER,
         "in": "header",
         "required": False,
-        "description": "The write is done once however often it is sent with one key in 24 hours.",
+        "description": "The write is done once however often it is sent with one key in 24 hours;"
+        " after `store_unavailable` or a cut connection what makes something may make another.",
         "schema": {"type": "string", "pattern": f"^{PATTERN}$"},
     }
 
