@@ -1,7 +1,8 @@
 """When a call is made again, and after how long: decided here, carried out by the clients.
 
 A call is repeated only where that cannot do its work twice: nothing was sent, the service said
-that it did nothing, the call only reads, or it carries an idempotency key.
+that it did nothing, the call only reads, or it carries an idempotency key. Of the last, one that
+makes something may make another where the service's database was cut off in the middle of it.
 """
 
 from __future__ import annotations
