@@ -203,7 +203,7 @@ class KillWorld:
                     (Environment.PRODUCTION, Environment.SANDBOX), Origin(self.orgs.url)
                 ),
                 install_urls=None,
-                allow_same_org=False,
+                allow_same_org=True,
             )
             self.app_id = made.id
             await house.wiring.put_consumer_credentials(

@@ -94,7 +94,9 @@ async def _kept(
     async with open_house(settings, background=False) as house:
         now = house.clock.now()
         [workspace] = await house.stores.workspaces.all()
-        [app] = await house.stores.apps.list(workspace.id)
+        [found] = await house.stores.apps.list(workspace.id)
+        app = replace(found, allow_same_org=True)
+        await house.stores.apps.replace(app)
         login_url = Origin(world.said["login_url"])
         turns = asyncio.Semaphore(_AT_ONCE)
 
