@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from service.tests.support.values import CONNECTION, HOUR, START, authorization, hash_of, session
 
-from keyturn_service.domain.connect_session import ConnectSession, SessionStatus
+from keyturn_service.domain.connect_session import (
+    ConnectSession,
+    SessionStatus,
+    exchange_of,
+    session_of,
+)
+from keyturn_service.domain.ids import AttemptId, ConnectSessionId
 
 TICK = timedelta(microseconds=1)
 LINK_END = START + HOUR
@@ -99,3 +105,14 @@ def test_a_browser_that_never_came_back_is_told_apart(
     made = session(**{"status": SessionStatus.EXPIRED, **changes})
 
     assert made.never_came_back is never
+
+
+def test_each_trip_names_its_exchange_and_the_name_tells_the_session() -> None:
+    """Whose name an earlier release made is the session's own."""
+    trip = authorization(state_hash=bytes(range(32)))
+
+    name = exchange_of(ConnectSessionId("cs_one"), trip)
+
+    assert name == "cs_one.0001020304050607"
+    assert session_of(name) == "cs_one"
+    assert session_of(AttemptId("cs_one")) == "cs_one"

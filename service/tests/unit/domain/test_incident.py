@@ -119,8 +119,9 @@ def test_tries_are_ever_further_apart_and_not_all_at_once() -> None:
     for attempts, whole in enumerate([2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900, 900, 900]):
         pause = replace(GRANT, attempts=attempts).pause()
         assert timedelta(seconds=whole / 2) <= pause <= timedelta(seconds=whole)
-    others = {replace(GRANT, connection_id=f"con_{n}").pause() for n in range(50)}
+    others = {replace(GRANT, connection_id=f"con_{n}").pause() for n in range(500)}
     assert len(others) > 25
+    assert (min(others), max(others)) == (timedelta(seconds=1), timedelta(seconds=2))
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,12 @@ async def test_a_key_that_is_in_use_or_unknown_is_refused(room):
     for strange in (room.keys("ws_a")[0], "dk_unknown"):
         with pytest.raises(StillNeeded, match=f"{strange}: no retired data key"):
             await room.rotation.destroy([retired.id, strange])
+    with pytest.raises(StillNeeded) as refused:
+        await room.rotation.destroy(["dk_x", "dk_y"])
+    assert str(refused.value) == (
+        "dk_x, dk_y: no retired data key; see `keyturn keys status`, and run"
+        " `keyturn keys rotate-data` to retire what is in use"
+    )
 
     assert await room.data_keys.retired() == [retired]
 
@@ -201,5 +207,10 @@ async def test_a_key_that_something_needs_again_stays(room, when):
     assert (done.gone, done.needed) == ([], {old.id: 1})
     assert room.data_keys.kept[old.id].unneeded_since is None
     assert await room.rows.due_keys() == [old.id]
-    told = [event.type for event in room.audit.events if event.type.endswith("destroyed")]
-    assert told == ([] if when == "before" else ["data_key.destroyed", "data_key.not_destroyed"])
+    told = [event for event in room.audit.events if event.type.endswith("destroyed")]
+    assert [event.type for event in told] == (
+        [] if when == "before" else ["data_key.destroyed", "data_key.not_destroyed"]
+    )
+    for event in told:
+        assert (event.workspace_id, event.detail["data_key_id"]) == ("ws_a", old.id)
+        assert event.at <= room.clock.now()

@@ -285,3 +285,8 @@ class TestRenewing:
 def test_what_is_no_envelope_names_no_key(sealed):
     """Empty, cut short, or of another version."""
     assert key_of(sealed) == ""
+
+
+def test_an_envelope_that_was_changed_names_some_key():
+    """Whatever stands in the name's place: one that nobody has."""
+    assert key_of(b"\x01\x04k\xffk\xfe") == "k\ufffdk\ufffd"

@@ -15,6 +15,7 @@ from service.tests.unit.vault.vault_house import (
     old_source,
     rotated_source,
 )
+from structlog.testing import capture_logs
 
 from keyturn_service.vault.data_keys import DataKeyId, WrappedDataKey
 from keyturn_service.vault.errors import KeyMissing, KeySourceRefused, KeySourceUnavailable
@@ -95,6 +96,50 @@ async def test_while_the_key_source_is_away_opened_keys_serve_for_a_day(house):
     assert await vault.seal(b"more", HERE)
 
 
+async def test_that_the_key_source_is_away_is_said(house):
+    """For the first key that is asked for; the others are not asked for then."""
+    source = old_source()
+    vault = house.vault(source)
+    await vault.seal(b"value", HERE)
+    source.away = True
+    house.clock.advance(hours=HOURS)
+
+    with capture_logs() as logs:
+        await vault.renew()
+
+    assert logs == [
+        {
+            "event": "data_key_not_renewed",
+            "name": house.newest(HERE.workspace_id).id,
+            "error": "KeySourceUnavailable",
+            "log_level": "warning",
+        }
+    ]
+
+
+async def test_each_key_has_an_hour_of_its_own(house):
+    """One that is young, or that nobody used, keeps no other one from being opened again."""
+    source = old_source()
+    vault = house.vault(source)
+    idle, used, young = (replace(HERE, workspace_id=f"ws_{name}") for name in ("i", "u", "y"))
+    for place in (idle, used):
+        await vault.seal(b"value", place)
+    house.clock.advance(hours=HOURS)
+    await vault.renew()
+    assert len(source.unwrapped) == 2
+    house.clock.advance(hours=HOURS / 2)
+    sealed = await vault.seal(b"value", young)
+    late = await vault.seal(b"value", used)
+    await vault.renew()
+    assert len(source.unwrapped) == 2, "nobody asks twice an hour"
+
+    house.clock.advance(hours=HOURS / 2)
+    await vault.renew()
+
+    assert len(source.unwrapped) == 3, "the one in use"
+    assert (vault.open_now(sealed, young), vault.open_now(late, used)) == (b"value", b"value")
+
+
 async def test_an_hour_after_the_key_source_refuses_its_keys_do_not_serve(house):
     """Whoever disables the key there stops the use of tokens here."""
     source = old_source()
@@ -105,8 +150,17 @@ async def test_an_hour_after_the_key_source_refuses_its_keys_do_not_serve(house)
     assert vault.open_now(sealed, HERE) == b"value"
 
     house.clock.advance(hours=HOURS)
-    await vault.renew()
+    with capture_logs() as logs:
+        await vault.renew()
 
+    assert logs == [
+        {
+            "event": "data_key_closed",
+            "name": house.newest(HERE.workspace_id).id,
+            "error": "KeySourceRefused",
+            "log_level": "error",
+        }
+    ]
     assert vault.open_now(sealed, HERE) is None
     with pytest.raises(KeySourceRefused):
         await vault.open(sealed, HERE)

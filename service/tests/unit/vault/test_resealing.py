@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from service.tests.support.fakes import CountedRandomness, LeapingWaiting
+from service.tests.support.values import START
 from service.tests.unit.vault.sealed_memory import TABLES, MemoryRows
 from service.tests.unit.vault.vault_house import House, old_source
 
@@ -117,7 +118,9 @@ async def test_everything_is_sealed_anew(room):
     assert room.house.data_keys.kept[old].unneeded_since == room.rows.passes[1].ended_at
     [done] = room.rows.passes.values()
     assert (done.total, done.looked, done.resealed, done.refused) == (10, 10, 10, 0)
+    assert START <= done.begun_at <= room.clock.now()
     [event] = room.audit.events
+    assert START <= event.at <= room.clock.now()
     assert (event.type, event.workspace_id, event.actor) == (
         "data_keys.resealed",
         None,
@@ -281,8 +284,11 @@ async def test_while_the_key_source_is_away_it_stands_still(room, seals):
     await room.settled(reseal)
     source.away = True
 
-    with pytest.raises(KeySourceUnavailable):
+    with pytest.raises(KeySourceUnavailable) as away:
         await reseal()
+    assert str(away.value) == (
+        "the new data key does not open yet" if seals == "before" else "away"
+    )
     assert room.rows.passes[1].step == 0
     source.away = False
     room.clock.advance(seconds=1)

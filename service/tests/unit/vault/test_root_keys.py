@@ -104,7 +104,7 @@ class Needs:
         self.said: list[SpoolNeed] = []
 
     async def all(self, *, since):
-        del since
+        self.since = since
         return self.said
 
     async def say(self, spool_id, needs):
@@ -114,7 +114,7 @@ class Needs:
         ]
 
     async def forget(self, spool_id, *, at):
-        del at
+        self.forgotten_at = at
         before = self.said
         self.said = [need for need in before if need.spool_id != spool_id]
         return len(self.said) < len(before)
