@@ -28,6 +28,7 @@ from keyturn_service.adapters.http.egress import (
 _BODY_LIMIT: Final = 1024 * 1024  # bytes; token and identity answers have a few thousand
 _CONNECT_LIMIT: Final = 16 * 1024  # bytes of a proxy's answer to CONNECT
 _CONNECTED: Final = b"200"
+_LOOKS: Final = 3  # rounds of the loop, in which it looks at its sockets at least once
 
 
 class NotSent(Exception):
@@ -243,8 +244,10 @@ class _Receiver(asyncio.Protocol):
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._parser = AnswerParser(limit=_BODY_LIMIT)
         self._over = asyncio.Event()
+        self._parts = 0
 
     def data_received(self, data: bytes) -> None:
+        self._parts += 1
         self._parser.feed(data)
         if self._parser.finished:
             self._over.set()
@@ -261,6 +264,7 @@ class _Receiver(asyncio.Protocol):
             async with asyncio.timeout(seconds):
                 await self._over.wait()
         except TimeoutError:
+            await self._read_what_is_here()
             self._parser.end(clean=False)
         parser = self._parser
         if parser.status is None:
@@ -269,3 +273,15 @@ class _Receiver(asyncio.Protocol):
         return Answer(
             status=parser.status, headers=parser.headers, body=body, complete=parser.complete
         )
+
+    async def _read_what_is_here(self) -> None:
+        """Read what has reached this machine already, however late that is.
+
+        A process that stood still finds its time over when it goes on, and a loop sees to its
+        timers before it looks at its sockets, where the answer may lie since long.
+        """
+        before = -1
+        while self._parts != before and not self._over.is_set():
+            before = self._parts
+            for _ in range(_LOOKS):
+                await asyncio.sleep(0)
