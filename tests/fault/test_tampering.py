@@ -5,6 +5,7 @@ from __future__ import annotations
 import socketserver
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -187,3 +188,38 @@ def test_a_host_of_salesforces_is_asked_for_at_the_proxy(
 
     assert world.token(connection).status_code == 503
     assert asked_of_the_proxy == ["CONNECT else.my.salesforce.com:443 HTTP/1.1\r\n"]
+
+
+def test_a_deleted_api_key_put_back_whole_ends_again(
+    world: CrashWorld, change: Callable[[str], None]
+) -> None:
+    """Within seconds, at a replica that had it in memory, by the record of its deletion."""
+    world.start()
+    connection = world.connect("Northwind")
+    body = {"name": "leaked", "rights": ["tokens:read"]}
+    made = world.call("POST", "/v1/api-keys", body).raise_for_status().json()
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    url = f"{world.url}/v1/connections/{connection}/access-token"
+
+    def status() -> int:
+        return world.http.post(url, headers=headers).status_code
+
+    assert status() == 200
+    change("CREATE TABLE kept AS SELECT * FROM api_keys")
+    world.call("DELETE", f"/v1/api-keys/{made['id']}").raise_for_status()
+    assert status() == 401
+
+    change(
+        "UPDATE api_keys SET deleted_at = NULL, mac ="  # noqa: S608 - ours
+        f" (SELECT mac FROM kept WHERE kept.id = api_keys.id) WHERE id = '{made['id']}'"
+    )
+
+    give_up = time.monotonic() + 30
+    types: list[str] = []
+    while "api_key.brought_back" not in types:
+        assert time.monotonic() < give_up
+        page = world.call("GET", "/v1/audit-events?limit=200").json()
+        types = [event["type"] for event in page["data"]]
+    assert status() == 401
+    assert world.token(connection).status_code == 200
+    assert '"api_key_brought_back"' in (world.folder / "replica.log").read_text()

@@ -68,6 +68,7 @@ from keyturn_service.use_cases.delete_api_key import DeleteApiKey
 from keyturn_service.use_cases.disconnect import Disconnect
 from keyturn_service.use_cases.drop_unconfirmed import DropUnconfirmed
 from keyturn_service.use_cases.end_grant import EndGrant
+from keyturn_service.use_cases.end_keys_again import EndKeysAgain
 from keyturn_service.use_cases.find_connect_session import FindConnectSession
 from keyturn_service.use_cases.find_proxy_session import FindProxySession
 from keyturn_service.use_cases.get_access_token import GetAccessToken
@@ -286,7 +287,10 @@ async def _opened(
         see_install=see_install,
         reseal=keys.reseal,
         epochs=epochs,
-        audit_rounds=audit_rounds,
+        audit_rounds={
+            **audit_rounds,
+            "ended_keys": EndKeysAgain(keys=stores.api_keys, audit=audit, clock=clock),
+        },
         see_audit_rounds=seen_rounds(settings, database, clock),
     )
     to_close.push_async_callback(refresh.end)

@@ -22,6 +22,8 @@ from keyturn_service.adapters.sql.authority import fill_macs
 from keyturn_service.adapters.sql.schema import SchemaTooNew, migrate
 from keyturn_service.domain.api_key import Right
 from keyturn_service.domain.ids import ApiKeyId
+from keyturn_service.use_cases.delete_api_key import DeleteApiKey
+from keyturn_service.use_cases.end_keys_again import EndKeysAgain
 from keyturn_service.vault.row_macs import RowMacs
 
 
@@ -80,6 +82,59 @@ async def test_a_deleted_key_stays_deleted(base: Base) -> None:
     assert await base.stores.api_keys.by_hash(hash_of("key_own")) is None
 
 
+PLANTED_ENDS = {
+    "no JSON": "'brought back'",
+    "a list": "'[\"key_own\"]'",
+    "no key": "'{\"api_key_id\": 7}'",
+    "of nobody": '\'{"api_key_id": "key_none"}\'',
+}
+
+
+def _ending(base: Base) -> EndKeysAgain:
+    return EndKeysAgain(
+        keys=base.stores.api_keys, audit=base.audit_log("run_ends"), clock=base.clock
+    )
+
+
+@pytest.mark.parametrize("planted", PLANTED_ENDS.values(), ids=PLANTED_ENDS.keys())
+async def test_a_deleted_key_whose_whole_row_is_put_back_is_ended_again(
+    base: Base, planted: str
+) -> None:
+    """Its code holds, since it held before; the audit knows better, whatever else is planted."""
+    await base.with_connection()
+    keys = base.stores.api_keys
+    for name in ("key_own", "key_other"):
+        await keys.add(api_key(id=ApiKeyId(name), hash=hash_of(name)))
+    asked = "SELECT mac FROM api_keys WHERE id = 'key_own'"
+    [(mac,)] = await base.rows(asked)
+    audit = base.audit_log()
+    delete = DeleteApiKey(keys=keys, audit=audit, clock=base.clock)
+    await delete(WORKSPACE, ApiKeyId("key_own"), "operator")
+    await base.execute(
+        "INSERT INTO audit_events SELECT 'run_planted', sequence, workspace_id, connection_id,"  # noqa: S608 - ours
+        f" type, actor, at, {planted}, previous, hash"
+        " FROM audit_events WHERE type = 'api_key.deleted'"
+    )
+    assert await _ending(base)() == 0
+
+    await base.execute(
+        "UPDATE api_keys SET deleted_at = NULL, mac = :mac WHERE id = 'key_own'", mac=mac
+    )
+    assert await keys.by_hash(hash_of("key_own")) is not None
+
+    assert await _ending(base)() == 1
+    found = await keys.by_hash(hash_of("key_own"))
+    assert found is not None
+    assert found.deleted_at == base.clock.now()
+    assert [key.id for key in await keys.list(WORKSPACE)] == ["key_other"]
+    [(workspace, actor, detail)] = await base.rows(
+        "SELECT workspace_id, actor, detail FROM audit_events WHERE type = 'api_key.brought_back'"
+    )
+    assert (workspace, actor) == (WORKSPACE, "system")
+    assert json.loads(detail) == {"api_key_id": "key_own"}
+    assert await _ending(base)() == 0
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -125,6 +180,8 @@ async def test_rows_of_an_earlier_release_get_their_codes_once(base: Base) -> No
         await base.execute(f"ALTER TABLE {table} DROP COLUMN mac")
     await base.execute("DROP INDEX ix_connections_login_rate")
     await base.execute("DROP TABLE destroyed_root_keys")
+    for index in ("ix_audit_events_key_ended", "ix_revocations_connection_id"):
+        await base.execute(f"DROP INDEX {index}")
     await migrate(base.database, fill=filling)
     assert await base.stores.api_keys.by_hash(key.hash) == key
     assert await base.stores.proxy_sessions.by_hash(session.hash) == session

@@ -101,6 +101,10 @@ class ApiKeys(Protocol):
         """End a key and its proxy sessions; False where there is none."""
         ...
 
+    async def brought_back(self) -> Sequence[tuple[WorkspaceId, ApiKeyId]]:
+        """Return the keys that stand although their deletion is on record."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxySession:

@@ -15,6 +15,7 @@ from keyturn_service.ports import AuditUnavailable
 from keyturn_service.use_cases.authenticate import Authenticate
 from keyturn_service.use_cases.create_api_key import CreateApiKey
 from keyturn_service.use_cases.delete_api_key import DeleteApiKey
+from keyturn_service.use_cases.end_keys_again import EndKeysAgain
 
 pytestmark = pytest.mark.usefixtures("bare")
 ACTOR = "api_key:key_1"
@@ -127,3 +128,38 @@ async def test_a_key_can_be_deleted_once_and_from_its_own_workspace(world: World
         await _delete(world)(WORKSPACE, key.id, ACTOR)
 
     assert len(world.audit.of("api_key.deleted")) == 1
+
+
+async def test_a_key_that_was_put_back_is_ended_and_recorded(world: World) -> None:
+    """Its deletion is on record, so nobody can have it but who copied the row."""
+    key, secret = await _create(world)
+    keys, audit = world.base.stores.api_keys, world.base.audit_log()
+    await DeleteApiKey(keys=keys, audit=audit, clock=world.clock)(WORKSPACE, key.id, ACTOR)
+    await world.base.execute("DELETE FROM api_keys")
+    await keys.add(key)
+    assert await _authenticate(world)(secret, RIGHT) == key
+    again = EndKeysAgain(keys=keys, audit=world.audit, clock=world.clock)
+
+    assert await again() == 1
+
+    with pytest.raises(Unauthorized):
+        await _authenticate(world)(secret, RIGHT)
+    (event,) = world.audit.of("api_key.brought_back")
+    assert (event.workspace_id, event.actor) == (WORKSPACE, "system")
+    assert event.detail == {"api_key_id": key.id}
+
+
+async def test_of_two_replicas_that_see_it_one_records(world: World) -> None:
+    """The other finds it ended."""
+
+    class Late(type(world.base.stores.api_keys)):  # type: ignore[misc]
+        async def brought_back(self) -> list[tuple[str, str]]:
+            return [(WORKSPACE, key.id)]
+
+    key, _ = await _create(world)
+    await _delete(world)(WORKSPACE, key.id, ACTOR)
+    kept = world.base.stores.api_keys
+    late = Late(kept.database, kept.reads, kept.authority)
+
+    assert await EndKeysAgain(keys=late, audit=world.audit, clock=world.clock)() == 0
+    assert world.audit.of("api_key.brought_back") == []

@@ -293,6 +293,7 @@ revocations: Final = Table(
     Column("tokens", Sealed),
     Column("problem", String(64)),
     Index(None, "due_at"),
+    Index(None, "connection_id"),
 )
 
 service_seals: Final = Table(
@@ -365,6 +366,7 @@ idempotency_keys: Final = Table(
     Index(None, "created_at"),
 )
 
+KEY_ENDED: Final = "type = 'api_key.deleted'"
 audit_events: Final = Table(
     "audit_events",
     metadata,
@@ -380,6 +382,12 @@ audit_events: Final = Table(
     Column("hash", Hash, nullable=False),
     Index(None, "workspace_id", "at", "writer", "sequence"),
     Index(None, "connection_id", "at"),
+    Index(
+        "ix_audit_events_key_ended",
+        "at",
+        postgresql_where=text(KEY_ENDED),
+        sqlite_where=text(KEY_ENDED),
+    ),
 )
 
 audit_trims: Final = Table(

@@ -6,11 +6,14 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Table, delete, func, insert, select, text, update
+import msgspec
+from sqlalchemy import Table, delete, func, insert, select, text, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import NullType
 
 from keyturn_core.oauth.client import Client
 from keyturn_core.secrets import ConsumerSecret
@@ -28,8 +31,10 @@ from keyturn_service.adapters.sql.rows import (
     proxy_session_values,
 )
 from keyturn_service.adapters.sql.tables import (
+    KEY_ENDED,
     api_keys,
     apps,
+    audit_events,
     data_keys,
     destroyed_root_keys,
     proxy_sessions,
@@ -41,6 +46,17 @@ from keyturn_service.domain.ids import ApiKeyId, AppId, WorkspaceId
 from keyturn_service.ports import ProxySession, StoreUnavailable
 from keyturn_service.vault.data_keys import NOBODY, DataKeyId, WrappedDataKey
 from keyturn_service.vault.vault import Vault
+
+_AT_ONCE: Final = 500
+_RECORDED_ENDS: Final = select(
+    audit_events.c.workspace_id, type_coerce(audit_events.c.detail, NullType()).label("detail")
+).where(text(KEY_ENDED))  # in the words of the index
+
+
+class _KeyEnd(msgspec.Struct):
+    """What the record of a key's deletion says."""
+
+    api_key_id: ApiKeyId
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +331,21 @@ class SqlApiKeys:
                 )
         return bool(ended.rowcount)
 
+    async def brought_back(self) -> Sequence[tuple[WorkspaceId, ApiKeyId]]:
+        """Return the keys that stand although their deletion is on record."""
+        async with self.database.read() as connection:
+            recorded = (await connection.execute(_RECORDED_ENDS)).all()
+        named = {key_id: row.workspace_id for row in recorded if (key_id := _named_key(row.detail))}
+        found: list[tuple[WorkspaceId, ApiKeyId]] = []
+        ids = [*named]
+        for start in range(0, len(ids), _AT_ONCE):
+            asked = select(api_keys.c.id).where(
+                api_keys.c.id.in_(ids[start : start + _AT_ONCE]), api_keys.c.deleted_at.is_(None)
+            )
+            async with self.database.read() as connection:
+                found += [(named[one], one) for one in await connection.scalars(asked)]
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class SqlProxySessions:
@@ -353,6 +384,15 @@ class SqlProxySessions:
                 proxy_sessions.delete().where(proxy_sessions.c.expires_at <= now)
             )
         return gone.rowcount
+
+
+def _named_key(detail: object) -> ApiKeyId | None:
+    """Return which key a record names; somebody who writes the database may write anything."""
+    if not isinstance(detail, str):
+        return None
+    with contextlib.suppress(msgspec.MsgspecError):
+        return msgspec.json.decode(detail, type=_KeyEnd).api_key_id
+    return None
 
 
 async def kept_data_key(
