@@ -131,7 +131,7 @@ MOVES: list[tuple[str, str, Opening]] = [
             " (SELECT consumer_secret FROM apps WHERE id = 'app_1') WHERE id = 'app_0'"
         ),
         "another app",
-        lambda base: base.stores.apps.client(AppId("app_0")),
+        lambda base: base.stores.apps.client(WORKSPACE, AppId("app_0")),
     ),
     (
         (

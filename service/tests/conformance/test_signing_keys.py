@@ -39,7 +39,7 @@ async def keys(base: Base):
 
 async def test_a_key_is_kept_as_it_is_and_its_private_half_apart(keys) -> None:
     """Oldest first; what is listed cannot sign."""
-    assert await keys.list(APP) == [signing_key(), NEXT]
+    assert await keys.list(WORKSPACE, APP) == [signing_key(), NEXT]
     assert await keys.get(WORKSPACE, APP, NEXT.id) == NEXT
     opened = await keys.private_key(signing_key())
     assert opened == PrivateKey(PRIVATE_KEY)
@@ -51,7 +51,8 @@ async def test_a_key_is_found_under_its_app_and_workspace_only(keys, base: Base)
 
     assert await keys.get(OTHER_WORKSPACE, APP, NEXT.id) is None
     assert await keys.get(WORKSPACE, AppId("app_two"), NEXT.id) is None
-    assert await keys.list(AppId("app_two")) == []
+    assert await keys.list(WORKSPACE, AppId("app_two")) == []
+    assert await keys.list(OTHER_WORKSPACE, APP) == []
     assert await keys.private_key(signing_key(id=SigningKeyId("sk_no"))) is None
 
 
@@ -68,11 +69,11 @@ async def test_activating_a_key_retires_the_one_before(keys) -> None:
     """Both or none; the retired one can still sign."""
     assert await keys.activate(NEXT, at=START + DAY)
 
-    one, two = await keys.list(APP)
+    one, two = await keys.list(WORKSPACE, APP)
     assert (one.state, one.retired_at, one.usable) == (RETIRED, START + DAY, True)
     assert (two.state, two.retired_at) == (ACTIVE, None)
     assert await keys.activate(NEXT, at=START + 2 * DAY), "again does no harm"
-    assert await keys.list(APP) == [one, two]
+    assert await keys.list(WORKSPACE, APP) == [one, two]
 
 
 async def test_what_was_retired_by_hand_cannot_be_activated(keys) -> None:
@@ -80,7 +81,7 @@ async def test_what_was_retired_by_hand_cannot_be_activated(keys) -> None:
     await keys.retire(NEXT, at=START)
 
     assert not await keys.activate(NEXT, at=START)
-    one, two = await keys.list(APP)
+    one, two = await keys.list(WORKSPACE, APP)
     assert (one.state, two.state, two.usable) == (ACTIVE, RETIRED, False)
     assert await keys.private_key(NEXT) is None
 
@@ -92,7 +93,7 @@ async def test_retired_private_halves_are_forgotten_in_time(keys) -> None:
     assert await keys.forget_retired(START) == 0
     assert await keys.forget_retired(START + timedelta(microseconds=1)) == 1
     assert await keys.forget_retired(START + 10 * DAY) == 0
-    assert [key.usable for key in await keys.list(APP)] == [False, True]
+    assert [key.usable for key in await keys.list(WORKSPACE, APP)] == [False, True]
 
 
 async def test_migrations_lead_to_the_tables_that_the_code_knows(base: Base) -> None:

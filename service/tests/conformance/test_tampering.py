@@ -37,6 +37,7 @@ from keyturn_service.adapters.sql.schema import SchemaTooNew, migrate
 from keyturn_service.adapters.sql.tables import metadata
 from keyturn_service.adapters.sql.types import Sealed
 from keyturn_service.domain.ids import (
+    AppId,
     ConnectionId,
     ConnectSessionId,
     RevocationId,
@@ -88,7 +89,7 @@ COLUMNS = [
         name="consumer_secret",
         key="id",
         row="app_ws_one",
-        read=lambda base: base.stores.apps.client(app(id="app_ws_one").id),
+        read=lambda base: base.stores.apps.client(WORKSPACE, AppId("app_ws_one")),
     ),
     Column(
         table="signing_keys",
@@ -311,13 +312,17 @@ async def test_what_was_cut_short_or_changed_does_not_open(base: Base, column: C
 
 @pytest.mark.parametrize(
     "column",
-    [column for column in COLUMNS if column.table not in {"signing_keys", "idempotency_keys"}],
+    [
+        column
+        for column in COLUMNS
+        if column.table not in {"apps", "signing_keys", "idempotency_keys"}
+    ],
     ids=lambda column: f"{column.table}.{column.name}",
 )
 async def test_a_row_given_to_another_workspace_does_not_open(base: Base, column: Column) -> None:
     """Who gives a row to their own workspace does not read it there.
 
-    The other two tables are asked with the caller's workspace, and have no such row then.
+    The other three tables are asked with the caller's workspace, and have no such row then.
     """
     await fill(base)
     table = "connections" if column.table == "token_sets" else column.table
@@ -472,9 +477,9 @@ async def test_a_row_planted_in_any_table_runs_nothing_and_opens_nothing(
         lambda: stores.tokens.latest_attempt(ConnectionId(name)),
         lambda: stores.serving.read(ConnectionId(name), key_hash=_planted_hash(text)),
         lambda: stores.connections.get(WORKSPACE, ConnectionId(name)),
-        lambda: stores.apps.client(app(id=name).id),
+        lambda: stores.apps.client(WORKSPACE, AppId(name)),
         lambda: stores.apps.list(WORKSPACE),
-        lambda: stores.signing_keys.list(app(id=name).id),
+        lambda: stores.signing_keys.list(WORKSPACE, AppId(name)),
         lambda: stores.signing_keys.private_key(signing_key(id=SigningKeyId(name))),
         lambda: stores.connect_sessions.get(WORKSPACE, ConnectSessionId(name)),
         lambda: stores.connect_sessions.take_verifier(ConnectSessionId(name)),

@@ -99,17 +99,18 @@ async def test_an_app_belongs_to_a_workspace_that_is_kept(base: Base) -> None:
 async def test_consumer_credentials_are_sealed_and_opened(base: Base) -> None:
     """Until they are put there is no client; a second pair takes the place of the first."""
     apps = base.stores.apps
-    assert await apps.client(APP) is None
-    assert await apps.client(AppId("app_none")) is None
+    assert await apps.client(WORKSPACE, APP) is None
+    assert await apps.client(WORKSPACE, AppId("app_none")) is None
 
     await apps.put_consumer_credentials(app(), consumer_key="3MVG9", consumer_secret=SECRET)
-    assert await apps.client(APP) == Client(consumer_key="3MVG9", consumer_secret=SECRET)
+    assert await apps.client(WORKSPACE, APP) == Client(consumer_key="3MVG9", consumer_secret=SECRET)
+    assert await apps.client(OTHER_WORKSPACE, APP) is None
     kept = await apps.get(WORKSPACE, APP)
     assert kept == app(consumer_key="3MVG9")
 
     later = ConsumerSecret("another")
     await apps.put_consumer_credentials(app(), consumer_key="3MVG8", consumer_secret=later)
-    assert await apps.client(APP) == Client(consumer_key="3MVG8", consumer_secret=later)
+    assert await apps.client(WORKSPACE, APP) == Client(consumer_key="3MVG8", consumer_secret=later)
 
 
 SECRET = consumer_secret()
@@ -124,7 +125,7 @@ async def test_changing_an_app_leaves_its_credentials(base: Base) -> None:
 
     changed = await apps.get(WORKSPACE, APP)
     assert changed == app(name="Another", consumer_key="3MVG9", allow_same_org=True)
-    client = await apps.client(APP)
+    client = await apps.client(WORKSPACE, APP)
     assert client is not None
     assert client.consumer_secret is not None
     assert client.consumer_secret.reveal() == CONSUMER_SECRET
@@ -137,7 +138,7 @@ async def test_without_a_database_there_is_no_app(base: Base) -> None:
     with pytest.raises(StoreUnavailable):
         await base.stores.apps.get(WORKSPACE, APP)
     with pytest.raises(StoreUnavailable):
-        await base.stores.apps.client(APP)
+        await base.stores.apps.client(WORKSPACE, APP)
     with pytest.raises(StoreUnavailable):
         await base.stores.workspaces.ensure(workspace())
 

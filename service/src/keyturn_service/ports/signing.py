@@ -54,8 +54,11 @@ class SigningKeys(Protocol):
         """Return the key, if it is that app's in that workspace."""
         ...
 
-    async def list(self, app_id: AppId) -> Sequence[SigningKey]:
-        """Return the keys of an app, oldest first."""
+    async def list(self, workspace_id: WorkspaceId, app_id: AppId) -> Sequence[SigningKey]:
+        """Return the keys of an app, oldest first; none where it is not of that workspace.
+
+        A key signs for whoever has a list with it, so the workspace is the asker's own.
+        """
         ...
 
     async def private_key(self, key: SigningKey) -> PrivateKey | None:

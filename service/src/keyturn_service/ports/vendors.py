@@ -77,8 +77,11 @@ class Apps(Protocol):
         """Seal and keep the consumer credentials, in place of what was there."""
         ...
 
-    async def client(self, app_id: AppId) -> Client | None:
-        """Return the app as OAuth sees it, opened; None while no credentials were put."""
+    async def client(self, workspace_id: WorkspaceId, app_id: AppId) -> Client | None:
+        """Return the app as OAuth sees it, opened; None while no credentials were put.
+
+        None, too, where it is not of that workspace, which is the asker's own.
+        """
         ...
 
 

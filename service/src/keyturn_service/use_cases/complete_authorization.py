@@ -149,7 +149,7 @@ class CompleteAuthorization:
         if verifier is None:
             await self._note(session, "connect_session.refused", "replayed response")
             raise AuthorizationFailed("code_replayed", session)
-        client = await self.apps.client(session.app_id)
+        client = await self.apps.client(session.workspace_id, session.app_id)
         if client is None:
             await self._fail(session, "consumer_credentials_missing", "no credentials")
         body = authorization_code_request(

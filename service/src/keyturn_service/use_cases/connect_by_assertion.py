@@ -100,7 +100,7 @@ class ConnectByAssertion:
             ConnectRefused: the host is refused, Salesforce refuses, or what came does not hold.
         """
         app = await choose_app(self.apps, workspace_id, app_id)
-        client = await self.apps.client(app.id)
+        client = await self.apps.client(app.workspace_id, app.id)
         if client is None:
             raise ConnectRefused("consumer_credentials_missing")
         asked = GrantAsked(

@@ -80,7 +80,7 @@ class GuardConnections:
         """Return when the certificate ends that the connection hangs on."""
         if connection.renewal is not Renewal.JWT_BEARER:
             return None
-        key = active_key(await self.keys.list(connection.app_id))
+        key = active_key(await self.keys.list(connection.workspace_id, connection.app_id))
         return None if key is None else key.not_after
 
     async def _warned(

@@ -44,7 +44,7 @@ class MakeSigningKey:
         now = self.clock.now().replace(microsecond=0)  # certificates count in seconds
         begin, end = now - _BACK_DATED, now + life
         made = await self.signer.make(name=app.name, not_before=begin, not_after=end)
-        first = active_key(await self.keys.list(app_id)) is None
+        first = active_key(await self.keys.list(workspace_id, app_id)) is None
         key = SigningKey(
             id=SigningKeyId(new_id("sk", self.randomness.token_bytes(ID_BYTES))),
             workspace_id=workspace_id,

@@ -100,7 +100,7 @@ class PresentAssertion:
             AssertionFailed: none was; where several were refused, what the first key met.
         """
         failed: AssertionFailed | None = None
-        for key in signing_order(await self.keys.list(asked.app_id)):
+        for key in signing_order(await self.keys.list(asked.workspace_id, asked.app_id)):
             private_key = await self.keys.private_key(key)
             if private_key is None:
                 continue  # forgotten meanwhile

@@ -282,7 +282,7 @@ class RefreshTokens:
         again: bool,
         held_off: timedelta | None,
     ) -> tuple[Connection, TokenSet] | Attempt:
-        client = await self.apps.client(connection.app_id)
+        client = await self.apps.client(connection.workspace_id, connection.app_id)
         if client is None or tokens.refresh_token is None:
             raise ConnectionCannotServe(
                 "reauthorization_required",

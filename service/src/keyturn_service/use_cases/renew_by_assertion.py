@@ -105,7 +105,8 @@ class RenewByAssertion:
             ConnectionCannotServe: Salesforce does not say yes or no now.
         """
         hold = self._hold(connection.id)
-        if hold is not None or not signing_order(await self.keys.list(connection.app_id)):
+        keys = await self.keys.list(connection.workspace_id, connection.app_id)
+        if hold is not None or not signing_order(keys):
             return None
         try:
             accepted = await self._accepted(connection, deadline=lease.deadline)
@@ -150,7 +151,7 @@ class RenewByAssertion:
             await self.waiting.sleep(rest.total_seconds())
 
     async def _accepted(self, connection: Connection, *, deadline: float | None) -> Accepted:
-        client = await self.apps.client(connection.app_id)
+        client = await self.apps.client(connection.workspace_id, connection.app_id)
         if client is None:
             raise AssertionFailed("consumer_credentials_missing")
         asked = AssertionAsked(

@@ -143,7 +143,7 @@ class VerifyConnection:
             raise ConnectionCannotServe("sealed")
         by_assertion = connection.renewal is Renewal.JWT_BEARER
         missing, problem, refused = None, None, None
-        key = active_key(await self.keys.list(connection.app_id))
+        key = active_key(await self.keys.list(connection.workspace_id, connection.app_id))
         try:
             await self._app(connection)
             if by_assertion:
@@ -189,7 +189,7 @@ class VerifyConnection:
         return await self.by_assertion.try_out(*loaded)
 
     async def _app(self, connection: Connection) -> None:
-        if await self.apps.client(connection.app_id) is None:
+        if await self.apps.client(connection.workspace_id, connection.app_id) is None:
             raise _Missing(Step.APP, "consumer_credentials_missing")
 
     async def _host(self, connection: Connection) -> None:

@@ -143,8 +143,10 @@ class FakeSigningKeys:
         found = key is not None and (key.workspace_id, key.app_id) == (workspace_id, app_id)
         return key if found else None
 
-    async def list(self, app_id):
-        return [key for key in self.memory.signing_keys.values() if key.app_id == app_id]
+    async def list(self, workspace_id, app_id):
+        own = (workspace_id, app_id)
+        kept = self.memory.signing_keys.values()
+        return [key for key in kept if (key.workspace_id, key.app_id) == own]
 
     async def activate(self, key, *, at):
         for other in await self.list(key.app_id):

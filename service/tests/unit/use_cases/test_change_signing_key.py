@@ -36,7 +36,7 @@ async def change(bare: Replica) -> ChangeSigningKey:
 
 async def states(change: ChangeSigningKey) -> dict[str, SigningKeyState]:
     """Return where each key stands."""
-    return {key.id: key.state for key in await change.keys.list(APP)}
+    return {key.id: key.state for key in await change.keys.list(WORKSPACE, APP)}
 
 
 async def test_a_staged_key_takes_over(change: ChangeSigningKey, world: World) -> None:
@@ -110,12 +110,12 @@ async def test_cleaning_up_forgets_what_was_retired_a_week_ago(
     await change.activate(WORKSPACE, APP, TWO, API_KEY)
     world.clock.advance(days=7)
     await bare.connect.clean_up()
-    assert [key.usable for key in await change.keys.list(APP)] == [True, True]
+    assert [key.usable for key in await change.keys.list(WORKSPACE, APP)] == [True, True]
 
     world.clock.advance(seconds=1)
     await bare.connect.clean_up()
 
-    assert [key.usable for key in await change.keys.list(APP)] == [False, True]
+    assert [key.usable for key in await change.keys.list(WORKSPACE, APP)] == [False, True]
 
 
 @pytest.mark.parametrize("verb", ["activate", "retire"])

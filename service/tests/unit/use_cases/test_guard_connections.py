@@ -186,7 +186,7 @@ async def test_without_a_certificate_there_is_no_end_to_tell_of(
     """Its key was retired: what becomes of the connection is another matter."""
     await bare.with_signing_key(not_after=START + 90 * DAY)
     await bare.asserted()
-    [key] = await bare.stores.signing_keys.list(APP)
+    [key] = await bare.stores.signing_keys.list(WORKSPACE, APP)
     await bare.stores.signing_keys.retire(key, at=START)
 
     assert await told_of(bare, world, days=100) == []

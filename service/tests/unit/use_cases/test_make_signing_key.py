@@ -49,7 +49,7 @@ async def test_the_first_key_is_active_at_once(make: MakeSigningKey, world: Worl
     key = await made(make)
 
     assert (key.state, key.source, key.usable) == (SigningKeyState.ACTIVE, "fake", True)
-    assert await world.base.stores.signing_keys.list(APP) == [key]
+    assert await world.base.stores.signing_keys.list(WORKSPACE, APP) == [key]
     kept = await world.base.stores.signing_keys.private_key(key)
     assert kept is not None
     assert kept.reveal().endswith("private-key-1")
@@ -108,7 +108,8 @@ async def test_of_two_first_keys_one_is_staged(make: MakeSigningKey, world: Worl
     key = await made(slow)
 
     assert key.state is SigningKeyState.STAGED
-    states = {one.id: one.state for one in await world.base.stores.signing_keys.list(APP)}
+    kept = await world.base.stores.signing_keys.list(WORKSPACE, APP)
+    states = {one.id: one.state for one in kept}
     assert states == {"sk_quicker": SigningKeyState.ACTIVE, key.id: SigningKeyState.STAGED}
 
 
@@ -118,9 +119,9 @@ class _Late:
     def __init__(self, keys, meanwhile):
         self._keys, self._meanwhile = keys, meanwhile
 
-    async def list(self, app_id):
+    async def list(self, workspace_id, app_id):
         """Look, and let the other one add its key."""
-        found = await self._keys.list(app_id)
+        found = await self._keys.list(workspace_id, app_id)
         await self._meanwhile()
         return found
 

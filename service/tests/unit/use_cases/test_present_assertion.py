@@ -193,7 +193,7 @@ async def test_without_a_signing_key_nothing_is_presented(bare: Replica, world: 
 
     await bare.with_signing_key()
     keys = bare.stores.signing_keys
-    listed = await keys.list(APP)
+    listed = await keys.list(WORKSPACE, APP)
     await keys.retire(signing_key(), at=START)
     late = _Remembered(keys, listed)
     with pytest.raises(AssertionFailed) as failed:
@@ -209,9 +209,9 @@ class _Remembered:
     def __init__(self, keys: Any, listed: Any) -> None:
         self._keys, self._listed = keys, listed
 
-    async def list(self, app_id: str) -> Any:
+    async def list(self, workspace_id: str, app_id: str) -> Any:
         """Return the keys as they were."""
-        assert app_id == APP
+        assert (workspace_id, app_id) == (WORKSPACE, APP)
         return self._listed
 
     async def private_key(self, key: Any) -> Any:

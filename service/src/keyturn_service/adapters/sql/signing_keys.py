@@ -65,9 +65,11 @@ class SqlSigningKeys:
             row = (await reading.execute(asked)).first()
         return None if row is None else _key_of(row)
 
-    async def list(self, app_id: AppId) -> Sequence[SigningKey]:
-        """Return the keys of an app, oldest first."""
-        asked = _looking.where(signing_keys.c.app_id == app_id)
+    async def list(self, workspace_id: WorkspaceId, app_id: AppId) -> Sequence[SigningKey]:
+        """Return the keys of an app, oldest first; none where it is not of that workspace."""
+        asked = _looking.where(
+            signing_keys.c.app_id == app_id, signing_keys.c.workspace_id == workspace_id
+        )
         order = (signing_keys.c.created_at, signing_keys.c.id)
         async with self.database.read() as reading:
             rows = (await reading.execute(asked.order_by(*order))).all()

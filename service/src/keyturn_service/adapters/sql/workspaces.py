@@ -272,14 +272,16 @@ class SqlApps:
                 .values(consumer_key=consumer_key, consumer_secret=sealed)
             )
 
-    async def client(self, app_id: AppId) -> Client | None:
+    async def client(self, workspace_id: WorkspaceId, app_id: AppId) -> Client | None:
         """Return the app as OAuth sees it, opened; None while no credentials were put."""
-        asked = select(apps.c.workspace_id, apps.c.consumer_key, apps.c.consumer_secret)
+        asked = select(apps.c.consumer_key, apps.c.consumer_secret).where(
+            apps.c.id == app_id, apps.c.workspace_id == workspace_id
+        )
         async with self.database.read() as connection:
-            row = (await connection.execute(asked.where(apps.c.id == app_id))).first()
+            row = (await connection.execute(asked)).first()
         if row is None or row.consumer_key is None or row.consumer_secret is None:
             return None
-        place = places.consumer_secret(row.workspace_id, app_id)
+        place = places.consumer_secret(workspace_id, app_id)
         secret = (await self.vault.open(row.consumer_secret, place)).decode()
         return Client(consumer_key=row.consumer_key, consumer_secret=ConsumerSecret(secret))
 

@@ -275,7 +275,7 @@ async def _out(app: App, wired: Wiring, *, face: str) -> AppOut:
 
 
 async def _certificate(app: App, wired: Wiring, *, face: str) -> CertificateOut | None:
-    key = active_key(await wired.signing_keys.list(app.id))
+    key = active_key(await wired.signing_keys.list(app.workspace_id, app.id))
     if key is None:
         return None
     problem = problem_out(key.problem(wired.clock.now()), face=face)

@@ -204,9 +204,10 @@ async def _certificates_end(
     connections: Sequence[Connection], wired: Wiring
 ) -> Mapping[AppId, datetime]:
     """Return when the certificates end that some of the connections hang on."""
-    apps = {one.app_id for one in connections if one.renewal is Renewal.JWT_BEARER}
-    keys = {app_id: active_key(await wired.signing_keys.list(app_id)) for app_id in apps}
-    return {app_id: key.not_after for app_id, key in keys.items() if key is not None}
+    asserted = (one for one in connections if one.renewal is Renewal.JWT_BEARER)
+    apps = {(one.workspace_id, one.app_id) for one in asserted}
+    keys = [active_key(await wired.signing_keys.list(*app)) for app in apps]
+    return {key.app_id: key.not_after for key in keys if key is not None}
 
 
 def connection_out(

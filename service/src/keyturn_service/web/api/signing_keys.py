@@ -79,7 +79,8 @@ async def list_signing_keys(
     """List the signing keys of an app, oldest first, retired ones included."""
     if await wired.apps.get(caller.workspace_id, AppId(app_id)) is None:
         raise NotFound("app")
-    keys, now = await wired.signing_keys.list(AppId(app_id)), wired.clock.now()
+    keys = await wired.signing_keys.list(caller.workspace_id, AppId(app_id))
+    now = wired.clock.now()
     written = [_out(key, now=now, face=face) for key in keys]
     return cut(written, [key.id for key in keys], limit=limit, cursor=cursor)
 
