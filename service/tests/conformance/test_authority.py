@@ -83,10 +83,14 @@ async def test_a_deleted_key_stays_deleted(base: Base) -> None:
 
 
 PLANTED_ENDS = {
-    "no JSON": "'brought back'",
-    "a list": "'[\"key_own\"]'",
-    "no key": "'{\"api_key_id\": 7}'",
-    "of nobody": '\'{"api_key_id": "key_none"}\'',
+    "no JSON": ("workspace_id", "brought back"),
+    "a list": ("workspace_id", '["key_own"]'),
+    "no key": ("workspace_id", '{"api_key_id": 7}'),
+    "of nobody": ("workspace_id", '{"api_key_id": "key_none"}'),
+    "nothing a database takes": ("workspace_id", '{"api_key_id": "\\u0000"}'),
+    "half a character": ("workspace_id", '{"api_key_id": "\\ud800"}'),
+    "of another workspace": ("'ws_two'", '{"api_key_id": "key_own"}'),
+    "of no workspace": ("NULL", '{"api_key_id": "key_own"}'),
 }
 
 
@@ -98,7 +102,7 @@ def _ending(base: Base) -> EndKeysAgain:
 
 @pytest.mark.parametrize("planted", PLANTED_ENDS.values(), ids=PLANTED_ENDS.keys())
 async def test_a_deleted_key_whose_whole_row_is_put_back_is_ended_again(
-    base: Base, planted: str
+    base: Base, planted: tuple[str, str]
 ) -> None:
     """Its code holds, since it held before; the audit knows better, whatever else is planted."""
     await base.with_connection()
@@ -110,10 +114,12 @@ async def test_a_deleted_key_whose_whole_row_is_put_back_is_ended_again(
     audit = base.audit_log()
     delete = DeleteApiKey(keys=keys, audit=audit, clock=base.clock)
     await delete(WORKSPACE, ApiKeyId("key_own"), "operator")
+    workspace, said = planted
     await base.execute(
-        "INSERT INTO audit_events SELECT 'run_planted', sequence, workspace_id, connection_id,"  # noqa: S608 - ours
-        f" type, actor, at, {planted}, previous, hash"
-        " FROM audit_events WHERE type = 'api_key.deleted'"
+        f"INSERT INTO audit_events SELECT 'run_planted', sequence, {workspace}, connection_id,"  # noqa: S608 - ours
+        " type, actor, at + 1, :said, previous, hash"
+        " FROM audit_events WHERE type = 'api_key.deleted'",
+        said=said,
     )
     assert await _ending(base)() == 0
 
@@ -131,7 +137,7 @@ async def test_a_deleted_key_whose_whole_row_is_put_back_is_ended_again(
         "SELECT workspace_id, actor, detail FROM audit_events WHERE type = 'api_key.brought_back'"
     )
     assert (workspace, actor) == (WORKSPACE, "system")
-    assert json.loads(detail) == {"api_key_id": "key_own"}
+    assert json.loads(detail) == {"api_key_id": "key_own", "because": "its row was put back"}
     assert await _ending(base)() == 0
 
 

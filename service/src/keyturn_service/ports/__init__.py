@@ -187,6 +187,9 @@ from keyturn_service.ports.vendors import (
     KeptAnswer as KeptAnswer,
 )
 from keyturn_service.ports.vendors import (
+    KeysAgainstRecords as KeysAgainstRecords,
+)
+from keyturn_service.ports.vendors import (
     Page as Page,
 )
 from keyturn_service.ports.vendors import (

@@ -85,6 +85,14 @@ class Apps(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysAgainstRecords:
+    """Keys that stand although their deletion is on record, and deleted ones without a record."""
+
+    brought_back: Sequence[tuple[WorkspaceId, ApiKeyId]]
+    unrecorded: Sequence[tuple[WorkspaceId, ApiKeyId]]
+
+
 class ApiKeys(Protocol):
     """API keys, known by their hash."""
 
@@ -104,8 +112,8 @@ class ApiKeys(Protocol):
         """End a key and its proxy sessions; False where there is none."""
         ...
 
-    async def brought_back(self) -> Sequence[tuple[WorkspaceId, ApiKeyId]]:
-        """Return the keys that stand although their deletion is on record."""
+    async def against_records(self, *, deleted_before: datetime) -> KeysAgainstRecords:
+        """Hold the keys against the records of deletions."""
         ...
 
 

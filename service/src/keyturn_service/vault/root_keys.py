@@ -233,6 +233,7 @@ class RootKeys:
         active = self.key_file.active_key_id
         await self._allow(active)  # the key file may have been made again
         needs = await self.data_keys.needs()
+        self._mark_unneeded(needs)  # what is needed again waits for the backups made meanwhile
         total = sum(count for key_id, count in needs.items() if key_id != active)
         done, last = 0, DataKeyId("")
         refused: list[DataKeyId] = []
@@ -244,15 +245,17 @@ class RootKeys:
                     refused.append(key.id)
             last = batch[-1].id
             progress(done, max(total, done))
-        needs = await self.data_keys.needs()
+        self._mark_unneeded(await self.data_keys.needs())
+        await self._note("data_keys.rewrapped", active, count=done, refused=len(refused))
+        return Rewrapped(key_id=active, rewrapped=done, refused=refused)
+
+    def _mark_unneeded(self, needs: Mapping[str, int]) -> None:
         unneeded = [
             key.id
             for key in self.key_file.described()
             if key.state is RootKeyState.RETIRED and key.id not in needs
         ]
         self.key_file.mark_unneeded(unneeded, now=self.clock.now())
-        await self._note("data_keys.rewrapped", active, count=done, refused=len(refused))
-        return Rewrapped(key_id=active, rewrapped=done, refused=refused)
 
     async def _under(self, active: str, key: WrappedDataKey) -> bool:
         bound = key.associated_data()

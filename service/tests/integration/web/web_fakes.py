@@ -149,7 +149,7 @@ class FakeSigningKeys:
         return [key for key in kept if (key.workspace_id, key.app_id) == own]
 
     async def activate(self, key, *, at):
-        for other in await self.list(key.app_id):
+        for other in await self.list(key.workspace_id, key.app_id):
             if other.state is SigningKeyState.ACTIVE:
                 gone = replace(other, state=SigningKeyState.RETIRED, retired_at=at)
                 self.memory.signing_keys[other.id] = gone

@@ -65,6 +65,28 @@ async def test_an_intent_is_there_until_its_answer_is(folder: Path) -> None:
         assert await spool.get(ONE) == ANSWER
 
 
+async def test_an_answer_is_counted_under_its_own_key(folder: Path, tmp_path: Path) -> None:
+    """A rotation was taken up while it was awaited: its intent was sealed under the key before."""
+    source = KeyFile.create(tmp_path / "keyturn.key", CountedRandomness("file"))
+    envelopes = await Envelopes.for_this_run(source, CountedRandomness("envelopes"))
+    spool = DirectorySpool.open(folder, envelopes, CountedRandomness("s"), accepts_loss=True)
+
+    async def take_up() -> None:
+        await spool.renew_key(await spool.key_needs())
+
+    first = source.active_key_id
+    await spool.intend(replace(ANSWER, status=None, body=b"", complete=False))
+    second = source.rotate(now=ANSWER.received_at)
+    await take_up()
+    await spool.put(ANSWER)
+    third = source.rotate(now=ANSWER.received_at)
+    await take_up()
+
+    assert await spool.key_needs() == {second: 1, third: 0}
+    assert first not in await spool.key_needs()
+    spool.close()
+
+
 async def test_an_intent_whose_token_did_not_leave_is_forgotten(folder: Path) -> None:
     """A second time changes nothing; neither does a file that goes while one looks."""
     async with spool_in(folder) as spool:

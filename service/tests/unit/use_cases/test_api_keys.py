@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -146,20 +147,50 @@ async def test_a_key_that_was_put_back_is_ended_and_recorded(world: World) -> No
         await _authenticate(world)(secret, RIGHT)
     (event,) = world.audit.of("api_key.brought_back")
     assert (event.workspace_id, event.actor) == (WORKSPACE, "system")
-    assert event.detail == {"api_key_id": key.id}
+    assert event.detail == {"api_key_id": key.id, "because": "its row was put back"}
+    assert await again() == 0
+    assert len(world.audit.of("api_key.brought_back")) == 1
 
 
-async def test_of_two_replicas_that_see_it_one_records(world: World) -> None:
-    """The other finds it ended."""
+async def test_without_audit_a_key_that_was_put_back_is_ended_later(world: World) -> None:
+    """Nothing is handed out without the audit anyway, and no end goes unrecorded."""
+    key, secret = await _create(world)
+    keys = world.base.stores.api_keys
+    await DeleteApiKey(keys=keys, audit=world.base.audit_log(), clock=world.clock)(
+        WORKSPACE, key.id, ACTOR
+    )
+    await world.base.execute("DELETE FROM api_keys")
+    await keys.add(key)
+    again = EndKeysAgain(keys=keys, audit=world.audit, clock=world.clock)
+    world.audit.down = True
+    with pytest.raises(AuditUnavailable):
+        await again()
 
-    class Late(type(world.base.stores.api_keys)):  # type: ignore[misc]
-        async def brought_back(self) -> list[tuple[str, str]]:
-            return [(WORKSPACE, key.id)]
+    world.audit.down = False
+    assert await again() == 1
 
+    assert len(world.audit.of("api_key.brought_back")) == 1
+    with pytest.raises(Unauthorized):
+        await _authenticate(world)(secret, RIGHT)
+
+
+async def test_a_deletion_whose_record_was_lost_is_recorded(world: World) -> None:
+    """The caller who comes again finds no key any more; it is recorded all the same, once."""
     key, _ = await _create(world)
-    await _delete(world)(WORKSPACE, key.id, ACTOR)
-    kept = world.base.stores.api_keys
-    late = Late(kept.database, kept.reads, kept.authority)
+    world.audit.down = True
+    with pytest.raises(AuditUnavailable):
+        await _delete(world)(WORKSPACE, key.id, ACTOR)
+    world.audit.down = False
+    audit = world.base.audit_log()
+    again = EndKeysAgain(keys=world.base.stores.api_keys, audit=audit, clock=world.clock)
+    asked = "SELECT actor, detail FROM audit_events WHERE type = 'api_key.deleted'"
 
-    assert await EndKeysAgain(keys=late, audit=world.audit, clock=world.clock)() == 0
-    assert world.audit.of("api_key.brought_back") == []
+    await again()  # who deleted it may be recording that at this moment
+    assert await world.base.rows(asked) == []
+    world.clock.advance(seconds=61)
+    await again()
+    await again()
+
+    [(actor, detail)] = await world.base.rows(asked)
+    assert actor == "system"
+    assert json.loads(detail) == {"api_key_id": key.id, "because": "its record is missing"}

@@ -1,4 +1,4 @@
-"""What a rotation of key-encryption keys leaves in the audit, and says to whoever asked for it."""
+"""What a rotation of key-encryption keys leaves in the audit and in backups, and says."""
 
 from __future__ import annotations
 
@@ -94,3 +94,23 @@ async def test_data_keys_that_come_in_the_last_moment_are_said(room):
         f"{room.first} is not destroyed: 2 data keys were put under it meanwhile; run"
         " `keyturn keys rewrap`"
     )
+
+
+async def test_a_key_that_was_needed_in_between_waits_for_the_backups_made_meanwhile(room):
+    """A backup is restored, and backed up itself before its data keys are put anew."""
+    sealed = await room.sealed()
+    backup = dict(room.data_keys.kept)
+    await room.root_keys.rotate()
+    await room.root_keys.rewrap()
+    room.clock.advance(days=20)
+
+    room.data_keys.kept = dict(backup)
+    of_that_night = dict(backup)
+    room.clock.advance(days=1)
+    await room.root_keys.rewrap()
+    room.clock.advance(days=15)  # 36 after the first run, 16 after that backup
+
+    with pytest.raises(StillNeeded):
+        await room.root_keys.destroy(room.first)
+    room.data_keys.kept = of_that_night
+    assert await room.opens(sealed, "restored again")

@@ -70,7 +70,7 @@ class DirectorySpool:
         self._lock = lock
         self._accepts_loss = accepts_loss
         self._stuck: set[AttemptId] = set()  # delivered, and the disk did not let us say so
-        self._known: dict[str, str] = {}  # which key-encryption key opens which file
+        self._known: dict[tuple[bool, str], str] = {}  # which key-encryption key opens which file
 
     @classmethod
     def open(
@@ -277,12 +277,13 @@ class DirectorySpool:
 
     def _keys_of_files(self) -> list[str]:
         """Return the key of each file; a file never changes, so each is read once."""
-        known: dict[str, str] = {}
-        for part in (*_ANSWERS, _INTENTS):
-            for name, _ in _files(self._folder / part):
-                key_id = self._known.get(name) or _key_of_file(self._folder, name)
+        known: dict[tuple[bool, str], str] = {}
+        for parts in (_ANSWERS, (_INTENTS,)):
+            for name in self._named(parts):
+                file = (parts is _ANSWERS, name)  # an intent has the name of its answer
+                key_id = self._known.get(file) or _key_of_file(self._folder, parts, name)
                 if key_id:
-                    known[name] = key_id
+                    known[file] = key_id
         self._known = known
         return list(known.values())
 
@@ -323,9 +324,9 @@ def _head(line: bytes) -> dict[str, Any]:
             return {"workspace_id": "", "connection_id": "", "generation": 0}
 
 
-def _key_of_file(folder: Path, name: str) -> str:
+def _key_of_file(folder: Path, parts: Sequence[str], name: str) -> str:
     """Return the key-encryption key of a file's envelope, empty where it is damaged or gone."""
-    for part in (*_ANSWERS, _INTENTS):
+    for part in parts:
         with contextlib.suppress(FileNotFoundError), (folder / part / name).open("rb") as file:
             file.readline()
             return sys.intern(key_of(file.read(_LONGEST_NAME)))

@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Table, delete, func, insert, select, text, type_coerce, update
+from sqlalchemy import Row, Table, delete, func, insert, select, text, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -43,14 +43,14 @@ from keyturn_service.adapters.sql.tables import (
 from keyturn_service.domain.api_key import ApiKey
 from keyturn_service.domain.app import App, Workspace
 from keyturn_service.domain.ids import ApiKeyId, AppId, WorkspaceId
-from keyturn_service.ports import ProxySession, StoreUnavailable
+from keyturn_service.ports import KeysAgainstRecords, ProxySession, StoreUnavailable
 from keyturn_service.vault.data_keys import NOBODY, DataKeyId, WrappedDataKey
 from keyturn_service.vault.vault import Vault
 
 _AT_ONCE: Final = 500
-_RECORDED_ENDS: Final = select(
-    audit_events.c.workspace_id, type_coerce(audit_events.c.detail, NullType()).label("detail")
-).where(text(KEY_ENDED))  # in the words of the index
+_RECORDED_ENDS: Final = select(type_coerce(audit_events.c.detail, NullType())).where(
+    text(KEY_ENDED)  # in the words of the index
+)
 
 
 class _KeyEnd(msgspec.Struct):
@@ -333,20 +333,25 @@ class SqlApiKeys:
                 )
         return bool(ended.rowcount)
 
-    async def brought_back(self) -> Sequence[tuple[WorkspaceId, ApiKeyId]]:
-        """Return the keys that stand although their deletion is on record."""
+    async def against_records(self, *, deleted_before: datetime) -> KeysAgainstRecords:
+        """Hold the keys against the records of deletions."""
+        named = select(api_keys.c.workspace_id, api_keys.c.id)
+        deleted = named.where(api_keys.c.deleted_at < deleted_before)
         async with self.database.read() as connection:
-            recorded = (await connection.execute(_RECORDED_ENDS)).all()
-        named = {key_id: row.workspace_id for row in recorded if (key_id := _named_key(row.detail))}
-        found: list[tuple[WorkspaceId, ApiKeyId]] = []
-        ids = [*named]
+            details = (await connection.execute(_RECORDED_ENDS)).scalars().all()
+            ended = (await connection.execute(deleted)).all()
+        recorded = {key_id for detail in details if (key_id := _named_key(detail))}
+        standing = named.where(api_keys.c.deleted_at.is_(None))
+        brought_back: list[tuple[WorkspaceId, ApiKeyId]] = []
+        ids = sorted(recorded)
         for start in range(0, len(ids), _AT_ONCE):
-            asked = select(api_keys.c.id).where(
-                api_keys.c.id.in_(ids[start : start + _AT_ONCE]), api_keys.c.deleted_at.is_(None)
-            )
+            some = standing.where(api_keys.c.id.in_(ids[start : start + _AT_ONCE]))
             async with self.database.read() as connection:
-                found += [(named[one], one) for one in await connection.scalars(asked)]
-        return found
+                brought_back += [_pair_of(row) for row in await connection.execute(some)]
+        return KeysAgainstRecords(
+            brought_back=brought_back,
+            unrecorded=[_pair_of(row) for row in ended if row.id not in recorded],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,12 +393,17 @@ class SqlProxySessions:
         return gone.rowcount
 
 
+def _pair_of(row: Row[*tuple[Any, ...]]) -> tuple[WorkspaceId, ApiKeyId]:
+    return WorkspaceId(row.workspace_id), ApiKeyId(row.id)
+
+
 def _named_key(detail: object) -> ApiKeyId | None:
     """Return which key a record names; somebody who writes the database may write anything."""
     if not isinstance(detail, str):
         return None
     with contextlib.suppress(msgspec.MsgspecError):
-        return msgspec.json.decode(detail, type=_KeyEnd).api_key_id
+        named = msgspec.json.decode(detail, type=_KeyEnd).api_key_id
+        return named if "\0" not in named else None  # no database takes it
     return None
 
 
