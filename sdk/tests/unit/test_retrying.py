@@ -116,7 +116,7 @@ def test_a_problem_whose_mark_was_lost_is_the_services_where_it_alone_answers():
 
 def test_a_lost_answer_that_the_service_tells_of_is_not_asked_for_again():
     """The service answers 502 where the org may have done the write."""
-    assert not repeats(PROXIED_WRITE, own(502, "unexpected_answer"))
+    assert not repeats(PROXIED_WRITE, own(502, "org_answer_lost"))
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 409, 422, 500])

@@ -102,7 +102,7 @@ class ProxyCall:
         made again under a renewed token, whatever its method, while its body is still there.
 
         Raises:
-            ServiceError: `proxy_path_refused`; `unexpected_answer` where a write's answer was
+            ServiceError: `proxy_path_refused`; `org_answer_lost` where a write's answer was
                 lost, so that it may have been done.
             NotFound: there is no such connection in the caller's workspace.
             ConnectionCannotServe: no token serves, or the org does not answer.
@@ -178,7 +178,7 @@ class ProxyCall:
     ) -> BufferedAnswer:
         """Make a call with a JSON body and return the whole answer.
 
-        Raises as `__call__` does; `unexpected_answer` also where the answer is too long.
+        Raises as `__call__` does; `unexpected_answer` where the answer is too long.
         """
         call = _json_call(method, path, query, data)
         answer = await self(caller, connection_id, call)
@@ -276,7 +276,7 @@ def _json_call(method: str, path: str, query: Mapping[str, str] | None, data: ob
 def _unanswered(call: OrgCall, error: OrgUnreachable) -> ServiceError:
     """Say what a missing answer means: a write that may have been done is not for repeating."""
     if isinstance(error, AnswerLost) and not _only_reads(call):
-        return ServiceError("unexpected_answer")
+        return ServiceError("org_answer_lost")
     return ConnectionCannotServe("org_unavailable", retry_after=_RETRY_SOON)
 
 

@@ -178,6 +178,17 @@ def _of_proxying() -> Iterable[Entry]:
         "The call could hand out a session, run any code, or leads nowhere in the data APIs.",
         where="the path after /salesforce; the right proxy:unsafe lets anonymous Apex through",
     )
+    yield Entry(
+        code="org_answer_lost",
+        title="Salesforce did not answer a call that may have changed something",
+        cause="The call left and no answer came back, so it may or may not be done. It is not"
+        " repeated by itself.",
+        who=Who.VENDOR,
+        remedy=Remedy.RETRY,
+        where="the records it was to change: look there before it is made again; calls that"
+        " upsert by an external id can be repeated",
+        status=HTTPStatus.BAD_GATEWAY,
+    )
 
 
 def _of_ourselves() -> Iterable[Entry]:

@@ -351,7 +351,7 @@ async def test_a_read_is_not_sent_a_third_time(house: House, error: type[OrgUnre
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize(
     ("error", "told"),
-    [(OrgUnreachable(), ("org_unavailable", 5)), (AnswerLost(), ("unexpected_answer", None))],
+    [(OrgUnreachable(), ("org_unavailable", 5)), (AnswerLost(), ("org_answer_lost", None))],
     ids=["never left", "lost"],
 )
 async def test_code_that_runs_by_get_is_no_read(
@@ -380,7 +380,7 @@ async def test_a_read_whose_body_is_gone_is_sent_once(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("error", "told"),
-    [(OrgUnreachable(), ("org_unavailable", 5)), (AnswerLost(), ("unexpected_answer", None))],
+    [(OrgUnreachable(), ("org_unavailable", 5)), (AnswerLost(), ("org_answer_lost", None))],
     ids=["never left", "lost"],
 )
 async def test_a_write_without_an_answer_is_never_sent_again(
@@ -397,7 +397,7 @@ async def test_a_write_without_an_answer_is_never_sent_again(
 
 @pytest.mark.parametrize(
     ("call", "told"),
-    [(QUERY, ("org_unavailable", 5)), (post(), ("unexpected_answer", None))],
+    [(QUERY, ("org_unavailable", 5)), (post(), ("org_answer_lost", None))],
     ids=["a read", "a write"],
 )
 async def test_a_refusal_that_breaks_off_is_no_answer(
@@ -545,7 +545,7 @@ async def test_an_answer_that_is_too_long_to_keep_is_refused(house: House) -> No
 
 @pytest.mark.parametrize(
     ("method", "told"),
-    [("GET", ("org_unavailable", 5)), ("PATCH", ("unexpected_answer", None))],
+    [("GET", ("org_unavailable", 5)), ("PATCH", ("org_answer_lost", None))],
 )
 async def test_a_whole_answer_that_breaks_off_is_none(
     house: House, method: str, told: tuple[str, int | None]
