@@ -115,6 +115,15 @@ def test_the_admins_step_is_told_on_the_command_line(
     assert (refused.value.code, refused.value.who) == ("user_not_preauthorized", "admin")
 
 
+def test_an_org_connected_by_environment_stays_on_the_face_of_the_call(
+    signing: Road, oakhollow: Mapping[str, Any]
+) -> None:
+    """What came by a plain port is told addresses that plain programs reach."""
+    connection = signing.connect(oakhollow, my_domain=None).json()
+
+    assert connection["instance_url"].startswith("http://127.0.0.1:")
+
+
 def test_fifty_readers_of_an_ended_token_make_one_assertion(
     signing: Road, oakhollow: Mapping[str, Any]
 ) -> None:

@@ -508,6 +508,7 @@ def _wired(
             randomness=_RANDOMNESS,
             waiting=waiting,
             loopback=settings.loopback,
+            face_login_hosts={} if dev is None else dev.login_hosts,
         ),
         verify_connection=VerifyConnection(
             apps=stores.apps,

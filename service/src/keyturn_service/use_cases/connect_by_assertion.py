@@ -6,7 +6,8 @@ grant; nothing is kept of one that does not hold, and what it brought is ended.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from keyturn_core.errors import CoreError
@@ -62,7 +63,11 @@ from keyturn_service.use_cases.verify_grant import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectByAssertion:
-    """Make a connection that is renewed by assertions, or turn one of the customer's into one."""
+    """Make a connection that is renewed by assertions, or turn one of the customer's into one.
+
+    `face_login_hosts` is what a development world puts in place of the login hosts, by the face
+    of this service.
+    """
 
     apps: Apps
     store: TokenStore
@@ -76,6 +81,7 @@ class ConnectByAssertion:
     randomness: Randomness
     waiting: Waiting
     loopback: frozenset[Origin]
+    face_login_hosts: Mapping[str, Mapping[Environment, Origin]] = field(default_factory=dict)
 
     async def __call__(
         self,
@@ -88,11 +94,13 @@ class ConnectByAssertion:
         environment: Environment | None,
         my_domain: str | None,
         org_id: OrgId | None,
+        origin: str | None = None,
     ) -> tuple[Connection, bool]:
         """Return the connection, active, and whether it is a new one.
 
         Without `my_domain` the assertion goes to the login host of `environment`. `org_id`, where
-        given, is the org that it has to be.
+        given, is the org that it has to be. `origin` is the face of this service that the call
+        came by.
 
         Raises:
             NotFound: there is no such app in the workspace.
@@ -108,7 +116,7 @@ class ConnectByAssertion:
             app_id=app.id,
             customer_id=customer_id,
             reauthorizes=None,
-            login_url=self._login_url(app, environment, my_domain),
+            login_url=self._login_url(app, environment, my_domain, origin),
             environment=(environment or Environment.PRODUCTION) if my_domain is None else None,
             username=username,
         )
@@ -122,10 +130,15 @@ class ConnectByAssertion:
         return await self._keep(asked, grant, accepted, actor)
 
     def _login_url(
-        self, app: App, environment: Environment | None, my_domain: str | None
+        self,
+        app: App,
+        environment: Environment | None,
+        my_domain: str | None,
+        origin: str | None,
     ) -> Origin:
         if my_domain is None:
-            return app.login_hosts[environment or Environment.PRODUCTION]
+            hosts = self.face_login_hosts.get(origin or "", app.login_hosts)
+            return hosts[environment or Environment.PRODUCTION]
         try:
             return read_my_domain(my_domain, loopback=self.loopback)
         except HostRefused as error:

@@ -69,7 +69,8 @@ class GetAccessToken:
         )
         if tokens is not serving.tokens:  # that took a while: the use may have been stopped
             serving = await self.reads.read(connection_id, key_hash=key_hash)
-            key, connection = admit(serving, Right.TOKENS_READ, now=self.clock.now())
+            now = self.clock.now()
+            key, connection = admit(serving, Right.TOKENS_READ, now=now)
             tokens = in_force(
                 connection, serving.tokens, ending=serving.ending, at_least=tokens.generation
             )

@@ -239,6 +239,19 @@ async def test_a_connection_says_what_is_wrong_and_when_it_dies(house, admin):
     assert said["user"]["username"] == "ada@northwind.example"
 
 
+@pytest.mark.parametrize("written", ["off", "yes", 1.0, 0, None])
+async def test_a_switch_takes_true_and_false_alone(house, admin, written):
+    """A word that somebody meant otherwise switches nothing, on or off."""
+    for path, name in (
+        ("/v1/connections/con_one", "keep_alive"),
+        ("/v1/apps/app_one", "allow_same_org"),
+    ):
+        if (name, written) == ("allow_same_org", None):
+            continue  # which leaves it as it is
+        answer = await house.http.patch(path, headers=admin, json={name: written})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
 async def test_keep_alive_is_set(house, admin):
     """A connection that is let die idle says so."""
     answer = await house.http.patch(

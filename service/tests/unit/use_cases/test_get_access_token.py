@@ -156,6 +156,23 @@ async def test_who_says_that_a_token_was_refused_is_not_served_from_memory(
     assert served.tokens.generation > 1
 
 
+async def test_a_read_is_recorded_at_the_time_when_the_token_goes_out(replica: Replica) -> None:
+    """Behind the records of the renewal that it waited for, also for who follows by time."""
+    world = replica.world
+    await world.base.stores.api_keys.add(api_key())
+
+    def slow(form: Any) -> TokenAnswer:
+        world.clock.advance(seconds=4)
+        return world.org.process(form)
+
+    world.org.next.append(slow)
+    await replica.get_access_token(CONNECTION, key_hash=KEY, rejected_generation=1)
+
+    (read,) = world.audit.of("token.read")
+    (stored,) = world.audit.of("token.stored")
+    assert read.at >= stored.at
+
+
 async def put_the_seal_on(stores: Stores) -> None:
     """Stop the whole service."""
     assert await stores.seals.put_on(ServiceSeal(sealed_at=START, reason="a test"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
-from pydantic import AfterValidator, Field, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, Field, SecretStr, StrictBool, WithJsonSchema
 
 from keyturn_core.salesforce.hosts import Environment, HostRefused, Origin, read_my_domain
 from keyturn_core.salesforce.scopes import METADATA_NAMES, Scope
@@ -96,7 +96,7 @@ class AppIn(In):
     scopes: Scopes
     login_hosts: LoginHosts | None = None
     package: PackageIn | None = None
-    allow_same_org: bool = False
+    allow_same_org: StrictBool = False
     start_url: StartUrl | None = None
 
 
@@ -110,7 +110,7 @@ class AppChange(In):
     scopes: Scopes | None = None
     login_hosts: LoginHosts | None = None
     package: PackageIn | None = None
-    allow_same_org: bool | None = None
+    allow_same_org: StrictBool | None = None
     start_url: StartUrl | None = None
 
 

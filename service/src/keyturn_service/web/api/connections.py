@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, StrictBool, WithJsonSchema
 
 from keyturn_core.salesforce.hosts import Environment
 from keyturn_core.salesforce.ids import OrgId
@@ -82,7 +82,7 @@ class ConnectionOut(Out):
 class ConnectionChange(In):
     """`keep_alive: false` lets the connection die when it is idle."""
 
-    keep_alive: bool
+    keep_alive: StrictBool
 
 
 class ProxySessionIn(In):

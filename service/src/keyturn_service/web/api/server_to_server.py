@@ -85,6 +85,7 @@ async def connect_by_assertion(
         environment=asked.environment,
         my_domain=asked.my_domain,
         org_id=None if asked.org_id is None else OrgId(asked.org_id),
+        origin=face,
     )
     if not new:
         response.status_code = 200
