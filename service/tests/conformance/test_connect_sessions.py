@@ -491,15 +491,18 @@ async def test_overdue_sessions_are_found_by_the_end_of_their_step(base: Base) -
     )
     await sessions.add(waiting)
 
-    async def overdue(minutes: int, limit: int = 10) -> list[str]:
-        found = await sessions.overdue(START + timedelta(minutes=minutes), limit=limit)
-        return [one.id for one in found]
+    async def overdue(minutes: int, limit: int = 10, after: str | None = None) -> list[str]:
+        behind = None if after is None else ConnectSessionId(after)
+        now = START + timedelta(minutes=minutes)
+        found = await sessions.overdue(now, after=behind, limit=limit)
+        return [one if isinstance(one, str) else one.id for one in found]
 
     assert await overdue(9) == []
     assert await overdue(10) == ["cs_three"]
     assert await overdue(15) == ["cs_three", "cs_two"]
-    assert await overdue(30) == ["cs_three", "cs_two", "cs_one"]
-    assert await overdue(30, limit=2) == ["cs_three", "cs_two"]
+    assert await overdue(30) == ["cs_one", "cs_three", "cs_two"]
+    assert await overdue(30, limit=2) == ["cs_one", "cs_three"]
+    assert await overdue(30, limit=2, after="cs_three") == ["cs_two"]
 
 
 async def test_a_session_whose_end_is_kept_is_not_overdue(base: Base) -> None:
@@ -508,7 +511,7 @@ async def test_a_session_whose_end_is_kept_is_not_overdue(base: Base) -> None:
     await sessions.add(session())
     assert await sessions.replace(session().failed("session_expired"))
 
-    assert await sessions.overdue(START + 10 * HOUR, limit=10) == []
+    assert await sessions.overdue(START + 10 * HOUR, after=None, limit=10) == []
 
 
 async def test_a_silent_database_is_told_apart_from_no_session(base: Base) -> None:

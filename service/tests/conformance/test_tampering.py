@@ -484,7 +484,7 @@ async def test_a_row_planted_in_any_table_runs_nothing_and_opens_nothing(
         lambda: stores.connect_sessions.get(WORKSPACE, ConnectSessionId(name)),
         lambda: stores.connect_sessions.take_verifier(ConnectSessionId(name)),
         lambda: stores.connect_sessions.pending_grant(ConnectSessionId(name)),
-        lambda: stores.connect_sessions.overdue(base.clock.now(), limit=10),
+        lambda: stores.connect_sessions.overdue(base.clock.now(), after=None, limit=10),
         lambda: stores.revocations.open(RevocationId(name)),
         lambda: stores.api_keys.by_hash(_planted_hash(text)),
         lambda: stores.proxy_sessions.by_hash(_planted_hash(text)),

@@ -283,6 +283,10 @@ def authorization(**changes: Any) -> Authorization:
     return replace(made, **changes)
 
 
+ODD_DOCUMENTS: Final = ("{}", "[]", "7", "no JSON")
+"""What no program of ours wrote into a row."""
+
+
 def awaiting(**changes: Any) -> ConnectSession:
     """Return a session whose browser came back, for the connection."""
     made = session(

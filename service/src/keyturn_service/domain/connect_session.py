@@ -108,6 +108,10 @@ class ConnectSession:
             return self.authorization.expires_at
         return self.expires_at
 
+    def cut_short(self) -> ConnectSession:
+        """Return the session with no time left to confirm it, on whichever clock."""
+        return replace(self, confirmation_expires_at=self.created_at)
+
     @property
     def never_came_back(self) -> bool:
         """Whether a browser went to Salesforce, and time ended the session before it returned.

@@ -136,12 +136,27 @@ class ConnectSessions(Protocol):
         """
         ...
 
-    async def awaiting(
-        self, workspace_id: WorkspaceId | None, app_id: AppId | None
-    ) -> Sequence[ConnectSession]:
-        """Return the sessions that wait for their confirmation, of a workspace, an app or all."""
+    async def abandon(self, session_id: ConnectSessionId, *, unconfirmed: ToRevoke | None) -> bool:
+        """End a session that cannot be read, as `drop_pending` does; the rest of it stays.
+
+        False, and nothing changed, where its end is kept already.
+        """
         ...
 
-    async def overdue(self, now: datetime, *, limit: int) -> Sequence[ConnectSession]:
-        """Return sessions whose time is over and whose end is not kept yet."""
+    async def awaiting(
+        self, workspace_id: WorkspaceId | None, app_id: AppId | None
+    ) -> Sequence[ConnectSession | ConnectSessionId]:
+        """Return the sessions that wait for their confirmation, of a workspace, an app or all.
+
+        Of one that cannot be read, as somebody wrote into the database, its id stands for it.
+        """
+        ...
+
+    async def overdue(
+        self, now: datetime, *, after: ConnectSessionId | None, limit: int
+    ) -> Sequence[ConnectSession | ConnectSessionId]:
+        """Return sessions whose time is over and whose end is not kept yet, as `awaiting` does.
+
+        They are in order of their ids.
+        """
         ...

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+import structlog
+
 from keyturn_service.domain.connect_session import ConnectSession, SessionStatus
+from keyturn_service.domain.ids import ConnectSessionId
 from keyturn_service.domain.signing_key import RETIRED_LIFE
 from keyturn_service.ports import (
     Clock,
@@ -19,13 +22,17 @@ from keyturn_service.ports import (
 from keyturn_service.use_cases.drop_unconfirmed import DropUnconfirmed
 
 _AT_ONCE: Final = 200
+_log = structlog.get_logger()
 _IDEMPOTENCY_LIFE: Final = timedelta(hours=24)
 _JOURNAL_LIFE: Final = timedelta(days=35)  # the longest age of a backup; design.md 5.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanUp:
-    """End overdue connect sessions, and forget what is over. Safe to run at any time."""
+    """End overdue connect sessions, and forget what is over. Safe to run at any time.
+
+    A session that cannot be ended now keeps nothing else from its end, and is tried again.
+    """
 
     sessions: ConnectSessions
     idempotency: IdempotencyKeys
@@ -38,18 +45,38 @@ class CleanUp:
     async def __call__(self) -> int:
         """Return how many connect sessions were ended."""
         now = self.clock.now()
-        overdue = await self.sessions.overdue(now, limit=_AT_ONCE)
-        for session in overdue:
-            await self._end(session)
+        ended, after = 0, None
+        while overdue := await self.sessions.overdue(now, after=after, limit=_AT_ONCE):
+            for session in overdue:
+                ended += await self._is_ended(session)
+            after = _id(overdue[-1])  # however many cannot be ended, the others are reached
         await self.idempotency.purge(now - _IDEMPOTENCY_LIFE)
         await self.proxy_sessions.purge(now)
         await self.signing_keys.forget_retired(now - RETIRED_LIFE)
         await self.spool.purge(now - _JOURNAL_LIFE)
-        return len(overdue)
+        return ended
 
-    async def _end(self, session: ConnectSession) -> None:
+    async def _is_ended(self, session: ConnectSession | ConnectSessionId) -> bool:
+        try:
+            await self._end(session)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are to be ended
+            _log.warning(
+                "connect_session_not_ended",
+                connect_session_id=_id(session),
+                error=type(error).__name__,
+            )
+            return False
+        return True
+
+    async def _end(self, session: ConnectSession | ConnectSessionId) -> None:
         """End a session; what was not confirmed is revoked at Salesforce."""
-        if session.status is SessionStatus.AWAITING_CONFIRMATION:
+        if not isinstance(session, ConnectSession):
+            await self.drop_unconfirmed.unreadable(session)
+        elif session.status is SessionStatus.AWAITING_CONFIRMATION:
             await self.drop_unconfirmed(session)
         else:
             await self.sessions.replace(session.failed("session_expired"))
+
+
+def _id(session: ConnectSession | ConnectSessionId) -> ConnectSessionId:
+    return session.id if isinstance(session, ConnectSession) else session

@@ -61,6 +61,16 @@ def test_a_step_without_an_end_of_its_own_ends_with_the_link(status: SessionStat
     assert made.ends_at() == LINK_END
 
 
+def test_a_session_that_is_cut_short_can_be_confirmed_on_no_clock() -> None:
+    """Neither on one that is behind; what it waits for is still to be ended."""
+    waiting = at_step(SessionStatus.AWAITING_CONFIRMATION)
+
+    cut = waiting.cut_short()
+
+    assert cut.status_at(waiting.created_at) is SessionStatus.EXPIRED
+    assert (cut.status, cut.confirmation_hash) == (waiting.status, waiting.confirmation_hash)
+
+
 @pytest.mark.parametrize("status", ENDED)
 def test_an_ended_session_stays_as_it_ended(status: SessionStatus) -> None:
     """Time makes nothing else of it."""

@@ -11,6 +11,7 @@ from service.tests.support.fakes import CountedRandomness
 from service.tests.support.replicas import Replica, World
 from service.tests.support.values import (
     APP,
+    ODD_DOCUMENTS,
     OTHER_WORKSPACE,
     START,
     WORKSPACE,
@@ -20,10 +21,11 @@ from service.tests.support.values import (
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectRefused, NotFound
 from keyturn_service.domain.ids import AppId, IncidentId, WorkspaceId
-from keyturn_service.domain.incident import Incident, Scope
-from keyturn_service.ports import AuditUnavailable, ServiceSeal
+from keyturn_service.domain.incident import PROBLEM, Incident, Scope
+from keyturn_service.ports import AuditUnavailable, ServiceSeal, StoreUnavailable
 from keyturn_service.use_cases.open_incident import OpenIncident, latest
 from keyturn_service.use_cases.seal_service import SealService
+from keyturn_service.vault.errors import KeySourceRefused, KeySourceUnavailable
 
 ACTOR = "operator"
 REASON = "a stolen laptop"
@@ -67,7 +69,7 @@ async def test_one_of_the_whole_service_seals_it_and_lists_all(
     """Who, when and why are on record; nothing of a listed connection serves from then on."""
     opened = await open_incident(ACTOR, reason=REASON, scope=WHOLE)
 
-    assert (opened.new, opened.listed) == (True, 1)
+    assert (opened.new, opened.listed, opened.left) == (True, 1, [])
     seal = ServiceSeal(sealed_at=START, reason=REASON)
     assert await replica.stores.seals.current() == seal
     assert list(await replica.stores.incidents.newest_first()) == [opened.incident]
@@ -175,10 +177,135 @@ async def test_what_was_confirmed_in_that_moment_or_does_not_open_is_left(
                 return [replace(one, version=one.version + 1) for one in found]
             return found
 
+        def __getattr__(self, name: str) -> Any:
+            return getattr(bare.stores.connect_sessions, name)
+
     opened = await replace(made, sessions=Late())(ACTOR, reason=REASON, scope=WHOLE)
 
     assert opened.new
     assert await world.jobs() == []
+
+
+class Failing:
+    """Connect sessions of which some calls fail."""
+
+    def __init__(self, sessions: Any, **errors: Exception) -> None:
+        self._sessions = sessions
+        self.errors = errors
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the sessions' own method, or one that fails."""
+        error = self.errors.get(name)
+        if error is None:
+            return getattr(self._sessions, name)
+
+        async def failing(*_given: Any, **_named: Any) -> Any:
+            raise error
+
+        return failing
+
+
+def failing(replica: Replica, **errors: Exception) -> OpenIncident:
+    """Return the use case over connect sessions of which these calls fail."""
+    made = opening(replica)
+    sessions: Any = Failing(replica.stores.connect_sessions, **errors)
+    drop = replace(made.drop_unconfirmed, sessions=sessions)
+    return replace(made, sessions=sessions, drop_unconfirmed=drop)
+
+
+@pytest.mark.parametrize("odd", ODD_DOCUMENTS)
+async def test_a_session_that_cannot_be_read_keeps_no_grant_from_being_ended(
+    replica: Replica, world: World, odd: str
+) -> None:
+    """Its own grant is ended too: that rests sealed, and says all that is needed."""
+    session = await waiting(replica)
+    await world.base.execute(
+        "UPDATE connect_sessions SET document = :odd WHERE id = :id", odd=odd, id=session.id
+    )
+
+    opened = await opening(replica)(ACTOR, reason=REASON, scope=WHOLE)
+
+    assert (opened.listed, opened.left) == (1, [])
+    assert (await world.connection()).problem == PROBLEM
+    token = world.org.token_response()
+    assert await world.carried_out(replica) == [token["refresh_token"], token["access_token"]]
+    [event] = world.audit.of("connect_session.unconfirmed")
+    assert (event.workspace_id, event.detail) == (WORKSPACE, {"connect_session_id": session.id})
+    assert await replica.stores.connect_sessions.awaiting(None, None) == []
+
+
+@pytest.mark.parametrize(
+    "error", [KeySourceRefused("disabled"), KeySourceUnavailable(), KeyError()]
+)
+async def test_a_grant_that_cannot_be_opened_now_is_ended_when_it_can(
+    replica: Replica, world: World, error: Exception
+) -> None:
+    """All others are listed; nobody can confirm it meanwhile, and the clean-up tries again."""
+    session = await waiting(replica)
+
+    opened = await failing(replica, pending_grant=error)(ACTOR, reason=REASON, scope=WHOLE)
+
+    assert (opened.listed, opened.left) == (1, [session.id])
+    assert (await world.connection()).problem == PROBLEM
+    with pytest.raises(ConnectRefused) as refusal:
+        await replica.connect.confirm(
+            WORKSPACE, session.id, "key_one", confirmation_code="any", org_id=None
+        )
+    assert refusal.value.code == "session_expired"
+    assert await world.jobs() == []
+    assert await replica.connect.clean_up() == 1
+    assert [reason for reason, _ in await world.jobs()] == ["unconfirmed"]
+
+
+async def test_one_that_can_neither_be_read_nor_ended_now_is_named(
+    replica: Replica, world: World
+) -> None:
+    """The clean-up ends it in its time, and where somebody was first nothing is left."""
+    session = await waiting(replica)
+    await world.base.execute("UPDATE connect_sessions SET document = '{}'")
+    incident = failing(replica, abandon=KeySourceUnavailable())
+
+    assert (await incident(ACTOR, reason=REASON, scope=WHOLE)).left == [session.id]
+
+    world.clock.advance(minutes=10)
+    assert await replica.connect.clean_up() == 1
+    drop = replica.connect.clean_up.drop_unconfirmed
+    assert not await drop.unreadable(session.id)
+    assert [reason for reason, _ in await world.jobs()] == ["unconfirmed"]
+
+
+async def test_one_that_cannot_be_cut_short_is_ended_all_the_same(
+    replica: Replica, world: World
+) -> None:
+    """One call that fails is not the other."""
+    await waiting(replica)
+    incident = failing(replica, replace=StoreUnavailable())
+
+    assert (await incident(ACTOR, reason=REASON, scope=WHOLE)).left == []
+
+    assert [reason for reason, _ in await world.jobs()] == ["unconfirmed"]
+
+
+async def test_nobody_confirms_while_the_list_is_made(replica: Replica) -> None:
+    """What waits is cut short before, and no key is needed for that."""
+    session = await waiting(replica)
+    refused: list[str] = []
+
+    class Listing(Failing):
+        """Incidents; somebody confirms just before one is kept."""
+
+        async def open(self, incident: Incident) -> int:
+            with pytest.raises(ConnectRefused) as refusal:
+                await replica.connect.confirm(
+                    WORKSPACE, session.id, "key_one", confirmation_code="any", org_id=None
+                )
+            refused.append(refusal.value.code)
+            return int(await replica.stores.incidents.open(incident))
+
+    incidents: Any = Listing(replica.stores.incidents)
+    await replace(opening(replica), incidents=incidents)(ACTOR, reason=REASON, scope=WHOLE)
+
+    assert refused == ["session_expired"]
 
 
 async def test_without_a_record_use_stops_and_nothing_is_ended(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, insert, select, update
+import structlog
+from sqlalchemy import ColumnElement, Select, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyturn_core.salesforce.hosts import Environment, Origin
@@ -21,6 +22,7 @@ from keyturn_service.adapters.sql.key_holds import hold_keys
 from keyturn_service.adapters.sql.org_holds import hold_org
 from keyturn_service.adapters.sql.revocations import SealedJob
 from keyturn_service.adapters.sql.rows import (
+    ODD_ROW,
     connection_values,
     session_of,
     session_values,
@@ -38,6 +40,8 @@ from keyturn_service.domain.connection import (
 from keyturn_service.domain.ids import AppId, ConnectionId, ConnectSessionId, WorkspaceId
 from keyturn_service.ports import PendingGrant, StaleWrite, ToRevoke
 from keyturn_service.vault.vault import Vault
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,33 +188,73 @@ class SqlConnectSessions:
             await job.keep(connection)
         return True
 
+    async def abandon(self, session_id: ConnectSessionId, *, unconfirmed: ToRevoke | None) -> bool:
+        """End a session that cannot be read, as `drop_pending` does; the rest of it stays."""
+        job = await SealedJob.of(unconfirmed, self.vault)
+        columns = connect_sessions.c
+        ended = (
+            update(connect_sessions)
+            .where(_is(session_id), columns.ends_at.is_not(None))
+            .values(
+                status=SessionStatus.EXPIRED,
+                ends_at=None,
+                pending_grant=None,
+                version=columns.version + 1,
+            )
+        )
+        async with self.database.write() as connection:
+            await hold_keys(connection, job.tokens)
+            if not (await connection.execute(ended)).rowcount:
+                return False
+            if unconfirmed is not None:
+                pending = unconfirmed.revocation.connection_id
+                await _end_pending(connection, pending, problem="session_expired")
+            await job.keep(connection)
+        return True
+
     async def awaiting(
         self, workspace_id: WorkspaceId | None, app_id: AppId | None
-    ) -> Sequence[ConnectSession]:
+    ) -> Sequence[ConnectSession | ConnectSessionId]:
         """Return the sessions that wait for their confirmation."""
         columns = connect_sessions.c
-        asked = select(connect_sessions).where(
+        asked = select(columns.id).where(
             columns.status == SessionStatus.AWAITING_CONFIRMATION, columns.ends_at.is_not(None)
         )
         if workspace_id is not None:
             asked = asked.where(columns.workspace_id == workspace_id)
         if app_id is not None:
             asked = asked.where(columns.app_id == app_id)
-        async with self.database.read() as connection:
-            rows = (await connection.execute(asked.order_by(columns.id))).all()
-        return [session_of(row) for row in rows]
+        return await self._each(asked.order_by(columns.id))
 
-    async def overdue(self, now: datetime, *, limit: int) -> Sequence[ConnectSession]:
+    async def overdue(
+        self, now: datetime, *, after: ConnectSessionId | None, limit: int
+    ) -> Sequence[ConnectSession | ConnectSessionId]:
         """Return sessions whose time is over and whose end is not kept yet."""
         asked = (
-            select(connect_sessions)
-            .where(connect_sessions.c.ends_at <= now)
-            .order_by(connect_sessions.c.ends_at)
+            select(connect_sessions.c.id)
+            .where(connect_sessions.c.ends_at <= now, connect_sessions.c.id > (after or ""))
+            .order_by(connect_sessions.c.id)
             .limit(limit)
         )
+        return await self._each(asked)
+
+    async def _each(self, asked: Select[Any]) -> Sequence[ConnectSession | ConnectSessionId]:
+        """Read the sessions of these ids one by one: an odd row stands in nobody's way."""
+        found: list[ConnectSession | ConnectSessionId] = []
         async with self.database.read() as connection:
-            rows = (await connection.execute(asked)).all()
-        return [session_of(row) for row in rows]
+            for name in (await connection.execute(asked)).scalars().all():
+                reading = select(connect_sessions).where(connect_sessions.c.id == name)
+                try:
+                    row = (await connection.execute(reading)).one_or_none()
+                    found += [] if row is None else [session_of(row)]
+                except ODD_ROW as error:
+                    _log.error(
+                        "connect_session_not_read",
+                        connect_session_id=name,
+                        error=type(error).__name__,
+                    )
+                    found.append(ConnectSessionId(name))
+        return found
 
 
 async def _replace(connection: AsyncConnection, session: ConnectSession, **extra: Any) -> bool:

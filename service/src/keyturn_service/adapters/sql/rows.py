@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row
 
@@ -39,6 +39,15 @@ from keyturn_service.domain.ids import (
 )
 from keyturn_service.ports import ProxySession
 
+ODD_ROW: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What reading a row ends with that no program of ours wrote."""
 _OVER = frozenset({SessionStatus.COMPLETED, SessionStatus.FAILED, SessionStatus.EXPIRED})
 
 
