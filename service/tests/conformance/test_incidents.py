@@ -55,6 +55,8 @@ ADMIN = Verdict(
     outcome=IncidentOutcome.ADMIN, because=Because.TOKEN_UNKNOWN, access_token_ended=False
 )
 
+NO_MOMENT = 2**63 - 1  # microseconds; no calendar has it
+
 
 async def connect(base: Base, count: int) -> list[str]:
     """Connect so many customers; return the connections' ids, in order."""
@@ -405,6 +407,34 @@ async def test_what_assertions_renew_keeps_its_place_without_a_token(base: Base)
     loaded = await base.stores.tokens.load(CONNECTION)
     assert loaded is not None
     assert (loaded[1].expires_at, loaded[1].refresh_token) == (None, None)
+
+
+async def test_a_grant_that_cannot_be_read_keeps_no_other_from_being_ended(base: Base) -> None:
+    """It is listed like all others, and goes on waiting; the others are claimed."""
+    names = await connect(base, 3)
+    await base.execute(f"UPDATE connections SET authorized_at = {NO_MOMENT} WHERE id = 'con_01'")  # noqa: S608 - ours
+    incidents = base.stores.incidents
+
+    assert await incidents.open(INCIDENT) == 3
+
+    assert sorted(one.connection_id for one in await claim(base)) == ["con_00", "con_02"]
+    listed = await incidents.grants(INCIDENT.id, after=None, limit=9)
+    assert [one.connection_id for one in listed] == names
+    assert (await incidents.progress(INCIDENT.id)).waiting == 3
+
+
+async def test_an_incident_that_cannot_be_read_hides_no_other(base: Base) -> None:
+    """It is not gone on with, and what is there besides is told."""
+    await base.with_connection()
+    incidents = base.stores.incidents
+    await incidents.open(INCIDENT)
+    await base.execute(f"UPDATE incidents SET opened_at = {NO_MOMENT}")  # noqa: S608 - ours
+    assert await incidents.under_way(INCIDENT.scope) is None
+
+    other = replace(INCIDENT, id=IncidentId("inc_two"))
+    await incidents.open(other)
+
+    assert list(await incidents.newest_first()) == [other]
 
 
 async def test_a_silent_database_is_told_apart_from_nothing_to_do(base: Base) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final, TypeVar
 
+import structlog
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Select,
     case,
@@ -18,19 +20,21 @@ from sqlalchemy import (
     null,
     select,
     tuple_,
+    type_coerce,
     update,
 )
 
 from keyturn_core.salesforce.hosts import Origin
 from keyturn_service.adapters.sql.claims import FREE, claim_end, is_free
 from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.rows import ODD_ROW
 from keyturn_service.adapters.sql.tables import (
     connections,
     incident_grants,
     incidents,
     token_sets,
 )
-from keyturn_service.adapters.sql.types import Moment
+from keyturn_service.adapters.sql.types import Moment, from_micros
 from keyturn_service.domain.connection import ConnectionState, Renewal
 from keyturn_service.domain.ids import AppId, ConnectionId, IncidentId, WorkspaceId
 from keyturn_service.domain.incident import (
@@ -45,6 +49,8 @@ from keyturn_service.domain.incident import (
     Verdict,
 )
 
+_T = TypeVar("_T")
+_log = structlog.get_logger()
 _GRANTED = (
     ConnectionState.ACTIVE,
     ConnectionState.UNCERTAIN,
@@ -109,9 +115,7 @@ class SqlIncidents:
             incidents.c.app_id.is_not_distinct_from(scope.app_id),
             left.exists(),
         )
-        async with self.database.read() as reading:
-            row = (await reading.execute(asked.limit(1))).first()
-        return None if row is None else _incident_of(row)
+        return next(iter(await self._each(asked)), None)
 
     async def under_way_since(self) -> datetime | None:
         """Return when the oldest incident was opened that still has grants to end."""
@@ -123,8 +127,7 @@ class SqlIncidents:
 
     async def newest_first(self) -> Sequence[Incident]:
         """Return all incidents."""
-        async with self.database.read() as reading:
-            return [_incident_of(row) for row in (await reading.execute(_newest)).all()]
+        return await self._each(_newest)
 
     async def progress(self, incident_id: IncidentId) -> Progress:
         """Return how far an incident is."""
@@ -151,7 +154,7 @@ class SqlIncidents:
     ) -> Sequence[IncidentGrant]:
         """Return grants of an incident in order of their connections' ids."""
         asked = (
-            select(incident_grants)
+            select(*_LISTED)
             .where(_grant.incident_id == incident_id, _grant.connection_id > (after or ""))
             .order_by(_grant.connection_id)
             .limit(limit)
@@ -176,10 +179,11 @@ class SqlIncidents:
             update(incident_grants)
             .where(theirs.in_(asked.with_for_update(skip_locked=True)))
             .values(claimed_until=claim_end(self.database, ttl))
-            .returning(incident_grants)
+            .returning(*_CLAIMED)
         )
         async with self.database.write() as writing:
-            return [_claimed(row) for row in (await writing.execute(claimed)).all()]
+            rows = (await writing.execute(claimed)).all()
+        return [grant for row in rows if (grant := _readable(_claimed, row)) is not None]
 
     async def leave(self, grant: GrantToEnd, *, due_at: datetime) -> None:
         """Give a claim back of which nothing was tried."""
@@ -252,11 +256,50 @@ class SqlIncidents:
             elif renewal is not None:
                 await writing.execute(token_sets.delete().where(theirs))
 
+    async def _each(self, asked: Select[Any]) -> Sequence[Incident]:
+        """Return the incidents; an odd row stands in nobody's way."""
+        asked = asked.with_only_columns(*_INCIDENT)
+        async with self.database.read() as reading:
+            rows = (await reading.execute(asked)).all()
+        return [one for row in rows if (one := _readable(_incident_of, row)) is not None]
+
     async def _change(self, grant: GrantToEnd, **values: Any) -> None:
         async with self.database.write() as writing:
             await writing.execute(update(incident_grants).where(*_is(grant)).values(**values))
 
 
+_LISTED: Final = (
+    _grant.connection_id,
+    _grant.workspace_id,
+    _grant.was,
+    _grant.problem,
+    _grant.due_at,
+    _grant.attempts,
+    _grant.tried_with,
+    _grant.outcome,
+    _grant.because,
+    _grant.access_token_ended,
+    _grant.ended_at,
+)
+_CLAIMED: Final = (
+    _grant.incident_id,
+    _grant.connection_id,
+    _grant.workspace_id,
+    _grant.login_url,
+    _grant.was,
+    _grant.problem,
+    type_coerce(_grant.authorized_at, BigInteger).label("authorized_at"),
+    _grant.attempts,
+    _grant.unanswered,
+)
+_INCIDENT: Final = (
+    incidents.c.id,
+    incidents.c.workspace_id,
+    incidents.c.app_id,
+    incidents.c.reason,
+    type_coerce(incidents.c.opened_at, BigInteger).label("opened_at"),
+)
+"""As they are kept: which moments are none is seen row by row."""
 _newest = select(incidents).order_by(incidents.c.opened_at.desc(), incidents.c.id.desc())
 
 
@@ -301,6 +344,16 @@ def _is(grant: GrantToEnd) -> tuple[ColumnElement[bool], ...]:
     )
 
 
+def _readable(read: Callable[[Any], _T], row: Any) -> _T | None:
+    """Read a row; None, and its name in the log, where no program of ours wrote it."""
+    try:
+        return read(row)
+    except ODD_ROW as error:
+        name = getattr(row, "connection_id", None) or row.id
+        _log.error("incident_row_not_read", name=name, error=type(error).__name__)
+        return None
+
+
 def _incident_of(row: Any) -> Incident:
     return Incident(
         id=IncidentId(row.id),
@@ -309,7 +362,7 @@ def _incident_of(row: Any) -> Incident:
             app_id=None if row.app_id is None else AppId(row.app_id),
         ),
         reason=row.reason,
-        opened_at=row.opened_at,
+        opened_at=from_micros(row.opened_at),
     )
 
 
@@ -321,7 +374,7 @@ def _claimed(row: Any) -> GrantToEnd:
         login_url=Origin(row.login_url),
         was=ConnectionState(row.was),
         problem=row.problem,
-        authorized_at=row.authorized_at,
+        authorized_at=from_micros(row.authorized_at),
         attempts=row.attempts,
         unanswered=row.unanswered > 0,
     )
