@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
+import structlog
 
 from keyturn.cli.outcome import Outcome, failure, json_option, refused_usage
 from keyturn_service.bootstrap import CannotStart
@@ -16,7 +17,7 @@ from keyturn_service.bootstrap_incident import IncidentDesk, incident_desk
 from keyturn_service.cli.evidence import Evidence, EvidenceIsThere
 from keyturn_service.cli.logs import log_to_stderr
 from keyturn_service.domain.errors import NotFound
-from keyturn_service.domain.ids import AppId, IncidentId, WorkspaceId
+from keyturn_service.domain.ids import AppId, ConnectionId, IncidentId, WorkspaceId
 from keyturn_service.domain.incident import Incident, Progress, Scope
 from keyturn_service.ports import (
     AuditUnavailable,
@@ -26,8 +27,9 @@ from keyturn_service.ports import (
 )
 from keyturn_service.settings import Settings, SettingsRefused, read_settings
 from keyturn_service.use_cases.open_incident import Opened
-from keyturn_service.vault.errors import KeySourceUnavailable
+from keyturn_service.vault.errors import KeySourceRefused, KeySourceUnavailable
 
+_log = structlog.get_logger()
 _ACTOR: Final = "operator"
 _SHOWN: Final = 5
 _SEALED: Final = (
@@ -207,23 +209,62 @@ async def _open(
     try:
         opened = await desk.open(_ACTOR, reason=reason, scope=scope)
     except AuditUnavailable:
-        sealed = "Use is stopped, but no" if scope.is_whole else "Nothing was stopped, and no"
+        done = "Use is stopped, and nothing else was done" if scope.is_whole else "Nothing was done"
         return failure(
             "audit_unavailable",
-            f"{sealed} grant is being ended: the audit cannot be written. Look after the database,"
-            " then run this again",
+            f"{done}: the audit cannot be written, and without it no grant is listed. Look after"
+            " the database, then run this again",
         )
-    rotated, warnings = await _rotate_data_keys(desk, opened)
-    progress = await desk.incidents.progress(opened.incident.id)
+    except StoreUnavailable:
+        return failure(
+            "store_unavailable",
+            "The database went away: what was done is not known. Run this again, it goes on where"
+            " it stopped; `keyturn incident status` says what there is",
+        )
+    return await _opened(desk, opened)
+
+
+async def _opened(desk: IncidentDesk, opened: Opened) -> Outcome:
+    """Do and tell what follows; from here on all that fails is a warning: it is open."""
+    one = opened.incident
+    rotated, *warnings = await _rotate_data_keys(desk, opened)
+    warnings = [*_unfinished(opened), *warnings]
+    progress = None
+    try:
+        progress = await desk.incidents.progress(one.id)
+    except StoreUnavailable:
+        warnings.append(
+            "the database went away, so how far it is is not known: keyturn incident status"
+        )
     said = "Opened" if opened.new else "Under way already"
-    text = f"{said}: {_line(opened.incident, progress)}\n\n{_next_steps(scope, progress)}"
-    result = _incident_told(opened.incident, progress)
-    result |= {"new": opened.new, "data_keys_rotated": rotated}
-    return Outcome(result=result, text=text, warnings=warnings)
+    result = _incident_told(one, progress)
+    result |= {"new": opened.new, "data_keys_rotated": rotated, "unconfirmed": list(opened.left)}
+    return Outcome(
+        result=result,
+        text=f"{said}: {_line(one, progress)}\n\n{_next_steps(one.scope, progress)}",
+        warnings=tuple(warnings),
+    )
 
 
-async def _rotate_data_keys(desk: IncidentDesk, opened: Opened) -> tuple[int, tuple[str, ...]]:
-    """Return how many workspaces have a new data key, and what kept others from having one.
+def _unfinished(opened: Opened) -> list[str]:
+    """Say what was in the way of opening it, and stopped nothing."""
+    warnings = []
+    if opened.left:
+        warnings.append(
+            f"{len(opened.left)} grants that waited for their confirmation are not ended yet:"
+            f" {', '.join(opened.left)}. The log has what was in the way of each; replicas try"
+            " again by themselves until it is mended"
+        )
+    if not opened.recorded:
+        warnings.append(
+            "the audit has no record that the grants were listed (`incident.grants_listed`): look"
+            " after the database. They are being ended all the same"
+        )
+    return warnings
+
+
+async def _rotate_data_keys(desk: IncidentDesk, opened: Opened) -> tuple[Any, ...]:
+    """Return how many workspaces have a new data key; None, and a warning, where not all have.
 
     What does not work here stops nothing: grants are being ended, which matters more.
     """
@@ -232,14 +273,28 @@ async def _rotate_data_keys(desk: IncidentDesk, opened: Opened) -> tuple[int, tu
         done = await desk.data_keys.rotate(
             incident.scope.workspace_id, made_before=None if opened.new else incident.opened_at
         )
-    except (KeySourceUnavailable, AuditUnavailable, StoreUnavailable) as error:
-        away = "key source" if isinstance(error, KeySourceUnavailable) else "database"
+    except Exception as error:  # noqa: BLE001 - whatever it is, the incident is open
+        _log.error("data_keys_not_rotated", error=type(error).__name__)
         warning = (
-            f"not all data keys were rotated: the {away} does not answer. Run this again, or"
+            f"not all data keys were rotated: {_in_the_way(error)}. Run this again, or"
             " `keyturn keys rotate-data`"
         )
-        return 0, (warning,)
-    return len(done.made), ()
+        return None, warning
+    return (len(done.made),)
+
+
+def _in_the_way(error: Exception) -> str:
+    match error:
+        case KeySourceRefused():
+            return f"the key source refused ({error})"
+        case KeySourceUnavailable():
+            return "the key source does not answer"
+        case StoreUnavailable():
+            return "the database does not answer"
+        case AuditUnavailable():
+            return "the audit cannot be written"
+        case _:
+            return f"{type(error).__name__}, see the log"
 
 
 async def _status(desk: IncidentDesk) -> Outcome:
@@ -265,10 +320,11 @@ async def _report(
         return refused_usage(
             "there is no such incident: `keyturn incident status` names those that there are"
         )
+    noted = False
     try:
         with Evidence.at(out) as evidence:
             await desk.report.note(found, _ACTOR, links=not no_links)
-            waiting = []
+            noted, waiting = True, []
             async for reported in desk.report.grants(found):
                 evidence.add_connection(reported)
                 if reported.waits_for_customer:
@@ -287,22 +343,32 @@ async def _report(
     except OSError as error:
         return failure("cannot_write", f"cannot write {out}: {error.strerror}")
     except AuditUnavailable:
-        return failure(
-            "audit_unavailable",
-            "The audit cannot be written, so no evidence was read and no link was made. Look after"
-            " the database, then run this again",
+        done = (
+            "The audit cannot be written any more, so no evidence was kept; links that were made"
+            " until then are in no file, and end by themselves"
+            if noted
+            else "The audit cannot be written, so no evidence was read and no link was made"
         )
+        text = f"{done}. Look after the database, then run this again"
+        return failure("audit_unavailable", text)
     except ChainUnreadable as error:
         return failure(
             "audit_broken",
             f"chain {error} of the audit has a row that is no record of ours: run `keyturn audit"
             " verify` first, and keep the database as it is",
         )
-    return _reported(out, found, progress, evidence)
+    return _reported(out, found, progress, evidence, desk.report.left_out)
 
 
-def _reported(out: Path, found: Incident, progress: Progress, evidence: Evidence) -> Outcome:
+def _reported(
+    out: Path,
+    found: Incident,
+    progress: Progress,
+    evidence: Evidence,
+    left_out: Sequence[ConnectionId],
+) -> Outcome:
     result = _incident_told(found, progress) | {"path": str(out.absolute()), **evidence.counts}
+    result |= {"left_out": list(left_out)}
     text = f"{out}: {_line(found, progress)}"
     if evidence.counts["links"]:
         text += (
@@ -310,6 +376,11 @@ def _reported(out: Path, found: Incident, progress: Progress, evidence: Evidence
             " can begin to connect in its customer's name: send each to its customer only."
         )
     warnings = []
+    if left_out:
+        warnings.append(
+            f"{len(left_out)} grants are not in it, for what is kept of the connection or its app"
+            f" cannot be read: {', '.join(left_out)}"
+        )
     if not progress.is_done:
         warnings.append("it is not over: report again when nothing is waiting or failed")
     if evidence.counts["links_refused"]:
@@ -330,27 +401,31 @@ def _scope_told(scope: Scope) -> dict[str, str | None]:
     return {"workspace_id": scope.workspace_id, "app_id": scope.app_id}
 
 
-def _line(one: Incident, progress: Progress) -> str:
-    """Say in two lines what an incident is and how far it is."""
+def _line(one: Incident, progress: Progress | None) -> str:
+    """Say in two lines what an incident is and how far it is, where that is known."""
+    line = f"{one.id}, {_scope_words(one.scope)}, since {one.opened_at.isoformat()}: {one.reason}"
+    if progress is None:
+        return line
     counts = (
         f"{progress.revoked} revoked, {progress.waiting} waiting, {progress.admin} to be done by"
         f" an admin, {progress.failed} failed"
     )
     if progress.failed:
         counts += " (tried again by themselves)"
-    return (
-        f"{one.id}, {_scope_words(one.scope)}, since {one.opened_at.isoformat()}: {one.reason}\n"
-        f"  {'done' if progress.is_done else 'under way'}: {counts}"
-    )
+    return f"{line}\n  {'done' if progress.is_done else 'under way'}: {counts}"
 
 
-def _incident_told(one: Incident, progress: Progress) -> dict[str, Any]:
-    last = progress.last_ended_at
-    return {
+def _incident_told(one: Incident, progress: Progress | None) -> dict[str, Any]:
+    told: dict[str, Any] = {
         "id": one.id,
         "scope": _scope_told(one.scope),
         "reason": one.reason,
         "opened_at": one.opened_at.isoformat(),
+    }
+    if progress is None:
+        return told | {"done": None, "last_ended_at": None, "grants": None}
+    last = progress.last_ended_at
+    return told | {
         "done": progress.is_done,
         "last_ended_at": None if last is None else last.isoformat(),
         "grants": {
@@ -362,7 +437,7 @@ def _incident_told(one: Incident, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _next_steps(scope: Scope, progress: Progress) -> str:
+def _next_steps(scope: Scope, progress: Progress | None) -> str:
     """Say what to do now; the first thing first."""
     steps = [
         "The replicas end the grants; this terminal may be closed. If none runs: keyturn serve",
@@ -374,7 +449,7 @@ def _next_steps(scope: Scope, progress: Progress) -> str:
     if scope.is_whole:
         steps.append("When the leak is closed, allow the use of tokens: keyturn incident unseal")
     lines = [f"{number}. {step}" for number, step in enumerate(steps, start=1)]
-    if progress.is_done and not progress.revoked and not progress.admin:
+    if progress is not None and progress.is_done and not progress.revoked and not progress.admin:
         lines.insert(0, "There was no grant to end.")
     return "\n".join(lines)
 

@@ -23,6 +23,7 @@ from keyturn_service.domain.incident import Incident, Scope
 from keyturn_service.ports import (
     Apps,
     AuditLog,
+    AuditUnavailable,
     Clock,
     ConnectSessions,
     Incidents,
@@ -41,13 +42,14 @@ class Opened:
     """The incident; `new` is False where one of that scope was under way already.
 
     `left` are the connect sessions that wait for their confirmation and could not be ended: the
-    clean-up tries again.
+    clean-up tries again. `recorded` is False where the audit does not say that it was listed.
     """
 
     incident: Incident
     new: bool
     listed: int
     left: Sequence[ConnectSessionId] = ()
+    recorded: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +118,12 @@ class OpenIncident:
         ]  # one confirmed in this moment is listed
         listed = await self.incidents.open(incident)
         left = [_id(session) for session in waiting if not await self._is_dropped(session)]
-        await self._note(incident, actor, "incident.grants_listed", grants=listed)
-        return Opened(incident=incident, new=True, listed=listed, left=left)
+        recorded = True
+        try:
+            await self._note(incident, actor, "incident.grants_listed", grants=listed)
+        except AuditUnavailable:
+            recorded = False  # they are listed: there is no way back
+        return Opened(incident=incident, new=True, listed=listed, left=left, recorded=recorded)
 
     async def _cut_short(self, session: _Found) -> _Found | None:
         """Leave nobody time to confirm a session; None where somebody was first.

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
+
 from keyturn_core.salesforce.hosts import Origin
 from keyturn_service.domain.app import App
 from keyturn_service.domain.audit import AuditEvent, AuditRecord
@@ -15,7 +17,7 @@ from keyturn_service.domain.checkpoint import Checkpoint
 from keyturn_service.domain.connect_session import Delivery
 from keyturn_service.domain.connection import Connection, ConnectionState, Renewal
 from keyturn_service.domain.errors import ServiceError
-from keyturn_service.domain.ids import AppId
+from keyturn_service.domain.ids import AppId, ConnectionId
 from keyturn_service.domain.incident import LINKS_LIVE, PROBLEM, Incident, IncidentGrant
 from keyturn_service.ports import (
     Apps,
@@ -25,9 +27,11 @@ from keyturn_service.ports import (
     Clock,
     Connections,
     Incidents,
+    StoreUnavailable,
 )
 from keyturn_service.use_cases.begin_connect_session import BeginConnectSession
 
+_log = structlog.get_logger()
 _PAGE: Final = 200
 _AT_ONCE: Final = 16
 _BEFORE: Final = timedelta(minutes=10)  # what led to it, and clocks that differ
@@ -67,7 +71,11 @@ class ReauthorizationLink:
 
 @dataclass(kw_only=True)
 class ReportIncident:
-    """Read what an incident did, page by page; nothing of it holds a token."""
+    """Read what an incident did, page by page; nothing of it holds a token.
+
+    `left_out` are the connections of grants that could not be told of: their rows, or their
+    apps', are gone or are none that a program of ours wrote.
+    """
 
     incidents: Incidents
     connections: Connections
@@ -77,6 +85,7 @@ class ReportIncident:
     audit: AuditLog
     clock: Clock
     origin: Origin
+    left_out: list[ConnectionId] = field(default_factory=list, init=False)
     _apps: dict[AppId, App | None] = field(default_factory=dict, init=False)
 
     async def note(self, incident: Incident, actor: str, *, links: bool) -> None:
@@ -101,10 +110,28 @@ class ReportIncident:
         while page := await self.incidents.grants(incident.id, after=after, limit=_PAGE):
             after = page[-1].connection_id
             for grant in page:
-                connection = await self.connections.get(grant.workspace_id, grant.connection_id)
-                app = None if connection is None else await self._app(connection)
-                if connection is not None and app is not None:  # else a hand in the database
-                    yield ReportedGrant(grant=grant, connection=connection, app=app)
+                reported = await self._reported(grant)
+                if reported is not None:
+                    yield reported
+                else:  # a hand in the database
+                    self.left_out.append(grant.connection_id)
+
+    async def _reported(self, grant: IncidentGrant) -> ReportedGrant | None:
+        try:
+            connection = await self.connections.get(grant.workspace_id, grant.connection_id)
+            app = None if connection is None else await self._app(connection)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - an odd row; the others are to be told of
+            _log.error(
+                "connection_not_read",
+                connection_id=grant.connection_id,
+                error=type(error).__name__,
+            )
+            return None
+        if connection is None or app is None:
+            return None
+        return ReportedGrant(grant=grant, connection=connection, app=app)
 
     async def _app(self, connection: Connection) -> App | None:
         app_id = connection.app_id

@@ -69,7 +69,7 @@ async def test_one_of_the_whole_service_seals_it_and_lists_all(
     """Who, when and why are on record; nothing of a listed connection serves from then on."""
     opened = await open_incident(ACTOR, reason=REASON, scope=WHOLE)
 
-    assert (opened.new, opened.listed, opened.left) == (True, 1, [])
+    assert (opened.new, opened.listed, opened.left, opened.recorded) == (True, 1, [], True)
     seal = ServiceSeal(sealed_at=START, reason=REASON)
     assert await replica.stores.seals.current() == seal
     assert list(await replica.stores.incidents.newest_first()) == [opened.incident]
@@ -306,6 +306,20 @@ async def test_nobody_confirms_while_the_list_is_made(replica: Replica) -> None:
     await replace(opening(replica), incidents=incidents)(ACTOR, reason=REASON, scope=WHOLE)
 
     assert refused == ["session_expired"]
+
+
+@pytest.mark.parametrize("scope", [WHOLE, Scope(workspace_id=WORKSPACE)])
+async def test_what_is_listed_is_told_though_that_has_no_record(
+    replica: Replica, world: World, open_incident: OpenIncident, scope: Scope
+) -> None:
+    """There is no way back by then: it is open, and says that the record is missing."""
+    world.audit.refuses = {"incident.grants_listed"}
+
+    opened = await open_incident(ACTOR, reason=REASON, scope=scope)
+
+    assert (opened.new, opened.listed, opened.recorded) == (True, 1, False)
+    assert list(await replica.stores.incidents.newest_first()) == [opened.incident]
+    assert (await world.connection()).problem == PROBLEM
 
 
 async def test_without_a_record_use_stops_and_nothing_is_ended(

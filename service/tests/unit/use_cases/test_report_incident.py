@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from service.tests.support.audit_chains import MemoryAuditChains, a_chain, end_of
@@ -22,13 +23,14 @@ from keyturn_core.salesforce.hosts import Origin
 from keyturn_service.domain.audit import AuditRecord
 from keyturn_service.domain.checkpoint import Checkpoint
 from keyturn_service.domain.connection import ConnectionState
-from keyturn_service.domain.ids import IncidentId
+from keyturn_service.domain.ids import ConnectionId, CustomerId, IncidentId
 from keyturn_service.domain.incident import Incident, IncidentOutcome, Scope
-from keyturn_service.ports import AuditUnavailable, ChainUnreadable
+from keyturn_service.ports import AuditUnavailable, ChainUnreadable, StoreUnavailable
 from keyturn_service.use_cases.report_incident import ReportedGrant, ReportIncident
 from keyturn_service.use_cases.revoke_all import RevokeAll
 
 ACTOR = "operator"
+OTHER = ConnectionId("con_two")
 INCIDENT = Incident(id=IncidentId("inc_one"), scope=Scope(), reason="a leak", opened_at=START)
 
 
@@ -112,8 +114,32 @@ async def test_what_somebody_took_from_the_database_is_left_out(
     """The others are reported."""
     await replica.stores.incidents.open(INCIDENT)
     await world.base.execute("UPDATE incident_grants SET connection_id = 'con_gone'")
+    report = reporting(replica)
 
-    assert await grants(reporting(replica)) == []
+    assert await grants(report) == []
+    assert report.left_out == ["con_gone"]
+
+
+async def test_what_cannot_be_read_is_left_out_and_named(replica: Replica, world: World) -> None:
+    """One odd row is not the others; a database that is silent is something else."""
+    await world.base.with_connection(id=OTHER, customer_id=CustomerId("initech"))
+    await replica.stores.incidents.open(INCIDENT)
+    await world.base.execute("UPDATE connections SET scopes = 'odd' WHERE id = 'con_one'")
+    report = reporting(replica)
+
+    assert [one.connection.id for one in await grants(report)] == [OTHER]
+    assert report.left_out == [CONNECTION]
+
+    class Away:
+        """Connections that nobody can look at."""
+
+        async def get(self, *_given: Any) -> None:
+            raise StoreUnavailable
+
+    away: Any = Away()
+    report.connections = away
+    with pytest.raises(StoreUnavailable):
+        await grants(report)
 
 
 async def test_one_whose_app_is_gone_is_left_out(replica: Replica, world: World) -> None:
