@@ -6,7 +6,7 @@ grant; nothing is kept of one that does not hold, and what it brought is ended.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 

@@ -161,7 +161,7 @@ async def test_a_read_is_recorded_at_the_time_when_the_token_goes_out(replica: R
     world = replica.world
     await world.base.stores.api_keys.add(api_key())
 
-    def slow(form: Any) -> TokenAnswer:
+    async def slow(form: Any) -> TokenAnswer:
         world.clock.advance(seconds=4)
         return world.org.process(form)
 
