@@ -103,9 +103,9 @@ class KeyFile:
         Raises:
             KeyFileRefused: there is none, others can read it, or it is out of shape.
         """
-        stamp, held = _read(path)
+        found, held = _read(path)
         made = cls(held.active, held.keys, randomness, path=path, remote=remote)
-        made._take(stamp, held)
+        made._take(found, held)
         return made
 
     @classmethod
@@ -247,15 +247,15 @@ class KeyFile:
         try:
             if _stamp_of(self._path.stat()) == self._stamp:
                 return
-            stamp, held = _read(self._path)
+            found, held = _read(self._path)
         except (OSError, KeyFileRefused) as error:
             _log.error("key_file_refused", error=type(error).__name__)
             return
-        self._take(stamp, held)
+        self._take(found, held)
         _log.info("key_file_read_again", name=held.active)
 
-    def _take(self, stamp: _Stamp, held: _Keys) -> None:
-        self._stamp, self._held = stamp, held
+    def _take(self, found: os.stat_result, held: _Keys) -> None:
+        self._stamp, self._held = _stamp_of(found), held
         self._ciphers = {key_id: AESGCM(key) for key_id, key in held.keys.items()}
 
     def _own_path(self) -> Path:
@@ -265,22 +265,30 @@ class KeyFile:
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[_Change]:
-        """Change the file, one program at a time: the whole new file or the whole old one."""
-        path = self._own_path()
+        """Change the file, one program at a time: the whole new file or the whole old one.
+
+        Where a link leads to it, the file behind the link is the one, as it is for all who use
+        it by another name. It stays its owner's, whoever runs this.
+        """
+        path = Path(os.path.realpath(self._own_path()))
         try:
-            with _lock(path):
-                change = _Change(_read(path)[1])
-                before = change.held
+            with _lock(path) as lock:
+                owner, held = _read(path)
+                lock.give_to(owner)
+                change = _Change(held)
                 yield change
-                if change.held == before:
+                if change.held == held:
                     return
                 beside = path.with_name(f".{path.name}.new")
                 beside.unlink(missing_ok=True)  # of a run that was killed
-                _write(beside, change.held.written())
+                _write(beside, change.held.written(), owner)
                 beside.replace(path)
                 sync_folder(path.parent)
         except OSError as error:
-            raise KeyFileRefused(f"cannot write the key file {path}: {error.strerror}") from None
+            at = "" if error.filename is None else f" ({error.filename})"
+            raise KeyFileRefused(
+                f"cannot write the key file {path}: {error.strerror}{at}"
+            ) from None
         self._look()
 
 
@@ -347,29 +355,66 @@ def _see_shape(wrapped: object) -> None:
 
 
 @contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+def _lock(path: Path) -> Iterator[_Lock]:
+    name = path.with_name(f".{path.name}.lock")
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        lock = _Lock(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), new=True)
+    except FileExistsError:
+        lock = _Lock(os.open(name, os.O_RDWR | os.O_CREAT, 0o600), new=False)
+    try:
+        fcntl.flock(lock.descriptor, fcntl.LOCK_EX)
+        yield lock
     finally:
-        os.close(descriptor)
+        os.close(lock.descriptor)
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a new file that only we can read, and see it on the disk."""
+@dataclass(frozen=True, slots=True)
+class _Lock:
+    descriptor: int
+    new: bool  # made by us; what was there may be a link that somebody put there
+
+    def give_to(self, owner: os.stat_result) -> None:
+        """Let the key file's owner take it too, where root made it."""
+        if self.new:
+            with contextlib.suppress(OSError):
+                os.fchown(self.descriptor, owner.st_uid, owner.st_gid)
+
+
+def _write(path: Path, text: str, owner: os.stat_result | None = None) -> None:
+    """Write a new file that only its owner can read, and see it on the disk.
+
+    Raises:
+        KeyFileRefused: it cannot be that owner's.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
+            if owner is not None:
+                _give(descriptor, owner)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-    except OSError:
+    except (OSError, KeyFileRefused):
         path.unlink()
         raise
 
 
-def _read(path: Path) -> tuple[_Stamp, _Keys]:
+def _give(descriptor: int, owner: os.stat_result) -> None:
+    made = os.fstat(descriptor)
+    if (made.st_uid, made.st_gid) == (owner.st_uid, owner.st_gid):
+        return
+    try:
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    except OSError as error:
+        if made.st_uid != owner.st_uid:  # else only the group is another, which may do nothing
+            raise KeyFileRefused(
+                f"the key file stays as it is: it is user {owner.st_uid}'s, who could not read what"
+                f" this program writes in its place ({error.strerror}). Run the command as that"
+                f" user (`sudo -u '#{owner.st_uid}' …`), or as root"
+            ) from None
+
+
+def _read(path: Path) -> tuple[os.stat_result, _Keys]:
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
@@ -385,7 +430,7 @@ def _read(path: Path) -> tuple[_Stamp, _Keys]:
         text = ""  # no JSON either: refused below
     if found.st_mode & _OTHERS:
         raise KeyFileRefused(f"others can read the key file {path}: run `chmod 600` on it")
-    return _stamp_of(found), _parsed(path, text)
+    return found, _parsed(path, text)
 
 
 def _parsed(path: Path, text: str) -> _Keys:
