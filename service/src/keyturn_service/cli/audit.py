@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 from keyturn.cli.outcome import FAILED, Outcome, failure, json_option, refused_usage
 from keyturn.errors import Problem
 from keyturn_service.adapters.checkpoints.directory import newest_in
+from keyturn_service.adapters.disk import new_file
 from keyturn_service.adapters.system import SystemClock
 from keyturn_service.bootstrap import CannotStart
 from keyturn_service.bootstrap_audit import (
@@ -280,19 +280,6 @@ def _newest(against: Path | None) -> bytes | None:
     return newest
 
 
-def _write_new(path: Path, text: str) -> None:
-    """Write a file that is not there yet, whole or not at all."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        path.unlink()
-        raise
-
-
 def _is_there(path: Path) -> Outcome:
     return refused_usage(
         f"{path} is there, and a checkpoint is never written over: name another file"
@@ -304,7 +291,8 @@ def _exported(signed: SignedCheckpoint, out: Path | None) -> Outcome:
     if out is None:
         return Outcome(result=msgspec.json.decode(text), text=text.rstrip())
     try:
-        _write_new(out, text)
+        with new_file(out, 0o644) as file:
+            file.write(text.encode())
     except FileExistsError:
         return _is_there(out)
     except OSError as error:

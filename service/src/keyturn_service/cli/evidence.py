@@ -7,6 +7,8 @@ whole. `incident.json` names every other file with its SHA-256.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import glob
 import hashlib
 import os
 import shutil
@@ -20,6 +22,7 @@ from typing import Any, Final
 
 import msgspec
 
+from keyturn_service.adapters.disk import new_file
 from keyturn_service.domain.audit import AuditRecord
 from keyturn_service.domain.checkpoint import SignedCheckpoint, written_checkpoint
 from keyturn_service.domain.incident import (
@@ -96,8 +99,14 @@ class Evidence:
         """
         if out.exists():
             raise EvidenceIsThere
-        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.absolute().parent))
+        folder = out.absolute().parent
+        for left in folder.glob(f".{glob.escape(out.name)}-*.tmp"):
+            _remove_if_left(left)
+        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".tmp", dir=folder))
+        held = os.open(aside, os.O_RDONLY | os.O_DIRECTORY)
         try:
+            with contextlib.suppress(OSError):  # a share may have no locks
+                fcntl.flock(held, fcntl.LOCK_EX)
             evidence = cls(folder=aside)
             evidence._append(_CONNECTIONS, "")  # it is there, whatever comes
             yield evidence
@@ -106,6 +115,7 @@ class Evidence:
             else:
                 aside.rename(out)
         finally:
+            os.close(held)
             shutil.rmtree(aside, ignore_errors=True)
 
     def add_connection(self, reported: ReportedGrant) -> None:
@@ -183,18 +193,27 @@ class Evidence:
             file.write(text)
 
 
+def _remove_if_left(aside: Path) -> None:
+    """Remove what a run that was killed had written aside; one that goes on holds a lock on it."""
+    with contextlib.suppress(OSError):
+        held = os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(aside, ignore_errors=True)
+        finally:
+            os.close(held)
+
+
 def _zipped(folder: Path, out: Path) -> None:
-    descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with (
-            os.fdopen(descriptor, "wb") as file,
+            new_file(out, 0o600) as file,
             zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed,
         ):
             for path in sorted(folder.iterdir()):
                 packed.write(path, f"{out.stem}/{path.name}")
-    except OSError:
-        out.unlink()
-        raise
+    except FileExistsError:
+        raise EvidenceIsThere from None
 
 
 def _sha256(path: Path) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from keyturn_service.adapters.disk import sync_folder
+from keyturn_service.adapters.disk import new_file
 from keyturn_service.ports import ArchiveUnavailable
 
 _NAME: Final = "audit-%Y%m%dT%H%M%S.%fZ.json"
@@ -23,8 +21,7 @@ _LARGEST: Final = 256 * 1024 * 1024  # bytes; of a million chains
 class DirectoryArchive:
     """`ports.CheckpointArchive`: a file for each checkpoint; names sort by time.
 
-    A file is written aside under a name that begins with a dot, synchronized, and then linked to
-    its own name, which fails where that is taken: nothing is ever written over.
+    Each is written as `disk.new_file` says, and never over another.
     """
 
     folder: Path
@@ -59,20 +56,10 @@ def newest_in(folder: Path) -> bytes | None:
 
 
 def _put(folder: Path, name: str, document: bytes) -> None:
-    aside = folder / f".{name}.{os.getpid()}.tmp"
-    for left in folder.glob(".audit-*.tmp"):  # by a process that was killed
-        with contextlib.suppress(FileNotFoundError):
-            left.unlink()
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(document)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(aside, folder / name)
-    finally:
-        aside.unlink()
-    sync_folder(folder)
+    for left in folder.glob(".audit-*.tmp"):  # by a process that was killed, whatever its name
+        left.unlink(missing_ok=True)
+    with new_file(folder / name, 0o644) as file:
+        file.write(document)
 
 
 def _words(path: Path, error: OSError) -> str:
