@@ -81,10 +81,7 @@ def issue(*, workspace: str, name: str, rights: tuple[str, ...], days: int | Non
     Example:
       keyturn keys issue --workspace "Acme (live)" --name operations --right admin --days 90
     """
-    try:
-        return asyncio.run(_issue(_settings(), workspace, name, rights, days))
-    except (SettingsRefused, CannotStart) as error:
-        return failure("cannot_start", str(error))
+    return _with_house(lambda house: _issue(house, workspace, name, rights, days))
 
 
 @keys.command()
@@ -383,7 +380,7 @@ def _written(moment: datetime | None) -> str | None:
 
 
 def _with_house(work: Callable[[House], Awaitable[Outcome]]) -> Outcome:
-    """Open the service beside its replicas, and do something about its keys."""
+    """Open the service beside its replicas, and do something about keys."""
 
     async def working() -> Outcome:
         async with open_house(_settings(), background=False) as house:
@@ -401,25 +398,25 @@ def _with_house(work: Callable[[House], Awaitable[Outcome]]) -> Outcome:
             f"{error}. Mend that and run the command again, it goes on where it stopped",
         )
     except (StoreUnavailable, AuditUnavailable) as error:
+        because = f" ({error})" if str(error) else ""
         return failure(
             "store_unavailable",
-            f"the database went away ({error}): run the command again, it goes on where it stopped",
+            f"the database went away{because}: run the command again, it goes on where it stopped",
         )
 
 
 async def _issue(
-    settings: Settings, workspace: str, name: str, rights: tuple[str, ...], days: int | None
+    house: House, workspace: str, name: str, rights: tuple[str, ...], days: int | None
 ) -> Outcome:
-    async with open_house(settings, background=False) as house:
-        workspace_id = await _workspace(house, workspace)
-        ends = None if days is None else house.clock.now() + timedelta(days=days)
-        key, secret = await house.wiring.create_api_key(
-            workspace_id,
-            _ACTOR,
-            name=name,
-            rights=frozenset(Right(right) for right in rights),
-            expires_at=ends,
-        )
+    workspace_id = await _workspace(house, workspace)
+    ends = None if days is None else house.clock.now() + timedelta(days=days)
+    key, secret = await house.wiring.create_api_key(
+        workspace_id,
+        _ACTOR,
+        name=name,
+        rights=frozenset(Right(right) for right in rights),
+        expires_at=ends,
+    )
     result = {
         "id": key.id,
         "api_key": secret,

@@ -1,0 +1,53 @@
+"""`keyturn keys`, as its operator runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from tools.world import BIN
+
+ISSUE = ("issue", "--workspace", "Acme (live)", "--name", "backend")
+
+
+def keys(data: Path, *words: str) -> dict[str, Any]:
+    """Run a verb; return the envelope that a program reads."""
+    kept = {name: value for name, value in os.environ.items() if "KEYTURN_" not in name}
+    own = {"KEYTURN_PUBLIC_URLS": "https://connect.acme.example", "KEYTURN_DATA_DIR": str(data)}
+    argv = [BIN / "keyturn", "keys", *words, "--json"]
+    ended = subprocess.run(argv, env=kept | own, capture_output=True, text=True, check=False)
+    assert ended.stdout, ended.stderr
+    said: dict[str, Any] = json.loads(ended.stdout)
+    return said
+
+
+def execute(data: Path, statement: str) -> None:
+    """Change the database behind the service's back."""
+    with closing(sqlite3.connect(data / "keyturn.sqlite")) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+def test_without_the_audit_no_api_key_is_issued_and_its_operator_is_told(tmp_path):
+    """By a problem, also to a program; the same command issues it when the audit is back."""
+    keys(tmp_path, "init")
+    assert keys(tmp_path, *ISSUE)["status"] == 0
+    execute(
+        tmp_path,
+        "CREATE TRIGGER away BEFORE INSERT ON audit_events WHEN NEW.type = 'api_key.created'"
+        " BEGIN SELECT RAISE(FAIL, 'away'); END",
+    )
+
+    refused = keys(tmp_path, *ISSUE)
+    execute(tmp_path, "DROP TRIGGER away")
+    issued = keys(tmp_path, *ISSUE)
+
+    assert (refused["status"], refused["result"]) == (1, None)
+    assert refused["problem"]["code"] == "store_unavailable"
+    assert "the database went away: run the command again" in refused["problem"]["title"]
+    assert issued["result"]["api_key"].startswith("kt_live_")
