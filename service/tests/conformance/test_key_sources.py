@@ -354,6 +354,24 @@ async def test_a_vault_that_says_500_to_what_was_changed_is_not_away(providers, 
     assert await source.unwrap(source.active_key_id, wrapped, associated_data=BOUND) == KEY
 
 
+async def test_a_vault_that_knows_no_associated_data_is_not_taken(providers, tmp_path):
+    """An old release opens everything everywhere; no key file is made of a key of it."""
+    at = providers.key("transit")
+    providers.transit.binds = False
+
+    with pytest.raises(KeySourceRefused, match="ignores associated data"):
+        await key_file(tmp_path / "keyturn.key", at)
+    assert not (tmp_path / "keyturn.key").exists()
+
+
+async def test_a_trial_asks_nothing_that_the_policy_of_the_docs_forbids(providers, tmp_path):
+    """It allows the encryption contexts `keyturn-*` and `trial`; a denial would prove nothing."""
+    await key_file(tmp_path / "keyturn.key", providers.key("aws"))
+
+    asked = [each.json()["EncryptionContext"]["keyturn"] for each in providers.front.asked[-4:]]
+    assert asked == [*["trial"] * 3, "keyturn-data-key-1:trial:trial"]
+
+
 async def test_what_a_key_is_for_can_be_read_in_cloudtrail(providers, tmp_path):
     """The encryption context names data key and workspace: policies and readers see it."""
     source = await key_file(tmp_path / "keyturn.key", providers.key("aws"))

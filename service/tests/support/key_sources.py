@@ -56,6 +56,7 @@ class Providers:
             each.denied.clear()
         self.transit.sealed = False
         self.transit.changed_is = 400
+        self.transit.binds = True
         self.transit.tokens = {transit.TOKEN}
         self.front.asked.clear()
 

@@ -23,6 +23,8 @@ class Kms:
         self.calls = 0
         self.fails: Exception | None = None
         self.forgets = False
+        self.binds = True
+        self.elsewhere: Exception = CannotOpen("changed, or wrapped for another place")
 
     def __call__(self, uri: KeyUri, access: KmsAccess) -> Kms:
         """Stand for the client of a key."""
@@ -41,7 +43,10 @@ class Kms:
         """Return the key that was wrapped."""
         if self.forgets:
             return b"another"
-        return self.wrap(wrapped.removesuffix(associated_data), b"")
+        opened = self.wrap(wrapped.removesuffix(associated_data), b"")
+        if not wrapped.endswith(associated_data) and self.binds:
+            raise self.elsewhere
+        return opened
 
     def current(self) -> KeyUri:
         """Return the newest version."""
@@ -121,3 +126,33 @@ async def test_the_newest_version_is_asked_of_a_new_client(kms):
     await keys.current(URI)
 
     assert kms.made == 3  # twice of the key without version, once of its version
+
+
+async def test_a_service_that_binds_nothing_is_refused_when_it_is_tried(kms):
+    """One workspace's key could be made to open for another. Who mends it is said."""
+    kms.binds = False
+
+    with pytest.raises(KeySourceRefused, match=r"ignores associated data.* The operator names"):
+        await KmsKeys(load=kms).current(URI)
+
+
+@pytest.mark.parametrize(
+    "said", [KeySourceUnavailable("connection reset"), KeySourceRefused("policy denies it")]
+)
+async def test_that_another_place_was_not_tried_is_no_proof(kms, said):
+    """A service that went away, or did not look, may bind nothing."""
+    kms.elsewhere = said
+
+    with pytest.raises(type(said), match=str(said)):
+        await KmsKeys(load=kms).current(URI)
+
+
+async def test_another_place_is_tried_by_a_trial_alone(kms):
+    """Wrapped, opened, and not opened elsewhere; a key in use is wrapped and opened."""
+    keys = KmsKeys(load=kms)
+
+    await keys.current(URI)
+    tried = kms.calls
+    await keys.wrap(URI, KEY, associated_data=b"a")
+
+    assert (tried, kms.calls) == (3, 5)

@@ -14,6 +14,7 @@ from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 import structlog
 
 from keyturn_service.adapters.key_sources.kms_key import KmsAccess, KmsKey, NoSuchKey
+from keyturn_service.vault.data_keys import DataKeyId, associated_data
 from keyturn_service.vault.errors import (
     CannotOpen,
     KeyMissing,
@@ -28,6 +29,8 @@ _MAKE_LIMIT: Final = 30.0  # a client that is loaded and looks for its credentia
 _REST: Final = 1.0  # seconds that a key is left alone after it did not answer, or refused
 _THREADS: Final = 8
 _LONGEST_TEXT: Final = 500  # characters of what a provider says
+_TRIAL: Final = b"trial"
+_ELSEWHERE: Final = associated_data(DataKeyId("trial"), "trial")  # policies allow a data key's
 _AWAKE: Final = 0.0, KeySourceUnavailable()
 _Verb: TypeAlias = Literal["wrap", "unwrap"]
 _log = structlog.get_logger()
@@ -116,12 +119,31 @@ class KmsKeys:
         """Return the version of a key that wraps now, after a trial of it.
 
         Raises:
-            KeySourceUnavailable: the service does not answer; `KeySourceRefused`: it refuses.
+            KeySourceUnavailable: the service does not answer.
+            KeySourceRefused: it refuses, or opens what was wrapped for another place.
         """
         self._keys.pop(uri, None)  # a client may remember which version was the newest
         found = await self._asked(uri, "wrap", lambda kms: kms.current())
-        await self.wrap(found, b"trial", associated_data=b"trial")
+        wrapped = await self.wrap(found, _TRIAL, associated_data=_TRIAL)
+        await self._see_it_binds(found, wrapped)
         return found
+
+    async def _see_it_binds(self, uri: KeyUri, wrapped: bytes) -> None:
+        """See that what opened for its place does not open for another.
+
+        That it cannot be opened there is the proof; no answer, or a missing right, is none.
+        """
+        try:
+            await self._asked(uri, "unwrap", lambda kms: kms.unwrap(wrapped, _ELSEWHERE))
+        except CannotOpen:
+            return
+        raise KeySourceRefused(
+            f"{_CLIENTS[uri.provider].name} does not serve for {uri.text}: it, or its release,"
+            " ignores associated data, so that whoever writes the database could have one"
+            " workspace's key open for another. The operator names another key"
+            " (KEYTURN_KEY_SOURCE), or has it brought up to date; what it wrapped before would not"
+            " open any more then, so move that to another key first"
+        )
 
     async def _asked(self, uri: KeyUri, verb: _Verb, work: Callable[[KmsKey], _T]) -> _T:
         until, error = self._resting.get((uri, verb), _AWAKE)
