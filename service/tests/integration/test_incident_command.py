@@ -14,6 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from service.tests.support.databases import Base
 from service.tests.support.values import (
@@ -338,3 +339,10 @@ def test_a_report_names_what_cannot_be_read(data: Path) -> None:
     result: Any = said.result
     assert (result["left_out"], result["connections"]) == ([CONNECTION], 0)
     assert CONNECTION in said.warnings[0]
+
+
+@pytest.mark.parametrize("command", ["open", "seal"])
+def test_a_reason_is_words(command: str) -> None:
+    """An empty one says nothing to whoever reads it later."""
+    with pytest.raises(click.BadParameter, match="say why"):
+        incident.commands[command].make_context(command, ["--reason", " "])

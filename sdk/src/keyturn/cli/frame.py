@@ -19,7 +19,7 @@ _HELP: Final = r"""Connect your product to your customers' Salesforce orgs.
 Examples:
   keyturn dev                        run everything on this machine, orgs included
   keyturn serve --help               what a replica of the service needs
-  keyturn connection list --json     connections, as a program reads them
+  keyturn connection list --help     your customers' connections, by the API
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 somebody else must act first.
 """

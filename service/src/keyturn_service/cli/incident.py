@@ -38,6 +38,13 @@ _SEALED: Final = (
 )
 
 
+def _in_words(context: click.Context, option: click.Parameter, value: str) -> str:
+    del context
+    if not value.strip():
+        raise click.BadParameter("say why, in a few words", param=option)
+    return value
+
+
 @click.group()
 def incident() -> None:
     r"""Stop all use, end every grant and gather the evidence, on the machine of the service.
@@ -56,7 +63,12 @@ def incident() -> None:
 
 
 @incident.command("open")
-@click.option("--reason", required=True, help="For the audit, and for whoever reads the evidence.")
+@click.option(
+    "--reason",
+    required=True,
+    callback=_in_words,
+    help="For the audit, and for whoever reads the evidence.",
+)
 @click.option("--workspace", metavar="WS_ID", help="Only the grants of this workspace.")
 @click.option("--app", metavar="APP_ID", help="Only the grants of this app.")
 @click.option("--dry-run", is_flag=True, help="Count what would be ended; change nothing.")
@@ -128,7 +140,12 @@ def report(*, out: Path, which: str | None, return_url: str | None, no_links: bo
 
 
 @incident.command()
-@click.option("--reason", required=True, help="For the audit, and for whoever finds it sealed.")
+@click.option(
+    "--reason",
+    required=True,
+    callback=_in_words,
+    help="For the audit, and for whoever finds it sealed.",
+)
 @json_option
 def seal(*, reason: str) -> Outcome:
     r"""Stop: no access token leaves, nothing is proxied, nothing is refreshed.

@@ -18,7 +18,7 @@ from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 from keyturn_service.settings import Settings, SettingsRefused, read_settings
 from keyturn_service.vault.data_key_rotation import DataKeyStanding
 from keyturn_service.vault.errors import KeySourceUnavailable
-from keyturn_service.vault.root_keys import RootKey, StillNeeded
+from keyturn_service.vault.root_keys import KeyUnknown, RootKey, StillNeeded
 
 _ACTOR = "operator"
 
@@ -230,6 +230,8 @@ def destroy(*, key_id: str, backups_are_gone: bool) -> Outcome:
 async def _destroy(house: House, key_id: str, *, backups_are_gone: bool) -> Outcome:
     try:
         destroyed = await house.root_keys.destroy(key_id, backups_are_gone=backups_are_gone)
+    except KeyUnknown as error:
+        return failure("key_unknown", str(error))
     except StillNeeded as error:
         return failure("key_still_needed", str(error))
     text = f"{key_id} is destroyed here; destroy the copies of the key file that have it"

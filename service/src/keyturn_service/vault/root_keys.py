@@ -169,6 +169,10 @@ class StillNeeded(Exception):
     """The key is not destroyed; the text says what needs it."""
 
 
+class KeyUnknown(Exception):
+    """The key file has no such key; the text says so."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootKeys:
     """Rotate, re-wrap, count and destroy; replicas go on meanwhile."""
@@ -289,12 +293,13 @@ class RootKeys:
         One that a service holds is forgotten here; its owner destroys it there.
 
         Raises:
+            KeyUnknown: the key file has no such key.
             StillNeeded: something needs it, may need it, or nobody can tell.
         """
         standing = await self.standing()
         need = next((need for need in standing.keys if need.key.id == key_id), None)
         if need is None:
-            raise StillNeeded(f"the key file has no key {key_id}: see `keyturn keys status`")
+            raise KeyUnknown(f"the key file has no key {key_id}: see `keyturn keys status`")
         because = list(self._against(need, standing, backups_are_gone=backups_are_gone))
         if because:
             raise StillNeeded(f"{key_id} is not destroyed: {'; '.join(because)}")
