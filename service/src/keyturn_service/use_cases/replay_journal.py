@@ -59,12 +59,16 @@ class ReplayJournal:
     at_once: int = 200  # attempts that the database is asked for
     _later: list[SpooledAnswer] = field(default_factory=list, init=False)
     _blocked: bool = field(default=False, init=False)
+    _met: bool = field(default=False, init=False)
     _all_there: bool = field(default=False, init=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     @property
     def is_blocked(self) -> bool:
-        """Whether there is an answer that is neither in force nor waits for another one."""
+        """Whether there may be an answer that is neither in force nor waits for another one.
+
+        So it is said until a pass through all of them has come to its end.
+        """
         return self._blocked
 
     async def recover(self, *, whole: bool = False) -> int:
@@ -90,7 +94,7 @@ class ReplayJournal:
         return replayed
 
     async def _look_through(self, *, whole: bool) -> None:
-        self._all_there = False
+        self._all_there, self._blocked = False, True
         self._later.clear()
         foreseen = [one.id for one in await self.store.open_attempts_of(self.spool.id)]
         for attempt_id in [*await self._forgotten(whole=whole), *foreseen]:
@@ -110,12 +114,13 @@ class ReplayJournal:
 
     async def _replay_all(self) -> int:
         replayed = 0
-        self._blocked = False
+        self._blocked, self._met = True, False
         newest_first = self._all_there
         for answer in sorted(self._later, key=lambda one: one.generation, reverse=newest_first):
             if await self._replay(answer):
                 self._later.remove(answer)
                 replayed += 1
+        self._blocked = self._met
         return replayed
 
     async def _forgotten(self, *, whole: bool) -> Sequence[AttemptId]:
@@ -134,13 +139,13 @@ class ReplayJournal:
         """Tell whether there is nothing more to do for an answer."""
         lease = await self.leases.acquire(answer.connection_id, ttl=LEASE_TTL)
         if lease is None:
-            self._blocked = True
+            self._met = True
             return False
         try:
             return await self._under_lease(lease, answer)
         except (StaleWrite, SealRefused) as refused:
             _log.error("not_replayed", attempt_id=answer.attempt_id, error=type(refused).__name__)
-            self._blocked |= isinstance(refused, StaleWrite)
+            self._met |= isinstance(refused, StaleWrite)
             return False
         finally:
             await self.leases.release(lease)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +16,14 @@ from service.tests.support.values import CONNECTION, SPOOL
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.domain.ids import ConnectionId, SpoolId
-from keyturn_service.ports import Awaited, SealRefused, Standing, StoreUnavailable
+from keyturn_service.ports import (
+    Awaited,
+    Lease,
+    RefreshLeases,
+    SealRefused,
+    Standing,
+    StoreUnavailable,
+)
 from keyturn_service.use_cases.presenting import Presenting
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
 from keyturn_service.use_cases.say_spool_keys import SaySpoolKeys
@@ -325,6 +333,64 @@ async def test_a_journal_that_is_held_up_is_not_said_to_be_replayed(
     await watch()
 
     assert epochs.journal[-1] == "replayed"
+
+
+async def held_up(
+    watch: WatchDatabase, epochs: FakeEpochs, replica: Replica, kitchen: Kitchen
+) -> None:
+    """Exchange the database while another replica holds the lease of what the journal has."""
+    backup = Copy(kitchen.world)
+    await backup.take()
+    await refresh(replica, 1)
+    await backup.restore()
+    other = await kitchen.replica("spool_two")
+    assert await other.stores.leases.acquire(CONNECTION, ttl=LEASE_TTL)
+    epochs.identity, epochs.journal = "two", []
+    await watch()
+    assert "replayed" not in epochs.journal
+
+
+class Leases:
+    """Leases of which a test says what becomes of the next one that is asked for."""
+
+    def __init__(self, leases: RefreshLeases, become: Callable[[], Awaitable[None]]) -> None:
+        self._leases, self._become = leases, become
+
+    async def acquire(self, connection_id: ConnectionId, *, ttl: timedelta) -> Lease | None:
+        """Ask for it."""
+        await self._become()
+        return await self._leases.acquire(connection_id, ttl=ttl)
+
+
+async def test_a_journal_that_is_being_looked_through_is_not_said_to_be_replayed(
+    watch: WatchDatabase, epochs: FakeEpochs, replica: Replica, kitchen: Kitchen
+) -> None:
+    """The watch comes by while the round waits for the database."""
+    await held_up(watch, epochs, replica, kitchen)
+    epochs.age = 0.0
+    replica.replay.leases = Leases(replica.stores.leases, watch)  # type: ignore[assignment]
+
+    assert await replica.replay() == 0
+
+    assert "replayed" not in epochs.journal
+
+
+async def test_a_journal_that_was_looked_through_in_part_is_not_said_to_be_replayed(
+    watch: WatchDatabase, epochs: FakeEpochs, replica: Replica, kitchen: Kitchen
+) -> None:
+    """The database was away for a moment: what came after that is held up as before."""
+    await held_up(watch, epochs, replica, kitchen)
+
+    async def away() -> None:
+        raise StoreUnavailable("a moment")
+
+    replica.replay.leases = Leases(replica.stores.leases, away)  # type: ignore[assignment]
+    with pytest.raises(StoreUnavailable):
+        await replica.replay()
+    await watch()
+
+    assert "replayed" not in epochs.journal
+    assert not watch.presenting.is_open
 
 
 async def test_what_no_journal_has_is_done_without_before_anything_is_presented(
