@@ -158,6 +158,8 @@ class DeliverSpool:
             if session.status is not SessionStatus.AUTHORIZING:
                 await self.spool.delivered(name)
             return False  # otherwise its request may still be at work
+        if latest and not await self._ended(session):
+            return False  # its request was first, or Connect was pressed again
         await self._end_code_grant(session, session.authorization, spooled)
         await self.spool.delivered(spooled.attempt_id)  # only now: nothing else has its tokens
         return True
@@ -166,6 +168,12 @@ class DeliverSpool:
         if session.status is SessionStatus.AUTHORIZING:
             return session.status_at(self.clock.now()) is SessionStatus.EXPIRED
         return session.status in {SessionStatus.FAILED, SessionStatus.EXPIRED}
+
+    async def _ended(self, session: ConnectSession) -> bool:
+        """End a session whose time is over: a request of it that is still at work finds it so."""
+        if session.status is not SessionStatus.AUTHORIZING:
+            return True
+        return await self.sessions.replace(session.failed("session_expired"))
 
     async def _end_code_grant(
         self, session: ConnectSession, authorization: Authorization, spooled: SpooledAnswer

@@ -1,7 +1,8 @@
-"""`use_cases.deliver_spool`, where a browser pressed Connect again: one grant stays, one ends."""
+"""`use_cases.deliver_spool`, where codes were exchanged: one grant stays, the others end."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from service.tests.support.values import API_KEY, CONNECTION, LOGIN_URL, WORKSPA
 
 from keyturn_core.oauth.token_answer import TokenAnswer
 from keyturn_core.salesforce.hosts import LOGIN_HOSTS, Environment
-from keyturn_service.domain.connect_session import SessionStatus
+from keyturn_service.domain.connect_session import ConnectSession, SessionStatus
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.ids import AttemptId, ConnectSessionId
-from keyturn_service.ports import SealRefused, StoreUnavailable
+from keyturn_service.ports import PendingGrant, SealRefused, StoreUnavailable
+from keyturn_service.use_cases.complete_authorization import AuthorizationFailed
 
 FIRST = {"refresh_token": "5Aep861.first", "access_token": "00D5g000004bLxZ!AQ.first"}
 
@@ -197,3 +199,53 @@ async def test_an_earlier_release_named_its_answer_by_the_session(
     assert await world.jobs() == ENDED
     hosts = await world.base.rows("SELECT login_url FROM revocations")
     assert hosts == [(LOGIN_URL,)]
+
+
+async def test_what_is_ended_with_its_session_is_not_confirmed(bare: Replica, world: World) -> None:
+    """Its 15 minutes end, and a round comes by, while the org's answers are still looked at."""
+    session, secret = await bare.connect.asked()
+    sent = await bare.connect.pressed(secret)
+    world.clock.advance(minutes=14, seconds=58)
+    verify = bare.connect.complete.verify
+
+    async def slow(*given: Any) -> PendingGrant:
+        world.clock.advance(seconds=4)
+        assert await bare.deliver() == 1
+        return await verify(*given)
+
+    bare.connect.complete = replace(bare.connect.complete, verify=slow)  # type: ignore[arg-type]
+    with pytest.raises(AuthorizationFailed, match="code_replayed"):
+        await bare.connect.returned(sent["state"])
+
+    found = await bare.connect.find(WORKSPACE, session.id)
+    assert (found.status, found.problem) == (SessionStatus.EXPIRED, "session_expired")
+    assert {reason for reason, _ in await world.jobs()} == {"unconfirmed"}
+    assert await world.base.rows("SELECT id FROM connections") == []
+
+
+async def test_what_was_kept_in_time_is_not_ended(bare: Replica, world: World) -> None:
+    """The round had looked at the session right before."""
+    session, secret = await bare.connect.asked()
+    sent = await bare.connect.pressed(secret)
+    looked_at = await bare.connect.find(WORKSPACE, session.id)
+    await bare.connect.returned(sent["state"])
+    bare.spool.open.extend(bare.spool.kept)
+    world.clock.advance(minutes=15)
+
+    class Before:
+        """Sessions as they were then."""
+
+        async def get(self, *asked: object) -> ConnectSession:
+            assert asked
+            return looked_at
+
+        replace = bare.stores.connect_sessions.replace
+        pending_grant = bare.stores.connect_sessions.pending_grant
+
+    assert await replace(bare.deliver, sessions=Before())() == 0  # type: ignore[arg-type]
+
+    found = await bare.stores.connect_sessions.get(WORKSPACE, session.id)
+    assert found is not None
+    assert found.status is SessionStatus.AWAITING_CONFIRMATION
+    assert await bare.deliver() == 0
+    assert await world.jobs() == []
