@@ -110,9 +110,12 @@ class DeliverSpool:
         return await self.settle_spooled(attempt, spooled)
 
     async def _presented_since(self, attempt: Attempt) -> bool:
-        """Tell whether the token was presented again: what the first one brought is dead then."""
+        """Tell whether the token may be used up again: what the first one brought is dead then."""
+        used = await self.store.open_attempt(attempt.connection_id)
+        if used is None or used.id != attempt.id:
+            return True
         latest = await self.store.latest_attempt(attempt.connection_id)
-        return latest is None or latest.id != attempt.id
+        return latest is None or (latest.id != attempt.id and not _left_alone(latest))
 
     async def settle_spooled(self, attempt: Attempt, spooled: SpooledAnswer) -> bool:
         """Settle an attempt by what the spool has of it, under the lease of its fence.
@@ -240,6 +243,15 @@ def _may_be_of_use(attempt: Attempt, spooled: SpooledAnswer) -> bool:
     """
     turned_up = attempt.outcome is AttemptOutcome.UNKNOWN and spooled.status is not None
     return attempt.waits_for_its_spool or turned_up or attempt.outcome is AttemptOutcome.STORED
+
+
+def _left_alone(attempt: Attempt) -> bool:
+    """Tell whether the token was certainly not used up: no request left, or it was not the time."""
+    not_now = attempt.outcome is AttemptOutcome.REFUSED and attempt.retry_at is not None
+    return not_now or attempt.outcome in {
+        AttemptOutcome.NOT_PRESENTED,
+        AttemptOutcome.NOT_PROCESSED,
+    }
 
 
 def _without(

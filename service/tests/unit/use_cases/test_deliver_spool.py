@@ -18,7 +18,7 @@ from service.tests.support.values import (
     spooled,
 )
 
-from keyturn_core.oauth.token_answer import TokenAnswer
+from keyturn_core.oauth.token_answer import NotProcessed, OutcomeUnknown, TokenAnswer
 from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.domain.connect_session import SessionStatus, exchange_of
 from keyturn_service.domain.connection import ConnectionState
@@ -532,4 +532,53 @@ async def test_an_old_spool_that_turns_up_too_late_is_left(
 
     assert (await world.tokens()).generation == 1
     assert (await world.connection()).state is ConnectionState.REAUTHORIZATION_REQUIRED
+    assert replica.spool.open == []
+
+
+NOT_NOW = [
+    (NotProcessed("no connection"), AttemptOutcome.NOT_PRESENTED),
+    (TokenAnswer(status=503, body=b"", complete=True), AttemptOutcome.NOT_PROCESSED),
+    (refused("invalid_grant", "login rate exceeded"), AttemptOutcome.REFUSED),
+]
+
+
+@pytest.mark.parametrize(("since", "outcome"), NOT_NOW, ids=["no request", "busy", "rate"])
+async def test_an_old_spool_that_turns_up_after_what_used_nothing_up_is_used(
+    kitchen: Kitchen,
+    replica: Replica,
+    world: World,
+    since: TokenAnswer | NotProcessed,
+    outcome: AttemptOutcome,
+) -> None:
+    """It was declared lost, and the token presented again in vain: the answer is the latest."""
+    await crash_with(replica)
+    await declared_lost(replica)
+    other = await kitchen.replica("spool_two")
+    world.clock.advance(seconds=61)
+    world.org.next.append(since)
+    with pytest.raises(ConnectionCannotServe, match="org_unavailable"):
+        await other.refresh(CONNECTION, refused=1)
+    assert (await world.outcomes())[-1] is outcome
+
+    await restarted(kitchen, replica)
+
+    assert (await world.tokens()).generation == 2
+    assert (await world.connection()).state is ConnectionState.ACTIVE
+
+
+async def test_an_old_spool_that_turns_up_after_what_nobody_knows_is_left(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """Whatever failed after it: one attempt since then may have used the token up."""
+    await crash_with(replica)
+    await declared_lost(replica)
+    other = await kitchen.replica("spool_two")
+    world.clock.advance(seconds=61)
+    world.org.next.append(OutcomeUnknown("cut off"))
+    with pytest.raises(ConnectionCannotServe, match="reauthorization_required"):
+        await other.refresh(CONNECTION, refused=1)
+
+    await restarted(kitchen, replica)
+
+    assert (await world.tokens()).generation == 1
     assert replica.spool.open == []
