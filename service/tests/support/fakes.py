@@ -109,6 +109,7 @@ class MemorySpool:
         self.kept: dict[AttemptId, SpooledAnswer] = {}
         self.open: list[AttemptId] = []
         self.begun: dict[AttemptId, SpooledAnswer] = {}
+        self.unread: dict[AttemptId, Exception] = {}  # what reading one of them ends with
         self.full = False
 
     @property
@@ -136,13 +137,23 @@ class MemorySpool:
         """Forget an intent whose token did not leave."""
         self.begun.pop(attempt_id, None)
 
-    async def intents(self) -> Sequence[SpooledAnswer]:
-        """Return what was begun and met no answer."""
-        return list(self.begun.values())
+    async def intents(self) -> Sequence[AttemptId]:
+        """Return the attempts that were begun and met no answer."""
+        return list(self.begun)
+
+    async def intent(self, attempt_id: AttemptId) -> SpooledAnswer | None:
+        """Return what is kept of one that was begun."""
+        self._read(attempt_id)
+        return self.begun.get(attempt_id)
 
     async def get(self, attempt_id: AttemptId) -> SpooledAnswer | None:
         """Return what is kept for an attempt."""
+        self._read(attempt_id)
         return self.kept.get(attempt_id)
+
+    def _read(self, attempt_id: AttemptId) -> None:
+        if attempt_id in self.unread:
+            raise self.unread[attempt_id]
 
     async def delivered(self, attempt_id: AttemptId) -> None:
         """Note that the database knows the answer."""

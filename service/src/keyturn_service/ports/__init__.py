@@ -202,6 +202,9 @@ from keyturn_service.ports.vendors import (
     SealRefused as SealRefused,
 )
 from keyturn_service.ports.vendors import (
+    SealUnavailable as SealUnavailable,
+)
+from keyturn_service.ports.vendors import (
     StoreUnavailable as StoreUnavailable,
 )
 from keyturn_service.ports.vendors import (

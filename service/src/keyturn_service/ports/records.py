@@ -177,12 +177,28 @@ class Spool(Protocol):
         """Forget an intent whose token did not leave; no error where the disk is read-only."""
         ...
 
-    async def intents(self) -> Sequence[SpooledAnswer]:
-        """Return what was kept by `intend` and met no answer, as answers where nothing came."""
+    async def intents(self) -> Sequence[AttemptId]:
+        """Return the attempts of which `intend` kept something that met no answer."""
+        ...
+
+    async def intent(self, attempt_id: AttemptId) -> SpooledAnswer | None:
+        """Return what `intend` kept for an attempt, as an answer where nothing came.
+
+        Raises:
+            OSError: it cannot be read.
+            SealRefused: its key is missing.
+            SealUnavailable: its key cannot be had now.
+        """
         ...
 
     async def get(self, attempt_id: AttemptId) -> SpooledAnswer | None:
-        """Return what is kept for an attempt, delivered or not; an intent is not."""
+        """Return what is kept for an attempt, delivered or not; an intent is not.
+
+        Raises:
+            OSError: it cannot be read; that is not to say that nothing is kept.
+            SealRefused: its key is missing.
+            SealUnavailable: its key cannot be had now.
+        """
         ...
 
     async def delivered(self, attempt_id: AttemptId) -> None:

@@ -32,6 +32,10 @@ class SealRefused(Exception):
     """A value that rests sealed did not open; the vault has recorded it in the audit."""
 
 
+class SealUnavailable(Exception):
+    """What opens a value that rests sealed cannot be had now; the value may be as it was."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[_T_co]):
     """Some items in order, and where the next ones start; None where there are no more."""

@@ -33,6 +33,7 @@ from keyturn_service.ports import (
     RefreshLeases,
     RevocationReason,
     SealRefused,
+    SealUnavailable,
     Spool,
     TokenStore,
 )
@@ -229,11 +230,19 @@ class DeliverSpool:
 
 @contextlib.contextmanager
 def _going_on(attempt_id: AttemptId) -> Iterator[None]:
-    """Leave one whose connection or answer does not open for later: others do not wait for it."""
+    """Leave one whose connection or answer cannot be read for later: others do not wait for it.
+
+    It is not known then what it is, nor that there is nothing.
+    """
     try:
         yield
-    except SealRefused as refused:
-        _log.error("spool_delivery_refused", attempt_id=attempt_id, reason=str(refused))
+    except (OSError, SealRefused, SealUnavailable) as refused:
+        _log.error(
+            "spool_delivery_refused",
+            attempt_id=attempt_id,
+            error=type(refused).__name__,
+            reason=str(refused),
+        )
 
 
 def _may_be_of_use(attempt: Attempt, spooled: SpooledAnswer) -> bool:

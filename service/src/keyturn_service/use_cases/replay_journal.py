@@ -27,6 +27,7 @@ from keyturn_service.ports import (
     Lease,
     RefreshLeases,
     SealRefused,
+    SealUnavailable,
     Spool,
     StaleWrite,
     TokenStore,
@@ -58,6 +59,7 @@ class ReplayJournal:
     clock: Clock
     at_once: int = 200  # attempts that the database is asked for
     _later: list[SpooledAnswer] = field(default_factory=list, init=False)
+    _unread: list[AttemptId] = field(default_factory=list, init=False)
     _blocked: bool = field(default=False, init=False)
     _met: bool = field(default=False, init=False)
     _all_there: bool = field(default=False, init=False)
@@ -96,16 +98,27 @@ class ReplayJournal:
     async def _look_through(self, *, whole: bool) -> None:
         self._all_there, self._blocked = False, True
         self._later.clear()
+        self._unread.clear()
         foreseen = [one.id for one in await self.store.open_attempts_of(self.spool.id)]
-        for attempt_id in [*await self._forgotten(whole=whole), *foreseen]:
-            answer = await self.spool.get(attempt_id)
+        forgotten = await self._forgotten(whole=whole)
+        intents = await self.spool.intents()
+        known = await self.store.known(intents)
+        self._unread = [*forgotten, *foreseen, *(one for one in intents if one not in known)]
+        await self._read()
+        if answers := len(self._later) + len(self._unread):
+            _log.warning("database_is_older_than_the_journal", answers=answers)
+
+    async def _read(self) -> None:
+        """Read what is to be put in force; what cannot be read now, the next round tries again."""
+        for attempt_id in tuple(self._unread):
+            try:
+                answer = await self.spool.get(attempt_id) or await self.spool.intent(attempt_id)
+            except (OSError, SealRefused, SealUnavailable) as error:
+                _log.error("journal_not_read", attempt_id=attempt_id, error=type(error).__name__)
+                continue
+            self._unread.remove(attempt_id)
             if answer is not None:
                 self._later.append(answer)
-        intents = await self.spool.intents()
-        known = await self.store.known([one.attempt_id for one in intents])
-        self._later += [one for one in intents if one.attempt_id not in known]
-        if self._later:
-            _log.warning("database_is_older_than_the_journal", answers=len(self._later))
 
     async def __call__(self) -> int:
         """Put in force what has its turn; return how many answers that were."""
@@ -116,11 +129,14 @@ class ReplayJournal:
         replayed = 0
         self._blocked, self._met = True, False
         newest_first = self._all_there
+        await self._read()
         for answer in sorted(self._later, key=lambda one: one.generation, reverse=newest_first):
             if await self._replay(answer):
                 self._later.remove(answer)
                 replayed += 1
-        self._blocked = self._met
+        # What the database knows of is not presented, whether its answer can be read or not.
+        known = await self.store.known(self._unread) if self._unread else ()
+        self._blocked = self._met or not set(self._unread) <= set(known)
         return replayed
 
     async def _forgotten(self, *, whole: bool) -> Sequence[AttemptId]:
@@ -143,9 +159,9 @@ class ReplayJournal:
             return False
         try:
             return await self._under_lease(lease, answer)
-        except (StaleWrite, SealRefused) as refused:
+        except (StaleWrite, SealRefused, SealUnavailable) as refused:
             _log.error("not_replayed", attempt_id=answer.attempt_id, error=type(refused).__name__)
-            self._met |= isinstance(refused, StaleWrite)
+            self._met |= not isinstance(refused, SealRefused)
             return False
         finally:
             await self.leases.release(lease)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keyturn_service.ports import SealRefused
+from keyturn_service.ports import SealRefused, SealUnavailable
 
 
 class CannotOpen(SealRefused):
@@ -17,7 +17,7 @@ class KeyMissing(SealRefused):
         super().__init__(f"the key source has no key {key_id}")
 
 
-class KeySourceUnavailable(Exception):
+class KeySourceUnavailable(SealUnavailable):
     """The key source does not answer now."""
 
 

@@ -53,7 +53,8 @@ async def test_an_intent_is_there_until_its_answer_is(folder: Path) -> None:
         await spool.intend(nothing)
 
     async with spool_in(folder, seed="two") as spool:
-        assert await spool.intents() == [nothing]
+        assert await spool.intents() == [ONE]
+        assert await spool.intent(ONE) == nothing
         assert await spool.get(ONE) is None
         assert await spool.undelivered() == []
         assert await spool.newest_first() == []
@@ -62,6 +63,7 @@ async def test_an_intent_is_there_until_its_answer_is(folder: Path) -> None:
         await spool.put(ANSWER)
 
         assert await spool.intents() == []
+        assert await spool.intent(ONE) is None
         assert await spool.get(ONE) == ANSWER
 
 
@@ -130,3 +132,15 @@ async def test_a_file_from_before_hashes_were_kept_has_none(folder: Path) -> Non
         path.write_bytes(head + b"\n" + sealed)
 
         assert await spool.get(ONE) == replace(ANSWER, received_at=START, token_hash=b"")
+
+
+@pytest.mark.parametrize("part", ["undelivered", "intents"])
+async def test_a_file_that_cannot_be_read_is_not_taken_for_none(folder: Path, part: str) -> None:
+    """A bad sector: what is in it is not known, and neither is its key; the others' keys are."""
+    async with spool_in(folder) as spool:
+        await spool.put(replace(ANSWER, attempt_id=AttemptId("att_two")))
+        (folder / part / ONE).mkdir()  # not even root can read that as a file
+
+        with pytest.raises(IsADirectoryError):
+            await (spool.get(ONE) if part == "undelivered" else spool.intent(ONE))
+        assert await spool.key_needs() == {"kek_one": 1}

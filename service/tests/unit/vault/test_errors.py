@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn_service.ports import SealRefused
+from keyturn_service.ports import SealRefused, SealUnavailable
 from keyturn_service.vault.errors import (
     CannotOpen,
     KeyMissing,
@@ -26,13 +26,14 @@ def test_a_missing_key_is_named_for_the_operator():
     [
         (CannotOpen, SealRefused),
         (KeyMissing, SealRefused),
-        (KeySourceUnavailable, Exception),
+        (KeySourceUnavailable, SealUnavailable),
         (KeySourceRefused, KeySourceUnavailable),
     ],
 )
 def test_none_stands_for_another(kind, base):
     """Who catches one of the first three catches no other: each is mended differently.
 
-    A use case knows the first two as what the port says: refused, and recorded.
+    A use case knows the first two as what the port says, refused and recorded, and the others
+    as what cannot be had now.
     """
     assert kind.__bases__ == (base,)

@@ -134,11 +134,13 @@ class DirectorySpool:
         with _not_needed(attempt_id):
             await asyncio.to_thread((self._folder / _INTENTS / attempt_id).unlink, missing_ok=True)
 
-    async def intents(self) -> Sequence[SpooledAnswer]:
-        """Return what was kept by `intend` and met no answer, as answers where nothing came."""
-        names = await asyncio.to_thread(self._named, (_INTENTS,))
-        found = [await self._get(name, (_INTENTS,)) for name in names]
-        return [one for one in found if one is not None]
+    async def intents(self) -> Sequence[AttemptId]:
+        """Return the attempts of which `intend` kept something that met no answer."""
+        return await asyncio.to_thread(self._named, (_INTENTS,))
+
+    async def intent(self, attempt_id: AttemptId) -> SpooledAnswer | None:
+        """Return what `intend` kept for an attempt, as an answer where nothing came."""
+        return await self._get(attempt_id, (_INTENTS,))
 
     async def get(self, attempt_id: AttemptId) -> SpooledAnswer | None:
         """Return what is kept for an attempt; a damaged file counts as "nothing came"."""
@@ -325,11 +327,16 @@ def _head(line: bytes) -> dict[str, Any]:
 
 
 def _key_of_file(folder: Path, parts: Sequence[str], name: str) -> str:
-    """Return the key-encryption key of a file's envelope, empty where it is damaged or gone."""
+    """Return the key-encryption key of a file's envelope; empty where that cannot be read."""
     for part in parts:
-        with contextlib.suppress(FileNotFoundError), (folder / part / name).open("rb") as file:
-            file.readline()
-            return sys.intern(key_of(file.read(_LONGEST_NAME)))
+        try:
+            with (folder / part / name).open("rb") as file:
+                file.readline()
+                return sys.intern(key_of(file.read(_LONGEST_NAME)))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            _log.error("spool_file_not_read", attempt_id=name, error=type(error).__name__)
     return ""
 
 
