@@ -35,6 +35,7 @@ def joined_watch(
         settle=refresh.settle,
         resolve=refresh.resolve,
         end_grant=end_grant,
+        refresh=refresh,
         spool=refresh.spool,
         audit=refresh.audit,
         clock=refresh.clock,

@@ -375,6 +375,7 @@ def _replica(
         settle=settle,
         resolve=resolve,
         end_grant=end_grant,
+        refresh=refresh,
         spool=spool,
         audit=audit,
         clock=clock,

@@ -271,6 +271,7 @@ class Replica:
             settle=settle,
             resolve=resolve,
             end_grant=end_grant,
+            refresh=process.refresh,
             spool=kept,
             **shared,
         )

@@ -297,9 +297,10 @@ class TokenStore(Protocol):
     ) -> None:
         """Keep how an attempt ended, `presented_again`, and when another one may be of use.
 
-        One whose answer is in force, or was left out, stays as it is. `state` and `problem`,
-        where a state is given, are kept on the connection if the attempt's generation is still
-        in force.
+        One whose answer is in force, or was left out, stays as it is; so does one that its spool
+        has answered for, where `spool_answered` is False: who says so was paused meanwhile.
+        `state` and `problem`, where a state is given, are kept on the connection if the attempt's
+        generation is still in force.
         """
         ...
 

@@ -38,7 +38,7 @@ from keyturn_service.ports import (
     TokenStore,
 )
 from keyturn_service.use_cases.end_grant import EndGrant
-from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
+from keyturn_service.use_cases.refresh_tokens import LEASE_TTL, RefreshTokens
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
 from keyturn_service.use_cases.settle_attempt import SettleAttempt
 
@@ -56,6 +56,7 @@ class DeliverSpool:
     settle: SettleAttempt
     resolve: ResolveUncertain
     end_grant: EndGrant
+    refresh: RefreshTokens
     spool: Spool
     audit: AuditLog
     clock: Clock
@@ -68,6 +69,7 @@ class DeliverSpool:
         await self.leases.release_earlier_runs()
         await self()
         for attempt in await self.store.open_attempts_of(self.spool.id):
+            self.refresh.left_open.add(attempt.connection_id)  # where it is not ended now
             with _going_on(attempt.id):
                 spooled = await self.spool.get(attempt.id)
                 if spooled is None:
@@ -77,6 +79,11 @@ class DeliverSpool:
 
     async def __call__(self) -> int:
         """Deliver what can be delivered now; return how many answers that were."""
+        delivered = await self._deliver_all()
+        await self._end_left_open()
+        return delivered
+
+    async def _deliver_all(self) -> int:
         delivered = 0
         for attempt_id in await self.spool.undelivered():
             with _going_on(attempt_id):
@@ -84,6 +91,57 @@ class DeliverSpool:
                 if spooled is not None and await self._deliver(spooled):
                     delivered += 1
         return delivered
+
+    async def _end_left_open(self) -> None:
+        """End what was begun here and left open: only this replica knows what became of it."""
+        left = self.refresh.left_open
+        for connection_id in tuple(left):
+            if self.refresh.is_under_way(connection_id):
+                continue  # it ends what it finds, and has its own answer yet to keep
+            left.discard(connection_id)  # a refresh that fails meanwhile puts it there again
+            ended = False
+            try:
+                ended = await self._end_open(connection_id)
+            finally:
+                if not ended:
+                    left.add(connection_id)
+
+    async def _end_open(self, connection_id: ConnectionId) -> bool:
+        """Tell whether nothing of this spool stands open any more at the generation in force."""
+        lease = await self.leases.acquire(connection_id, ttl=LEASE_TTL)
+        if lease is None:
+            return False
+        last: AttemptId | None = None
+        try:
+            while (attempt := await self._left_open(connection_id)) is not None:
+                # Asked again after the look at the database: where this lease is over meanwhile,
+                # it may be a refresh that began here since.
+                if attempt.id == last or self.refresh.is_under_way(connection_id):
+                    return False
+                last = attempt.id
+                with _going_on(attempt.id):
+                    await self._end(replace(attempt, fence=lease.fence))
+        finally:
+            await self.leases.release(lease)
+        return True
+
+    async def _left_open(self, connection_id: ConnectionId) -> Attempt | None:
+        """Return the attempt at the generation in force that this spool has to answer for."""
+        attempt = await self.store.open_attempt(connection_id)
+        latest = await self.store.latest_attempt(connection_id)
+        if attempt is None or latest is None or attempt.generation != latest.generation:
+            return None  # or it is foreseen, and its turn comes
+        own = attempt.spool_id == self.spool.id and attempt.waits_for_its_spool
+        return attempt if own else None
+
+    async def _end(self, attempt: Attempt) -> None:
+        if await self.refresh.end_unsent(attempt):
+            return
+        spooled = await self.spool.get(attempt.id)
+        if spooled is None:
+            await self.resolve.found_open(attempt)
+        else:
+            await self._under_lease(attempt, spooled)
 
     async def _deliver(self, spooled: SpooledAnswer) -> bool:
         if spooled.attempt_id.startswith("cs_"):

@@ -84,6 +84,8 @@ class RefreshTokens:
     _running: dict[ConnectionId, asyncio.Task[tuple[Connection, TokenSet]]] = field(
         default_factory=dict, init=False
     )
+    # Connections with an attempt that nobody here is at work on, and whose end may not be known.
+    left_open: set[ConnectionId] = field(default_factory=set, init=False)
     # Attempts whose request did not leave this process, whatever the database has of them.
     _unsent: dict[ConnectionId, set[AttemptId]] = field(default_factory=dict, init=False)
 
@@ -118,6 +120,17 @@ class RefreshTokens:
                     return connection, tokens
                 refused = tokens.generation  # refused already, or lost on its way to us
 
+    def is_under_way(self, connection_id: ConnectionId) -> bool:
+        """Tell whether this process may do something yet about an attempt of a connection."""
+        return connection_id in self._running
+
+    async def end_unsent(self, attempt: Attempt) -> bool:
+        """End an attempt whose request did not leave; False where that is not known here."""
+        if attempt.id not in self._unsent.get(attempt.connection_id, ()):
+            return False
+        await self._not_presented(attempt)
+        return True
+
     async def end(self) -> None:
         """Present nothing more, and wait for what is under way: what it brings has to be kept.
 
@@ -131,8 +144,11 @@ class RefreshTokens:
         self, connection_id: ConnectionId, task: asyncio.Task[tuple[Connection, TokenSet]]
     ) -> None:
         del self._running[connection_id]  # nobody puts another one there while it is running
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
             _log.info("refresh_ended", connection_id=connection_id, error=type(error).__name__)
+        if task.cancelled() or not isinstance(error, ConnectionCannotServe | NotFound | None):
+            self.left_open.add(connection_id)
 
     async def _renew(
         self, connection_id: ConnectionId, refused: int

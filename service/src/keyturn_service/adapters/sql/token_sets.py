@@ -281,11 +281,12 @@ class SqlTokenStore:
         retry_at: datetime | None = None,
     ) -> None:
         """Keep how an attempt ended."""
+        over = _over if spool_answered else or_(_over, _answered)
         async with self.database.write() as writing:
             await hold_connection(writing, attempt.connection_id)
-            await writing.execute(
+            ended = await writing.execute(
                 update(attempts)
-                .where(attempts.c.id == attempt.id, ~_over)
+                .where(attempts.c.id == attempt.id, ~over)
                 .values(
                     outcome=outcome,
                     presented_again=attempt.presented_again,
@@ -294,7 +295,7 @@ class SqlTokenStore:
                     retry_at=retry_at,
                 )
             )
-            if state is not None:
+            if state is not None and (spool_answered or ended.rowcount):
                 await say(writing, attempt.connection_id, attempt.generation, state, problem)
 
     async def reject_access_token(
@@ -349,6 +350,12 @@ _over: Final = or_(
         )
         .exists(),
     ),
+)
+# Its own spool has said how it ended, or was declared lost: no other replica knows more. One whose
+# answer is in force is none of these (see above).
+_answered: Final = and_(
+    attempts.c.spool_answered,
+    func.coalesce(attempts.c.outcome, AttemptOutcome.STORED) != AttemptOutcome.STORED,
 )
 # By leases: they follow each other, while each replica's clock goes by itself.
 _LATEST_FIRST: Final = (attempts.c.fence.desc(), attempts.c.started_at.desc())
