@@ -303,6 +303,7 @@ class SqlTokenStore:
     ) -> None:
         """Note that Salesforce refused the access token of a generation, if it is in force."""
         async with self.database.write() as writing:
+            await hold_connection(writing, connection_id)
             rejected = await writing.execute(
                 update(token_sets)
                 .where(
