@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from service.tests.support.databases import Base
-from service.tests.support.values import CONNECTION, HOUR, OTHER_USER, START, connection, user
+from service.tests.support.values import (
+    CONNECTION,
+    HOUR,
+    OTHER_USER,
+    START,
+    connection,
+    tokens,
+    user,
+)
 
 from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.domain.connection import ConnectionState
@@ -51,3 +60,20 @@ async def test_a_refusal_for_too_many_logins_counts_for_the_user(base: Base) -> 
 
         assert (found and found.id) == expected
         assert await store.rate_refusal(others) is None
+
+
+async def test_when_another_attempt_may_be_of_use_is_kept_with_what_an_attempt_brought(
+    base: Base,
+) -> None:
+    """Its access token was lost: the attempt is the newest one, though of the generation before."""
+    await base.with_connection()
+    intent = replace(await base.begun(), retry_at=START + HOUR)
+
+    assert await base.stores.tokens.replace(
+        connection(generation=2), tokens(generation=2, expires_at=None), attempt=intent
+    )
+
+    newest = await base.stores.tokens.newest_attempt(CONNECTION)
+    assert newest is not None
+    assert (newest.id, newest.retry_at) == (intent.id, START + HOUR)
+    assert newest.lost_access_token(before=2)

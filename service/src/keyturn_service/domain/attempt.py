@@ -42,7 +42,7 @@ class Attempt:
     once the spool it names has said that it holds nothing for it, or was declared lost.
     `presented_again` marks the one decided second presentation, or a token that is known to be
     used up: it is not presented once more. `retry_at` is there where the refusal said when
-    another presentation may be of use.
+    another presentation may be of use, and where the access token was lost on its way to us.
     """
 
     id: AttemptId
@@ -68,6 +68,11 @@ class Attempt:
         if self.outcome is None:
             return True
         return self.outcome is AttemptOutcome.UNKNOWN and not self.spool_answered
+
+    def lost_access_token(self, *, before: int) -> bool:
+        """Tell whether it brought generation `before`, and the access token was cut off."""
+        stored = self.outcome is AttemptOutcome.STORED and self.generation == before - 1
+        return stored and self.retry_at is not None
 
     @property
     def hold_off(self) -> HoldOff | None:

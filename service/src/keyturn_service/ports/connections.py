@@ -251,8 +251,8 @@ class TokenStore(Protocol):
         """Put `tokens` in force where generation and fence of `attempt` still are.
 
         Not where the connection is being ended, or is: nobody would revoke them there.
-        `connection` is kept as it stands beside, and the attempt ends as `stored`: all or
-        nothing. False: somebody was first, and nothing changed.
+        `connection` is kept as it stands beside, and the attempt ends as `stored`, with its
+        `retry_at`: all or nothing. False: somebody was first, and nothing changed.
         """
         ...
 

@@ -36,6 +36,7 @@ class GuardConnections:
     refresh: RefreshTokens
     audit: AuditLog
     clock: Clock
+    patience: float = 25.0  # seconds for one connection, less than its claim; others wait for it
 
     async def __call__(self) -> int:
         """Return how many connections were looked at."""
@@ -67,11 +68,16 @@ class GuardConnections:
             )
 
     async def _refreshed(self, connection: Connection) -> Connection:
-        """Return the connection as it stands after one try to refresh it."""
+        """Return the connection as it stands after one try to refresh it.
+
+        One that takes too long goes on by itself, and is looked at again like one that failed.
+        """
         try:
-            renewed, _ = await self.refresh(connection.id, refused=connection.generation)
-        except ConnectionCannotServe as refusal:
-            _log.info("not_kept_alive", connection_id=connection.id, code=refusal.code)
+            async with asyncio.timeout(self.patience):
+                renewed, _ = await self.refresh(connection.id, refused=connection.generation)
+        except (ConnectionCannotServe, TimeoutError) as refusal:
+            code = getattr(refusal, "code", "too_slow")
+            _log.info("not_kept_alive", connection_id=connection.id, code=code)
             found = await self.connections.get(connection.workspace_id, connection.id)
             return found or connection
         return renewed

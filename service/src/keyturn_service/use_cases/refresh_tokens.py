@@ -47,7 +47,7 @@ from keyturn_service.use_cases.holding_off import HoldingOff
 from keyturn_service.use_cases.presenting import Presenting
 from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 from keyturn_service.use_cases.resolve_uncertain import ResolveUncertain
-from keyturn_service.use_cases.settle_attempt import SettleAttempt
+from keyturn_service.use_cases.settle_attempt import LOST_AGAIN, SettleAttempt
 
 LEASE_TTL: Final = timedelta(seconds=60)
 SAVE_TIME: Final = timedelta(seconds=15)  # of a lease; kept for spool and store after the call
@@ -99,12 +99,14 @@ class RefreshTokens:
     ) -> tuple[Connection, TokenSet]:
         """Return a token set newer than generation `refused`, rotating at most once for it.
 
-        All callers of this process share one attempt; a caller that goes away does not end it.
+        Once more where the access token was lost on its way to us. All callers of this process
+        share one attempt; a caller that goes away does not end it.
 
         Raises:
             ConnectionCannotServe: no newer token set can be had now; the code says why.
             NotFound: the connection has no token set.
         """
+        again = False
         while True:
             task = self._running.get(connection_id)
             if task is None:
@@ -118,6 +120,9 @@ class RefreshTokens:
             if tokens.generation > refused:
                 if tokens.expires_at is not None:
                     return connection, tokens
+                if again:
+                    raise ConnectionCannotServe("org_unavailable", retry_after=LOST_AGAIN)
+                again = True
                 refused = tokens.generation  # refused already, or lost on its way to us
 
     def is_under_way(self, connection_id: ConnectionId) -> bool:
@@ -187,7 +192,7 @@ class RefreshTokens:
             return await self.by_assertion(lease, connection, tokens)
         if tokens.generation != connection.generation:
             await self._halves_differ(connection, tokens)
-        held_off = await self._respect_hold_off(connection)
+        held_off = await self._respect_hold_off(connection, tokens)
         again = False
         earlier = await self._sent_before(lease.connection_id)
         if earlier is not None:
@@ -244,10 +249,11 @@ class RefreshTokens:
         )
         raise SealRefused("connection and token set are of different generations")
 
-    async def _respect_hold_off(self, connection: Connection) -> timedelta | None:
+    async def _respect_hold_off(self, connection: Connection, tokens: TokenSet) -> timedelta | None:
         """Leave the org alone for as long as its last refusal asks for, whoever heard it.
 
-        Returns how long that was, once it is over; None where the last attempt was no refusal.
+        Returns how long that was, once it is over; None where the last attempt was no refusal,
+        and did not lose the access token on its way to us.
 
         Raises:
             ConnectionCannotServe: it is too early; `retry_after` is what is left.
@@ -257,6 +263,12 @@ class RefreshTokens:
         self._hold_off(latest, connection.problem if refused else None)
         # Logins are counted by user, whichever app or customer they are for.
         self._hold_off(await self.store.rate_refusal(connection), "login_rate_exceeded")
+        if latest is None and tokens.expires_at is None:
+            latest = await self.store.newest_attempt(connection.id)
+            if latest is None or not latest.lost_access_token(before=tokens.generation):
+                return None
+            self._hold_off(latest, None)
+            return latest.hold_off.length if latest.hold_off else timedelta(0)
         return latest.hold_off.length if latest is not None and latest.hold_off else None
 
     def _hold_off(self, refused: Attempt | None, reason: str | None) -> None:

@@ -50,6 +50,7 @@ _SOON: Final = 1  # seconds
 _AN_HOUR: Final = 3600  # seconds
 _DIGITS: Final = re.compile(r"[0-9]{1,10}")
 _BY_SOMEBODY: Final = 10  # seconds: an admin or the vendor has to act first
+LOST_AGAIN: Final = 10  # seconds, where two answers in a row lost their access token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,11 @@ class SettleAttempt:
             await self.unknown(attempt, because="answer lost")
         if not _names_org(response, connection):
             await self._wrong_org(attempt, connection, response)
+        if response.access_token_lost:
+            again = held_off is not None and presented.expires_at is None
+            wait = backed_off(LOST_AGAIN, before=held_off, attempt_id=attempt.id) if again else 0
+            retry_at = spooled.received_at + timedelta(seconds=wait)
+            attempt = replace(attempt, retry_at=retry_at)
         return await self._keep(attempt, connection, presented, response, spooled)
 
     async def _keep(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
@@ -279,5 +280,25 @@ async def test_one_that_fails_does_not_stop_the_others(replica: Replica, world: 
     assert await replica.guard() == 1
 
     await claims_end(world)
+    assert await replica.guard() == 1
+    assert (await world.connection()).generation == 2
+
+
+async def test_an_org_that_does_not_answer_keeps_the_guardian_from_no_other(
+    replica: Replica, world: World
+) -> None:
+    """It is not waited for, and the connection is looked at again an hour later."""
+    world.clock.advance(days=24)
+
+    async def hold(connection_id: ConnectionId, *, refused: int) -> None:
+        assert (connection_id, refused) == (CONNECTION, 1)
+        await asyncio.Event().wait()
+
+    patient = replace(replica.guard, refresh=cast("RefreshTokens", hold), patience=0)
+    assert await patient() == 1
+
+    await claims_end(world)
+    assert await replica.guard() == 0
+    world.clock.advance(minutes=61)
     assert await replica.guard() == 1
     assert (await world.connection()).generation == 2

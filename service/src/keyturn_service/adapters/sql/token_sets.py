@@ -226,6 +226,7 @@ class SqlTokenStore:
                     outcome=AttemptOutcome.STORED,
                     spool_answered=True,
                     ended_at=tokens.received_at,
+                    retry_at=attempt.retry_at,
                 )
             )
         return True
