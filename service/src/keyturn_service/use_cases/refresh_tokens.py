@@ -22,6 +22,7 @@ from keyturn_core.oauth.token_answer import NotProcessed, OutcomeUnknown
 from keyturn_core.secrets import RefreshToken
 from keyturn_service.domain.attempt import ELSEWHERE, Attempt, AttemptOutcome, SpooledAnswer
 from keyturn_service.domain.audit import AuditEvent
+from keyturn_service.domain.back_off import backed_off
 from keyturn_service.domain.connection import Connection, ConnectionState, Renewal, TokenSet
 from keyturn_service.domain.errors import ConnectionCannotServe, NotFound
 from keyturn_service.domain.ids import ID_BYTES, AttemptId, ConnectionId, new_id
@@ -51,7 +52,7 @@ from keyturn_service.use_cases.settle_attempt import LOST_AGAIN, SettleAttempt
 
 LEASE_TTL: Final = timedelta(seconds=60)
 SAVE_TIME: Final = timedelta(seconds=15)  # of a lease; kept for spool and store after the call
-_SOON: Final = timedelta(seconds=1)
+_SOON: Final = 1  # seconds
 _PATIENCE: Final = 25.0  # seconds a caller waits; the client's own time-out is 30
 _JOURNALS: Final = 8.0  # seconds a caller waits for what a database forgot that was exchanged
 _POLL: Final = 0.05  # seconds between looks while another replica holds the lease
@@ -86,7 +87,7 @@ class RefreshTokens:
     )
     # Connections with an attempt that nobody here is at work on, and whose end may not be known.
     left_open: set[ConnectionId] = field(default_factory=set, init=False)
-    # Attempts whose request did not leave this process, whatever the database has of them.
+    # Attempts whose request did not leave this process, and of which the database may not know.
     _unsent: dict[ConnectionId, set[AttemptId]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -192,7 +193,7 @@ class RefreshTokens:
             return await self.by_assertion(lease, connection, tokens)
         if tokens.generation != connection.generation:
             await self._halves_differ(connection, tokens)
-        held_off = await self._respect_hold_off(connection, tokens)
+        after = await self._respect_hold_off(connection, tokens)
         again = False
         earlier = await self._sent_before(lease.connection_id)
         if earlier is not None:
@@ -209,12 +210,14 @@ class RefreshTokens:
             if found is not None:
                 return found
             again = True
-        return await self.present(lease, connection, tokens, again=again, held_off=held_off)
+        return await self.present(lease, connection, tokens, again=again, after=after)
 
     async def _sent_before(self, connection_id: ConnectionId) -> Attempt | None:
         """Return the latest attempt that may have used the token up; end those that never left."""
         while True:
             attempt = await self.store.open_attempt(connection_id)
+            if attempt is None:  # under the lease: no intent of ours is on its way any more
+                self._unsent.pop(connection_id, None)
             if attempt is None or attempt.id not in self._unsent.get(connection_id, ()):
                 return attempt
             await self._not_presented(attempt)
@@ -249,27 +252,25 @@ class RefreshTokens:
         )
         raise SealRefused("connection and token set are of different generations")
 
-    async def _respect_hold_off(self, connection: Connection, tokens: TokenSet) -> timedelta | None:
+    async def _respect_hold_off(self, connection: Connection, tokens: TokenSet) -> Attempt | None:
         """Leave the org alone for as long as its last refusal asks for, whoever heard it.
 
-        Returns how long that was, once it is over; None where the last attempt was no refusal,
-        and did not lose the access token on its way to us.
+        Also where nothing left, or the access token was lost on its way to us. Returns the
+        attempt that it was left alone for, once that is over.
 
         Raises:
             ConnectionCannotServe: it is too early; `retry_after` is what is left.
         """
         latest = await self.store.latest_attempt(connection.id)
+        if latest is None and tokens.expires_at is None:
+            before = await self.store.newest_attempt(connection.id)
+            if before is not None and before.lost_access_token(before=tokens.generation):
+                latest = before
         refused = latest is not None and latest.outcome is AttemptOutcome.REFUSED
         self._hold_off(latest, connection.problem if refused else None)
         # Logins are counted by user, whichever app or customer they are for.
         self._hold_off(await self.store.rate_refusal(connection), "login_rate_exceeded")
-        if latest is None and tokens.expires_at is None:
-            latest = await self.store.newest_attempt(connection.id)
-            if latest is None or not latest.lost_access_token(before=tokens.generation):
-                return None
-            self._hold_off(latest, None)
-            return latest.hold_off.length if latest.hold_off else timedelta(0)
-        return latest.hold_off.length if latest is not None and latest.hold_off else None
+        return latest
 
     def _hold_off(self, refused: Attempt | None, reason: str | None) -> None:
         if refused is None or refused.hold_off is None:
@@ -287,7 +288,7 @@ class RefreshTokens:
         tokens: TokenSet,
         *,
         again: bool,
-        held_off: timedelta | None = None,
+        after: Attempt | None = None,
     ) -> tuple[Connection, TokenSet] | Attempt:
         """Present the refresh token, once, and return what is in force then.
 
@@ -299,7 +300,7 @@ class RefreshTokens:
                 the spool's disk takes nothing.
         """
         with self.presenting.of(connection.id, tokens.generation):
-            return await self._present(lease, connection, tokens, again=again, held_off=held_off)
+            return await self._present(lease, connection, tokens, again=again, after=after)
 
     async def _present(
         self,
@@ -308,7 +309,7 @@ class RefreshTokens:
         tokens: TokenSet,
         *,
         again: bool,
-        held_off: timedelta | None,
+        after: Attempt | None,
     ) -> tuple[Connection, TokenSet] | Attempt:
         client = await self.apps.client(connection.workspace_id, connection.app_id)
         if client is None or tokens.refresh_token is None:
@@ -355,10 +356,10 @@ class RefreshTokens:
                 connection.login_url, body, deadline=self._latest_start(lease)
             )
         except (NotProcessed, DeadlinePassed):
-            await self._not_presented(attempt)
-            raise ConnectionCannotServe(
-                "org_unavailable", retry_after=ceil(_SOON.total_seconds())
-            ) from None
+            held_off = _left_alone(after, unreached=True)
+            wait = backed_off(_SOON, before=held_off, attempt_id=attempt.id)
+            await self._not_presented(attempt, wait=wait)
+            raise ConnectionCannotServe("org_unavailable", retry_after=wait) from None
         except OutcomeUnknown:
             pass  # the spool will say that nothing came
         else:
@@ -374,6 +375,7 @@ class RefreshTokens:
             _log.error("spool_failed", attempt_id=attempt.id, error=type(error).__name__)
         self._unsent.pop(connection.id, None)
         try:
+            held_off = _left_alone(after, unreached=False)
             return await self.settle(
                 attempt, connection, tokens, spooled, retry_after=retry_after, held_off=held_off
             )
@@ -440,10 +442,11 @@ class RefreshTokens:
             ended_at=None,
         )
 
-    async def _not_presented(self, attempt: Attempt) -> None:
+    async def _not_presented(self, attempt: Attempt, *, wait: int = _SOON) -> None:
         """End an attempt whose request did not leave; this process remembers that meanwhile.
 
-        On record first: the next presentation of the token is none that needs a decision.
+        On record first: the next presentation of the token is none that needs a decision. It
+        may be made in `wait` seconds.
         """
         self._unsent.setdefault(attempt.connection_id, set()).add(attempt.id)
         await self.spool.not_sent(attempt.id)
@@ -454,8 +457,13 @@ class RefreshTokens:
             AttemptOutcome.NOT_PRESENTED,
             at=now,
             spool_answered=True,
-            retry_at=now + _SOON,
+            retry_at=now + timedelta(seconds=wait),
         )
+        unknown = self._unsent[attempt.connection_id] - {attempt.id}
+        if unknown:
+            self._unsent[attempt.connection_id] = unknown
+        else:
+            del self._unsent[attempt.connection_id]
 
     async def _load(self, connection_id: ConnectionId) -> tuple[Connection, TokenSet]:
         loaded = await self.store.load(connection_id)
@@ -487,3 +495,15 @@ class RefreshTokens:
                 },
             )
         )
+
+
+def _left_alone(after: Attempt | None, *, unreached: bool) -> timedelta | None:
+    """Return for how long the org was left alone; None where it was for another reason.
+
+    `unreached` tells whether nothing had left, or the org had said something.
+    """
+    if after is None or (after.outcome is AttemptOutcome.NOT_PRESENTED) is not unreached:
+        return None
+    if after.hold_off is not None:
+        return after.hold_off.length
+    return timedelta(0) if after.outcome is AttemptOutcome.STORED else None

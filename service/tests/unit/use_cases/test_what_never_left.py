@@ -6,12 +6,13 @@ from collections.abc import Awaitable
 from datetime import timedelta
 
 import pytest
+from service.tests.support.fakes import refused
 from service.tests.support.replicas import Replica, World
 from service.tests.support.values import (
     CONNECTION,
 )
 
-from keyturn_core.oauth.token_answer import NotProcessed
+from keyturn_core.oauth.token_answer import NotProcessed, OutcomeUnknown
 from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
@@ -162,3 +163,76 @@ async def test_an_intent_that_is_not_in_force_any_more_is_on_record_as_not_prese
 
     assert world.audit.types == ["token.presented", "token.not_presented"]
     assert world.org.presented == []
+
+
+async def waits_told(replica: Replica, world: World, *, tries: int) -> list[int]:
+    """Return for how long callers are told to wait, who come as soon as they may."""
+    waits: list[int] = []
+    for _ in range(tries):
+        world.org.next.append(NotProcessed("no connection"))
+        with pytest.raises(ConnectionCannotServe) as refusal:
+            await replica.refresh(CONNECTION, refused=1)
+        assert refusal.value.code == "org_unavailable"
+        waits.append(refusal.value.retry_after or 0)
+        world.clock.advance(seconds=waits[-1])
+    return waits
+
+
+async def test_an_org_that_cannot_be_reached_is_tried_less_and_less(
+    replica: Replica, world: World
+) -> None:
+    """Soon at first, then after twice as long as before, up to a minute; nothing grows."""
+    waits = await waits_told(replica, world, tries=30)
+
+    assert waits[:2] == [1, 2]
+    assert waits[2] in {3, 4}
+    assert all(45 <= wait <= 60 for wait in waits[8:])
+    assert len(set(waits[8:])) > 3, "not all connections at one moment"
+    assert replica.refresh._unsent == {}
+
+
+async def test_what_is_reached_again_begins_anew(replica: Replica, world: World) -> None:
+    """The org's own refusals wait for as long as they say, and count by themselves."""
+    await waits_told(replica, world, tries=10)
+    world.org.next.append(refused("invalid_grant", "ip restricted"))
+    with pytest.raises(ConnectionCannotServe) as refusal:
+        await replica.refresh(CONNECTION, refused=1)
+    assert refusal.value.retry_after == 10
+    world.clock.advance(seconds=10)
+
+    assert await waits_told(replica, world, tries=2) == [1, 2]
+
+
+async def test_what_the_database_has_nothing_of_is_not_remembered_for_ever(
+    replica: Replica, world: World
+) -> None:
+    """An intent that did not become durable is forgotten with the next look, whatever comes."""
+    replica.store.fails["begin_attempt"] = [StoreUnavailable("gone")]
+    replica.store.fails["end_attempt"] = [StoreUnavailable("gone")]
+    with pytest.raises(StoreUnavailable):
+        await replica.refresh(CONNECTION, refused=1)
+    assert len(replica.refresh._unsent[CONNECTION]) == 1
+
+    await waits_told(replica, world, tries=1)
+
+    assert replica.refresh._unsent == {}
+
+
+async def test_what_the_database_may_not_know_is_remembered_beside_a_lost_answer(
+    replica: Replica, world: World
+) -> None:
+    """As long as an attempt is open, until something leaves again."""
+    world.org.next.append(OutcomeUnknown("no status came"))
+    assert await code_of(replica.refresh(CONNECTION, refused=1)) == ("connection_uncertain", None)
+    world.clock.advance(seconds=60)
+    replica.store.fails["begin_attempt"] = [StoreUnavailable("gone")]
+    replica.store.fails["end_attempt"] = [StoreUnavailable("gone")]
+    with pytest.raises(StoreUnavailable):
+        await replica.refresh(CONNECTION, refused=1)
+    remembered = set(replica.refresh._unsent[CONNECTION])
+
+    assert await waits_told(replica, world, tries=1) == [1]
+    assert replica.refresh._unsent == {CONNECTION: remembered}
+
+    await replica.refresh(CONNECTION, refused=1)
+    assert replica.refresh._unsent == {}
