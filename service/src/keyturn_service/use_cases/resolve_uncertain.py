@@ -20,7 +20,7 @@ from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
 from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.ports import AuditLog, Clock, Lease, Spool, StoreUnavailable, TokenStore
-from keyturn_service.use_cases.holding_off import HoldingOff
+from keyturn_service.use_cases.holding_off import HoldingOff, Pausing
 from keyturn_service.use_cases.renew_by_assertion import RenewByAssertion
 
 PAUSE: Final = timedelta(seconds=60)  # what was under way at the org has ended by then
@@ -37,6 +37,7 @@ class ResolveUncertain:
     audit: AuditLog
     clock: Clock
     holding_off: HoldingOff = field(default_factory=HoldingOff)
+    pausing: Pausing = field(default_factory=Pausing)
 
     async def __call__(
         self, lease: Lease, connection: Connection, tokens: TokenSet, attempt: Attempt
@@ -57,6 +58,7 @@ class ResolveUncertain:
             attempt = await self.found_open(attempt)  # also where another replica asked first
         elif attempt.outcome is None:
             attempt = await self.found_open(attempt)
+        rest = self._rest_of_pause(attempt)
         taken_over = await self.by_assertion.take_over(lease, connection, tokens)
         if taken_over is not None:
             return taken_over
@@ -65,14 +67,24 @@ class ResolveUncertain:
         if attempt.presented_again:
             await self._needs_customer(connection, attempt)
             raise ConnectionCannotServe("reauthorization_required", reason="connection_uncertain")
-        paused = HoldOff(until=(attempt.ended_at or attempt.started_at) + PAUSE, length=PAUSE)
-        rest = self.holding_off.rest(attempt.id, paused, self.clock.now())
         if rest > timedelta(0):
             raise ConnectionCannotServe(
                 "connection_uncertain", retry_after=ceil(rest.total_seconds())
             )
         await self._note(attempt, "token.decided_to_present_again", "nothing else serves")
         return None
+
+    def _rest_of_pause(self, attempt: Attempt) -> timedelta:
+        """Return what is left of the pause, which is never shorter where clocks differ.
+
+        What another replica ended is met here before its spool has answered, mostly: the pause
+        counts from then.
+        """
+        pause = HoldOff(until=(attempt.ended_at or attempt.started_at) + PAUSE, length=PAUSE)
+        now = self.clock.now()
+        if attempt.spool_id == self.spool.id:  # this replica's own clock told when it ended
+            return self.holding_off.rest(attempt.id, pause, now)
+        return self.pausing.rest(attempt.id, pause, now=now, monotonic=self.clock.monotonic())
 
     async def _spooled(self, attempt: Attempt) -> SpooledAnswer | None:
         try:

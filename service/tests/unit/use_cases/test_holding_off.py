@@ -1,4 +1,4 @@
-"""`use_cases.holding_off`: nobody waits for longer than was asked for, whatever clocks say."""
+"""`use_cases.holding_off`: no hold-off is too long, no pause too short, whatever clocks say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from service.tests.support.values import START
 
 from keyturn_service.domain.attempt import HoldOff
 from keyturn_service.domain.ids import AttemptId
-from keyturn_service.use_cases.holding_off import HoldingOff
+from keyturn_service.use_cases.holding_off import SKEW, HoldingOff, Pausing
 
 ONE, TWO = AttemptId("att_one"), AttemptId("att_two")
 NOTHING, SECOND, MINUTE = timedelta(0), timedelta(seconds=1), timedelta(minutes=1)
@@ -67,3 +67,34 @@ def test_so_many_are_remembered_at_most() -> None:
 
     assert holding.rest(TWO, ASKED, now + MINUTE) == NOTHING
     assert holding.rest(ONE, ASKED, now + MINUTE) == MINUTE
+
+
+@pytest.mark.parametrize("ahead", [-9000 * MINUTE, -10 * MINUTE, NOTHING, SKEW])
+def test_no_clock_that_is_wrong_makes_a_pause_shorter(ahead: timedelta) -> None:
+    """It counts from when the replica first met it, by the machine's own clock."""
+    pausing, now = Pausing(), START + ahead
+
+    rests = [
+        pausing.rest(ONE, ASKED, now=now + passed * SECOND, monotonic=5.0 + passed)
+        for passed in (0, 59, 60, 61)
+    ]
+
+    assert rests == [MINUTE, SECOND, NOTHING, NOTHING]
+
+
+def test_a_pause_that_is_over_by_any_clock_is_not_waited_for() -> None:
+    """What ended long ago costs nobody another minute."""
+    long_ago = START + MINUTE + SKEW
+
+    assert Pausing().rest(ONE, ASKED, now=long_ago, monotonic=5.0) == NOTHING
+    assert Pausing().rest(ONE, ASKED, now=long_ago - SECOND, monotonic=5.0) == MINUTE
+
+
+def test_so_many_pauses_are_remembered_at_most() -> None:
+    """The one met first is forgotten first, and counts from when it is met again."""
+    pausing = Pausing(most=1)
+    for one in (ONE, TWO):
+        pausing.rest(one, ASKED, now=START, monotonic=0.0)
+
+    assert pausing.rest(TWO, ASKED, now=START, monotonic=60.0) == NOTHING
+    assert pausing.rest(ONE, ASKED, now=START, monotonic=60.0) == MINUTE

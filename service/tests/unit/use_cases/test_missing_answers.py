@@ -142,7 +142,7 @@ async def test_what_is_in_doubt_is_not_presented_where_a_later_answer_tells_that
     world.org.next.append(TokenAnswer(status=500, body=b"<html>", complete=True))
     with pytest.raises(ConnectionCannotServe):
         await refreshed(replica, 1)
-    world.clock.advance(minutes=2)
+    world.clock.advance(minutes=12)
     await refreshed(again, 1)
     await refreshed(third, 2)
     presented = len(world.org.presented)
@@ -173,7 +173,7 @@ async def test_a_token_is_not_presented_a_third_time_after_a_restore(
         world.org.next.append(html)
         with pytest.raises(ConnectionCannotServe):
             await refreshed(one, 1)
-        world.clock.advance(minutes=2)
+        world.clock.advance(minutes=12)
     assert len(world.org.presented) == 2
     await backup.restore()
 

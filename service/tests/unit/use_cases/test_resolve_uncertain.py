@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from service.tests.support.replicas import Kitchen, Replica, World
 from service.tests.support.values import CONNECTION, HOUR, REFRESH, START, hash_of
 from service.tests.support.values import api_key as api_key_value
 
-from keyturn_core.oauth.token_answer import OutcomeUnknown
+from keyturn_core.oauth.token_answer import OutcomeUnknown, TokenAnswer
 from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import ConnectionCannotServe
@@ -108,6 +108,28 @@ async def test_the_pause_is_no_longer_where_clocks_differ(
     assert (await refusal_of(other.refresh(CONNECTION, refused=1))).retry_after == 60
     world.clock.advance(seconds=PAUSE.total_seconds())
 
+    _, new = await other.refresh(CONNECTION, refused=1)
+
+    assert new.generation == 2
+
+
+async def test_the_pause_is_no_shorter_where_clocks_differ(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """The org is at work for 45 seconds, and another replica's clock is ten minutes ahead."""
+    other = await kitchen.replica("spool_two", off=timedelta(minutes=10))
+    over = world.clock.monotonic() + 45
+    await lose_an_answer(replica, world)
+
+    async def answers(form: Mapping[str, str]) -> TokenAnswer:
+        assert world.clock.monotonic() >= over, "the org is still at work"
+        return world.org.process(form)
+
+    world.org.next.append(answers)
+    assert (await refusal_of(other.refresh(CONNECTION, refused=1))).retry_after == 60
+    world.clock.advance(seconds=59)
+    assert (await refusal_of(other.refresh(CONNECTION, refused=1))).retry_after == 1
+    world.clock.advance(seconds=1)
     _, new = await other.refresh(CONNECTION, refused=1)
 
     assert new.generation == 2
