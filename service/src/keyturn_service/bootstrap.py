@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from keyturn_service.adapters.key_sources.file import KeyFileRefused
 from keyturn_service.adapters.key_sources.local_signer import LocalSigner
 from keyturn_service.adapters.key_sources.private_key_file import PrivateKeyRefused
 from keyturn_service.adapters.spool.directory import DirectorySpool, SpoolRefused
+from keyturn_service.adapters.spool.in_hand import SpoolInHand
 from keyturn_service.adapters.spool.last_mark import LastMark
 from keyturn_service.adapters.sql.audit import SqlAuditLog
 from keyturn_service.adapters.sql.database import Database, DatabaseRefused, read_database_url
@@ -258,6 +259,8 @@ async def _opened(
             relay=relay,
         )
     )
+    in_hand = SpoolInHand(parts.spool)
+    parts = replace(parts, spool=in_hand)
     keys = joined_keys(
         key_file=key_source,
         database=database,
@@ -293,6 +296,7 @@ async def _opened(
         },
         see_audit_rounds=seen_rounds(settings, database, clock),
     )
+    to_close.push_async_callback(in_hand.empty, watch.deliver, SystemWaiting())
     to_close.push_async_callback(refresh.end)
     if background:
         await watch()

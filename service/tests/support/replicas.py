@@ -14,6 +14,7 @@ from service.tests.support.databases import Base
 from service.tests.support.faulty import SkewedClock
 
 from keyturn_core.salesforce.hosts import Environment, Origin
+from keyturn_service.adapters.spool.in_hand import SpoolInHand
 from keyturn_service.adapters.sql.stores import Stores
 from keyturn_service.domain.attempt import Attempt, AttemptOutcome
 from keyturn_service.domain.connect_session import ConnectSession, Delivery
@@ -138,6 +139,7 @@ class Replica:
     stores: Stores
     store: WatchedStore
     spool: fakes.MemorySpool
+    in_hand: SpoolInHand
     waiting: fakes.LeapingWaiting
     uses: fakes.NotedUses
     refresh: RefreshTokens
@@ -308,7 +310,7 @@ def _replica(
     randomness: fakes.CountedRandomness,
     clock: SkewedClock,
 ) -> Replica:
-    audit = world.audit
+    audit, in_hand = world.audit, SpoolInHand(spool)
     store: Any = WatchedStore(stores.tokens, world.journal)
     waiting, uses = fakes.LeapingWaiting(world.clock), fakes.NotedUses()
     end_grant = EndGrant(
@@ -323,7 +325,7 @@ def _replica(
         connections=stores.connections,
         directory=world.directory,
         end_grant=end_grant,
-        spool=spool,
+        spool=in_hand,
         audit=audit,
         clock=clock,
         waiting=waiting,
@@ -348,14 +350,14 @@ def _replica(
         waiting=waiting,
     )
     resolve = ResolveUncertain(
-        store=store, spool=spool, by_assertion=by_assertion, audit=audit, clock=clock
+        store=store, spool=in_hand, by_assertion=by_assertion, audit=audit, clock=clock
     )
     refresh = RefreshTokens(
         store=store,
         leases=stores.leases,
         apps=stores.apps,
         endpoint=world.org,
-        spool=spool,
+        spool=in_hand,
         audit=audit,
         hashes=fakes.fake_hash,
         clock=clock,
@@ -366,7 +368,7 @@ def _replica(
         by_assertion=by_assertion,
     )
     renew = RenewIfNeeded(store=store, refresh=refresh, clock=clock)
-    connecting = _connecting(world, stores, spool, randomness, end_grant)
+    connecting = _connecting(world, stores, in_hand, randomness, end_grant)
     deliver = DeliverSpool(
         store=store,
         connections=stores.connections,
@@ -376,7 +378,7 @@ def _replica(
         resolve=resolve,
         end_grant=end_grant,
         refresh=refresh,
-        spool=spool,
+        spool=in_hand,
         audit=audit,
         clock=clock,
     )
@@ -385,6 +387,7 @@ def _replica(
         stores=stores,
         store=store,
         spool=spool,
+        in_hand=in_hand,
         waiting=waiting,
         uses=uses,
         refresh=refresh,
@@ -395,7 +398,7 @@ def _replica(
             store=store,
             leases=stores.leases,
             deliver=deliver,
-            spool=spool,
+            spool=in_hand,
             audit=audit,
             hashes=fakes.fake_hash,
             clock=clock,
@@ -465,7 +468,7 @@ def _replica(
 def _connecting(
     world: World,
     stores: Stores,
-    spool: fakes.MemorySpool,
+    spool: SpoolInHand,
     randomness: fakes.CountedRandomness,
     end_grant: EndGrant,
 ) -> Connecting:

@@ -35,6 +35,7 @@ from service.tests.support.watching import EpochsByWorldClock, EpochsTime, Watch
 
 from keyturn_core.secrets import AccessToken, RefreshToken
 from keyturn_service.adapters.spool.directory import DirectorySpool
+from keyturn_service.adapters.spool.in_hand import SpoolInHand
 from keyturn_service.adapters.sql.audit import SqlAuditLog
 from keyturn_service.adapters.sql.database import read_database_url
 from keyturn_service.adapters.sql.remembered import (
@@ -214,7 +215,7 @@ class Replica:
         if log._line is not None:
             log._line = self.line = self.line or log._line  # a connection is dear, and no memory
         audit: Any = Port("audit", log, process)
-        kept: Any = Port("spool", spool, process)
+        kept: Any = SpoolInHand(Port("spool", spool, process))  # type: ignore[arg-type]
         endpoint: Any = Port("endpoint", Endpoint(process), process)
         waiting: Any = Port("waiting", world.waiting, process)
         shared: dict[str, Any] = {"audit": audit, "clock": clock}
