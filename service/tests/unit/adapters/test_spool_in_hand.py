@@ -65,7 +65,8 @@ async def test_what_is_in_hand_counts_as_what_lies_there(disk: Disk, spool: Spoo
     assert await spool.get(ONE) == ANSWER
     assert await spool.undelivered() == [ONE]
     assert await spool.newest_first() == [ONE]
-    assert await spool.intents() == [OTHER]
+    assert await spool.intents() == [TWO]
+    assert await spool.intent(TWO) == OTHER
 
 
 @pytest.mark.parametrize("asked", ["get", "undelivered"])
