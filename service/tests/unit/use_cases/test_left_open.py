@@ -95,6 +95,28 @@ async def waited_in_vain(replica: Replica) -> None:
     assert replica.spool.open == []
 
 
+async def test_what_ended_without_any_answer_is_told_to_the_others(
+    kitchen: Kitchen, replica: Replica, world: World
+) -> None:
+    """A fault of ours after the token left: nothing lies on the spool, nothing is in hand."""
+
+    async def fails(form: object) -> TokenAnswer:
+        assert form
+        raise ValueError("a fault of ours")
+
+    world.org.next.append(fails)
+    with pytest.raises(ValueError, match="a fault of ours"):
+        await generation_of(replica)
+
+    await replica.deliver()
+
+    [left] = await world.attempts()
+    assert (left.outcome, left.spool_answered) == (AttemptOutcome.UNKNOWN, True)
+    world.clock.advance(minutes=12)  # the pause is over, however far clocks differ
+    assert await generation_of(await kitchen.replica("spool_two")) == 2
+    assert world.audit.types.count("token.decided_to_present_again") == 1
+
+
 async def test_who_waited_for_another_presentation_in_vain_leaves_nothing_open(
     replica: Replica, world: World
 ) -> None:
