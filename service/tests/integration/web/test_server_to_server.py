@@ -41,6 +41,7 @@ async def test_an_org_is_connected_without_a_person(house, admin, asserted):
         "environment": Environment.SANDBOX,
         "my_domain": "northwind",
         "org_id": asserted.org_id,
+        "origin": str(house.http.base_url).rstrip("/"),
     }
 
 
