@@ -311,3 +311,12 @@ def test_a_mark_that_the_checkpoint_contradicts_is_named() -> None:
     mark = mark_at(anew(records[1], actor="user"), at=START)
 
     assert checked([], end_of(records, 2), mark) == (2, Wrong.REWRITTEN)
+
+
+@pytest.mark.parametrize("trimmed", [1, 2, 4])
+def test_a_chain_is_never_trimmed_to_nothing_before_its_end(trimmed: int) -> None:
+    """Retention leaves the last record of one that goes on: who leaves only a mark took it."""
+    records = chain()[:trimmed]
+    mark = mark_at(records[-1], at=START)
+
+    assert checked([], end_of(records), mark) == (trimmed + 1, Wrong.CUT_OFF)

@@ -106,7 +106,7 @@ _CHAIN = {"writer": "run_one", "length": 7, "head": "00" * 32}
         ({"made_at": "yesterday"}, "yesterday"),
         ({"made_at": 7}, "made_at"),
         ({"chains": {}}, "chains"),
-        ({"chains": [_CHAIN, _CHAIN]}, "twice"),
+        ({"chains": [_CHAIN, _CHAIN]}, "^its chains.*twice$"),
         ({"chains": [_CHAIN, {**_CHAIN, "writer": "run_0"}]}, "ascending"),
         ({"chains": [{**_CHAIN, "length": 0}]}, "length"),
         ({"chains": [{**_CHAIN, "length": "7"}]}, "length"),
@@ -138,3 +138,6 @@ def test_a_public_key_is_read_as_checkpoints_hold_it() -> None:
         with pytest.raises(CheckpointUnreadable, match="32 bytes"):
             read_public_key(wrong)
     assert read_hex("0a0b", count=2) == b"\x0a\x0b"
+    for count in range(1, 6):  # as long as whatever might stand in for what cannot be read
+        with pytest.raises(CheckpointUnreadable, match=f"^{count} bytes"):
+            read_hex("no", count=count)

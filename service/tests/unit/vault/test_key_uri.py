@@ -106,3 +106,27 @@ def test_a_version_has_a_uri_of_its_own(asked, version, found):
 def test_a_key_is_told_from_another_one(ours, asked, may_be):
     """So that a service says when its settings name another key than its key file."""
     assert KeyUri.read(ours).may_be(KeyUri.read(asked)) is may_be
+
+
+def test_a_uri_has_512_characters_at_most():
+    """A host may be as long as it likes; an id of a key is not for text without end."""
+    path = "/transit/keys/keyturn"
+    host = "v" * (512 - len("vault-transit://") - len(path))
+
+    assert KeyUri.read(f"vault-transit://{host}{path}").host == host
+    with pytest.raises(KeyUriRefused):
+        KeyUri.read(f"vault-transit://{host}v{path}")
+
+
+def test_a_scheme_ends_where_it_is_first_said_to():
+    """Whatever comes behind is to be a key of that provider."""
+    with pytest.raises(KeyUriRefused, match="write it as vault-transit://"):
+        KeyUri.read("vault-transit://vault-transit://vault.acme.example/transit/keys/keyturn")
+
+
+def test_who_names_no_provider_is_told_all_of_them():
+    """As they are written."""
+    known = "aws-kms://…, gcp-kms://…, azure-key-vault://…, vault-transit://…"
+
+    with pytest.raises(KeyUriRefused, match=f"^say where the key is: file, {known}$"):
+        KeyUri.read("keyturn.key")

@@ -44,3 +44,10 @@ def test_another_root_makes_another_code() -> None:
 
     assert not mine.holds(theirs.of("api_keys", FIELDS), "api_keys", FIELDS)
     assert not mine.holds(b"", "api_keys", FIELDS)
+
+
+def test_a_code_is_over_each_field_with_its_length() -> None:
+    """Codes of rows that are kept have to hold after an update: this is how they are made."""
+    made = fake_hash("row of api_keys", "5:key_14:ws_10:")
+
+    assert RowMacs(fake_hash).of("api_keys", FIELDS) == made
