@@ -10,6 +10,7 @@ from keyturn_service.ports import AuditLog, Clock, Spool, TokenEndpoint
 from keyturn_service.use_cases.clean_up import CleanUp
 from keyturn_service.use_cases.drop_unconfirmed import DropUnconfirmed
 from keyturn_service.use_cases.end_grant import EndGrant
+from keyturn_service.use_cases.forget_attempts import ForgetAttempts
 from keyturn_service.use_cases.guard_connections import GuardConnections
 from keyturn_service.use_cases.refresh_tokens import RefreshTokens
 from keyturn_service.use_cases.revoke_all import RevokeAll
@@ -64,6 +65,7 @@ def joined_rounds(
         say_spool_keys=SaySpoolKeys(spool=spool, keys=stores.spool_keys),
         reseal=reseal,
         renew_data_keys=renew_data_keys,
+        forget_attempts=ForgetAttempts(store=stores.tokens, clock=clock),
         clean_up=CleanUp(
             sessions=stores.connect_sessions,
             idempotency=stores.idempotency_keys,

@@ -239,6 +239,14 @@ class TokenStore(Protocol):
         """
         ...
 
+    async def forget_attempts(self, *, ended_before: datetime, limit: int) -> int:
+        """Remove attempts that ended so long ago; return how many.
+
+        Only of generations before the one in force, none that waits for its spool, and never a
+        connection's newest: by that one an older row put back is told.
+        """
+        ...
+
     async def open_attempts_of(self, spool_id: SpoolId) -> Sequence[Attempt]:
         """Return the attempts that wait for an answer of the spool they name.
 

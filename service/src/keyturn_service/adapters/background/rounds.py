@@ -13,6 +13,7 @@ from keyturn_service.domain.ids import RevocationId
 from keyturn_service.ports import Clock, Revocations
 from keyturn_service.use_cases.clean_up import CleanUp
 from keyturn_service.use_cases.deliver_spool import DeliverSpool
+from keyturn_service.use_cases.forget_attempts import ForgetAttempts
 from keyturn_service.use_cases.guard_connections import GuardConnections
 from keyturn_service.use_cases.replay_journal import ReplayJournal
 from keyturn_service.use_cases.revoke_all import RevokeAll
@@ -24,6 +25,7 @@ from keyturn_service.vault.resealing import Reseal
 _REVOKE_EVERY: Final = 1.0  # seconds
 _DELIVER_EVERY: Final = 2.0
 _CLEAN_EVERY: Final = 5.0
+_FORGET_EVERY: Final = 3600.0
 _GUARD_EVERY: Final = 2.0
 _SAY_EVERY: Final = 30.0
 _RESEAL_EVERY: Final = 2.0
@@ -65,6 +67,7 @@ class Rounds:
         deliver_spool: DeliverSpool,
         replay_journal: ReplayJournal,
         clean_up: CleanUp,
+        forget_attempts: ForgetAttempts,
         guard: GuardConnections,
         say_spool_keys: SaySpoolKeys,
         reseal: Reseal,
@@ -80,6 +83,7 @@ class Rounds:
         self._deliver_spool = deliver_spool
         self._replay_journal = replay_journal
         self._clean_up = clean_up
+        self._forget_attempts = forget_attempts
         self._guard = guard
         self._say_spool_keys = say_spool_keys
         self._reseal = reseal
@@ -97,6 +101,7 @@ class Rounds:
             asyncio.create_task(_repeat("deliver", self._deliver_spool, _pause(_DELIVER_EVERY))),
             asyncio.create_task(_repeat("replay", self._replay_journal, _pause(_DELIVER_EVERY))),
             asyncio.create_task(_repeat("clean_up", self._clean_up, _pause(_CLEAN_EVERY))),
+            asyncio.create_task(_repeat("forget", self._forget_attempts, _pause(_FORGET_EVERY))),
             asyncio.create_task(_repeat("guard", self._guard, _pause(_GUARD_EVERY))),
             asyncio.create_task(_repeat("watch", self._watch_database, _pause(_WATCH_EVERY))),
             asyncio.create_task(_repeat("spool_keys", self._say_spool_keys, _pause(_SAY_EVERY))),

@@ -244,6 +244,7 @@ attempts: Final = Table(
     Column("ended_at", Moment),
     Column("retry_at", Moment),
     Index(None, "connection_id", "generation"),
+    Index(None, "ended_at"),
     Index(
         "ix_attempts_open",
         "spool_id",

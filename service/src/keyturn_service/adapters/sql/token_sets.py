@@ -9,11 +9,13 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
     Row,
     Select,
     Update,
     and_,
     case,
+    delete,
     func,
     insert,
     literal,
@@ -188,19 +190,25 @@ class SqlTokenStore:
         )
         return await self._first(asked)
 
+    async def forget_attempts(self, *, ended_before: datetime, limit: int) -> int:
+        """Remove attempts that ended so long ago, none that says anything yet; return how many."""
+        going = (
+            select(attempts.c.id)
+            .where(attempts.c.ended_at < ended_before, ~_waits(attempts), _is_past)
+            .limit(limit)
+            .with_for_update(of=attempts, skip_locked=True)
+        )
+        async with self.database.write() as writing:
+            removed = await writing.execute(delete(attempts).where(attempts.c.id.in_(going)))
+        return removed.rowcount
+
     async def open_attempts_of(self, spool_id: SpoolId) -> Sequence[Attempt]:
         """Return the attempts that wait for an answer of the spool they name."""
         asked = (
             select(attempts)
             .where(
                 attempts.c.spool_id == spool_id,
-                or_(
-                    attempts.c.outcome.is_(None),
-                    and_(
-                        attempts.c.outcome == AttemptOutcome.UNKNOWN,
-                        attempts.c.spool_answered.is_(False),
-                    ),
-                ),
+                _waits(attempts),
             )
             .order_by(attempts.c.connection_id, attempts.c.fence, attempts.c.started_at)
         )
@@ -339,6 +347,12 @@ class SqlTokenStore:
         return None if row is None else attempt_of(row)
 
 
+def _waits(some: FromClause) -> ColumnElement[bool]:
+    """Tell of attempts that an answer on the spool they name would still settle."""
+    unknown = some.c.outcome == AttemptOutcome.UNKNOWN
+    return or_(some.c.outcome.is_(None), and_(unknown, some.c.spool_answered.is_(False)))
+
+
 # Whoever ends such an attempt was paused for long, and knows less; but where an older row was put
 # back, what was stored is to be stored again.
 _over: Final = or_(
@@ -358,6 +372,23 @@ _over: Final = or_(
 _answered: Final = and_(
     attempts.c.spool_answered,
     func.coalesce(attempts.c.outcome, AttemptOutcome.STORED) != AttemptOutcome.STORED,
+)
+_later: Final = attempts.alias("later")
+# Its generation is over, and a later one has an attempt of the grant in force.
+_is_past: Final = and_(
+    select(connections.c.id)
+    .where(
+        connections.c.id == attempts.c.connection_id,
+        connections.c.generation > attempts.c.generation,
+    )
+    .exists(),
+    select(_later.c.id)
+    .where(
+        _later.c.connection_id == attempts.c.connection_id,
+        _later.c.generation > attempts.c.generation,
+        _later.c.outcome.is_distinct_from(AttemptOutcome.SUPERSEDED),
+    )
+    .exists(),
 )
 # By leases: they follow each other, while each replica's clock goes by itself.
 _LATEST_FIRST: Final = (attempts.c.fence.desc(), attempts.c.started_at.desc())
@@ -410,16 +441,12 @@ def giving_up_elsewhere() -> Update:
     Not where a journal has an answer of a later generation, which is to be put in force yet.
     """
     later = attempts.alias("later")
-    waits = or_(
-        later.c.outcome.is_(None),
-        and_(later.c.outcome == AttemptOutcome.UNKNOWN, later.c.spool_answered.is_(False)),
-    )
     has_later = (
         select(later.c.id)
         .where(
             later.c.connection_id == attempts.c.connection_id,
             later.c.generation > attempts.c.generation,
-            waits,
+            _waits(later),
         )
         .exists()
     )
