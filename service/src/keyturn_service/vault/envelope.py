@@ -100,11 +100,12 @@ class Envelopes:
 def key_of(sealed: bytes) -> str:
     """Return the key-encryption key that an envelope names; its first 257 bytes are enough.
 
-    Empty where it is no envelope.
+    Empty where it is no envelope, or names no key that there can be.
     """
     if len(sealed) < _LEAST or sealed[0] != _VERSION:
         return ""
-    return sealed[2 : 2 + sealed[1]].decode("ascii", "replace")
+    name = sealed[2 : 2 + sealed[1]].decode("ascii", "replace")
+    return name if name.isascii() and name.isprintable() else ""
 
 
 async def _made(key_id: str, key_source: KeySource, randomness: Randomness) -> tuple[bytes, AESGCM]:

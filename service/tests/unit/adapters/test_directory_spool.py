@@ -324,6 +324,9 @@ class TestDamage:
             (b'{"workspace_ie": "a", "connection_id": "b", "generation": 7}', False),
             (b'{"workspace_id": "a", "connection_id": "b", "generation": "7"}', False),
             (b'{"workspace_id": 1, "connection_id": "b", "generation": 7}', False),
+            (b'{"workspace_id": "\\ud800", "connection_id": "b", "generation": 7}', False),
+            (b'{"workspace_id": "a", "connection_id": "b\\u0000", "generation": 7}', False),
+            (b'{"workspace_id": "a", "connection_id": "b", "generation": 2147483648}', False),
             (b'{"workspace_id": "a", "connection_id": "b", "generation": 7}', True),
         ],
     )

@@ -39,6 +39,8 @@ _FLEETING: Final = frozenset({"tmpfs", "ramfs", "overlay", "overlayfs", "aufs"})
 _ANSWERS: Final = ("undelivered", "delivered")
 _INTENTS: Final = "intents"
 _ID: Final = re.compile(r"spool_[0-9A-Za-z]+")
+_NAME: Final = re.compile(r"\w*", re.ASCII)  # of the parts of a head
+_MOST: Final = 2**31  # what a database takes
 _log = structlog.get_logger()
 
 
@@ -320,7 +322,11 @@ def _head(line: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         head = None
     match head:
-        case {"workspace_id": str(), "connection_id": str(), "generation": int()}:
+        case {
+            "workspace_id": str() as workspace_id,
+            "connection_id": str() as connection_id,
+            "generation": int() as generation,
+        } if _NAME.fullmatch(workspace_id + connection_id) and abs(generation) < _MOST:
             return dict(head)
         case _:
             return {"workspace_id": "", "connection_id": "", "generation": 0}
