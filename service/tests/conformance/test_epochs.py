@@ -22,7 +22,7 @@ from keyturn_service.adapters.sql.audit import SqlAuditLog
 from keyturn_service.adapters.sql.database import Database, identity_of
 from keyturn_service.adapters.sql.epochs import SqlEpochs
 from keyturn_service.adapters.sql.hot_reads import SqlServingReads
-from keyturn_service.domain.ids import SpoolId
+from keyturn_service.domain.ids import ConnectionId, SpoolId
 from keyturn_service.ports import AuditUnavailable, Standing, StoreUnavailable
 
 NEW = Standing(identity="somewhere", epoch=None, same=False)
@@ -247,6 +247,52 @@ async def test_what_was_remembered_is_seen_and_forgotten(base: Base, epochs: Sql
     assert seen == ({} if base.database.is_sqlite else {CONNECTION: 1})
     assert base.stores.serving.recall(CONNECTION, key_hash=hash_of("key")) is None
     assert (await base.stores.serving.read(CONNECTION, key_hash=hash_of("key"))).tokens is not None
+
+
+@pytest.mark.parametrize("base", ["postgresql"], indirect=True)
+async def test_what_was_seen_is_told_though_the_database_went_away_meanwhile(
+    base: Base, epochs: SqlEpochs
+) -> None:
+    """However often; what was seen in between is told, too."""
+    await base.with_connection()
+    await base.stores.api_keys.add(api_key())
+    await base.stores.serving.read(CONNECTION, key_hash=hash_of("key"))
+    found = await epochs.look()
+    await base.break_it()
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await epochs.accept(found)
+    await base.mend_it()
+    await base.with_connection(id=ConnectionId("con_two"))
+    await base.stores.serving.read(ConnectionId("con_two"), key_hash=hash_of("key"))
+
+    assert await epochs.accept(found) == ({CONNECTION: 1, "con_two": 1}, 0)
+    assert await epochs.accept(found) == ({}, 0)
+
+
+class Seen:
+    """Serving reads that saw another generation each time."""
+
+    def __init__(self, *generations: int) -> None:
+        self.generations = list(generations)
+
+    def forget(self) -> dict[ConnectionId, int]:
+        """Return what was seen since."""
+        return {CONNECTION: self.generations.pop(0)} if self.generations else {}
+
+
+async def test_what_was_seen_is_told_by_the_next_where_one_was_cancelled(epochs: SqlEpochs) -> None:
+    """The highest generation, whatever an older database said in between; and once."""
+    epochs.serving = Seen(2, 1)  # type: ignore[assignment] - nothing else is asked of it
+    found = await epochs.look()
+    accepting = asyncio.create_task(epochs.accept(found))
+    await asyncio.sleep(0)  # it has begun by now
+    accepting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await accepting
+
+    assert await epochs.accept(found) == ({CONNECTION: 2}, 0)
+    assert await epochs.accept(found) == ({}, 0)
 
 
 async def test_without_a_database_nothing_is_said(base: Base, epochs: SqlEpochs) -> None:

@@ -62,7 +62,8 @@ class Epochs(Protocol):
         """Go over to it: every connection is made anew, and nothing remembered is served.
 
         Returns which generations were seen before, and how many audit records of this run it
-        does not have. A second time returns nothing more.
+        does not have. A second time returns nothing more. What was seen when one failed or was
+        cancelled is returned by the next one that does not.
         """
         ...
 

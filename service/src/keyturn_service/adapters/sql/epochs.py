@@ -57,6 +57,7 @@ class SqlEpochs:
     _before: Mark | None = field(default=None, init=False)  # of the run before, until it is met
     _looked: bool = field(default=False, init=False)
     _ran_here: set[str] = field(default_factory=set, init=False)  # spools that ran a moment ago
+    _seen: dict[ConnectionId, int] = field(default_factory=dict, init=False)  # until it is told
 
     async def look(self) -> Standing:
         """Look by a new connection: an old one may lead to where the database was."""
@@ -87,9 +88,12 @@ class SqlEpochs:
 
     async def accept(self, standing: Standing) -> tuple[Mapping[ConnectionId, int], int]:
         """Go over to it: every connection is made anew, and nothing remembered is served."""
-        seen = self.serving.forget()
+        for connection_id, generation in self.serving.forget().items():
+            self._seen[connection_id] = max(generation, self._seen.get(connection_id, 0))
         await self.database.accept(standing.identity)
-        return seen, await self.audit.rejoin()
+        lost = await self.audit.rejoin()
+        seen, self._seen = self._seen, {}
+        return seen, lost
 
     async def begin(
         self, epoch: str, standing: Standing, spool_id: SpoolId, *, expects: bool
