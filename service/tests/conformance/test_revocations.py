@@ -159,6 +159,21 @@ async def test_a_finished_job_ends_its_connection(base: Base) -> None:
     assert await base.stores.tokens.load(CONNECTION) is None
 
 
+async def test_a_job_whose_tokens_do_not_open_ends_its_connection_at_once(base: Base) -> None:
+    """Nobody is to carry it out; it counts as given up."""
+    await base.with_connection()
+    jobs = base.stores.revocations
+
+    await jobs.add(revocation(), None)
+
+    kept = await base.stores.connections.get(WORKSPACE, CONNECTION)
+    assert kept == connection(state=ConnectionState.REVOKED)
+    assert await base.stores.tokens.load(CONNECTION) is None
+    assert await jobs.given_up(CONNECTION)
+    assert list(await jobs.unfinished(CONNECTION)) == []
+    assert list(await jobs.claim_due(START + HOUR, ttl=CLAIM, limit=9)) == []
+
+
 async def test_a_job_and_its_connection_end_together(base: Base) -> None:
     """Where the token set cannot be forgotten, the job is still to be done."""
     await base.with_connection()

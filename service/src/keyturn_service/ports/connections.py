@@ -403,9 +403,12 @@ class Revocations(Protocol):
     """Grants to end, with their sealed tokens."""
 
     async def add(
-        self, revocation: Revocation, tokens: Sequence[AccessToken | RefreshToken]
+        self, revocation: Revocation, tokens: Sequence[AccessToken | RefreshToken] | None
     ) -> None:
-        """Keep the job; where it ends a connection, that one serves no more from now on."""
+        """Keep the job; where it ends a connection, that one serves no more from now on.
+
+        None: they do not open. The job is given up, and the connection `revoked`, at once.
+        """
         ...
 
     async def claim_due(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keyturn_core.secrets import AccessToken, RefreshToken
@@ -15,6 +16,7 @@ from keyturn_service.ports import (
     Connections,
     RefreshLeases,
     RevocationReason,
+    SealRefused,
     TokenStore,
     Waiting,
 )
@@ -42,6 +44,8 @@ class Disconnect:
     ) -> Connection:
         """Return the connection; it becomes `revoked` when Salesforce has ended the grant.
 
+        Where its tokens do not open it is so at once, and the grant is left to an admin.
+
         Raises:
             NotFound: there is no such connection in the workspace.
             Conflict: it is not confirmed yet.
@@ -67,16 +71,25 @@ class Disconnect:
             connection_id, leases=self.leases, clock=self.clock, waiting=self.waiting
         )
         try:
-            loaded = await self.store.load(connection_id)
-            tokens: list[AccessToken | RefreshToken] = []
-            if loaded is not None:
-                connection, token_set = loaded
-                if token_set.refresh_token is not None:
-                    tokens.append(token_set.refresh_token)
-                tokens.append(token_set.access_token)
             await self.end_grant(
-                connection, tokens, reason=RevocationReason.DISCONNECTED, ends_connection=True
+                connection,
+                await self._tokens(connection_id),
+                reason=RevocationReason.DISCONNECTED,
+                ends_connection=True,
             )
         finally:
             await self.leases.release(lease)
-        return connection
+        return await self.connections.get(workspace_id, connection_id) or connection
+
+    async def _tokens(
+        self, connection_id: ConnectionId
+    ) -> Sequence[AccessToken | RefreshToken] | None:
+        """Return what is to be revoked; None where it does not open."""
+        try:
+            loaded = await self.store.load(connection_id)
+        except SealRefused:
+            return None
+        if loaded is None:
+            return []
+        tokens = (loaded[1].refresh_token, loaded[1].access_token)
+        return [token for token in tokens if token is not None]

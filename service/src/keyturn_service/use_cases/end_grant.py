@@ -49,12 +49,15 @@ class EndGrant:
     async def __call__(
         self,
         of: Connection | PendingGrant,
-        tokens: Sequence[AccessToken | RefreshToken],
+        tokens: Sequence[AccessToken | RefreshToken] | None,
         *,
         reason: RevocationReason,
         ends_connection: bool,
     ) -> None:
-        """Keep the job with its tokens; where it ends the connection, that serves no more."""
+        """Keep the job with its tokens; where it ends the connection, that serves no more.
+
+        None: they do not open. The job is over at once then, and an admin has to end the grant.
+        """
         connection_id = of.id if isinstance(of, Connection) else of.connection_id
         await self.of_host(
             of.login_url,
@@ -69,7 +72,7 @@ class EndGrant:
     async def of_host(
         self,
         login_url: Origin,
-        tokens: Sequence[AccessToken | RefreshToken],
+        tokens: Sequence[AccessToken | RefreshToken] | None,
         *,
         workspace_id: WorkspaceId,
         connection_id: ConnectionId,
@@ -81,9 +84,11 @@ class EndGrant:
         revocation = self._revocation(
             login_url, workspace_id, connection_id, reason, ends_connection=ends_connection
         )
-        await self._note(revocation, app_id, "grant.revocation_asked", reason=reason)
+        type_, detail = _told(revocation, tokens)
+        await self._note(revocation, app_id, type_, **detail)
         await self.revocations.add(revocation, tokens)
-        await self.background.revoke(revocation.id)
+        if tokens is not None:
+            await self.background.revoke(revocation.id)
 
     def superseded(self, before: Connection, tokens: TokenSet | None) -> ToRevoke:
         """Return the job that is to be kept with what takes the place of these tokens.
@@ -137,9 +142,7 @@ class EndGrant:
         the job is found by its due time.
         """
         revocation = job.revocation
-        type_, detail = "grant.revocation_asked", {"reason": str(revocation.reason)}
-        if job.tokens is None:
-            type_, detail = "grant.left_to_admin", {"because": str(Because.DOES_NOT_OPEN)}
+        type_, detail = _told(revocation, job.tokens)
         try:
             await self._note(revocation, app_id, type_, **detail)
         except AuditUnavailable:
@@ -158,3 +161,12 @@ class EndGrant:
                 detail={"revocation_id": revocation.id, **detail, "app_id": app_id},
             )
         )
+
+
+def _told(
+    revocation: Revocation, tokens: Sequence[AccessToken | RefreshToken] | None
+) -> tuple[str, dict[str, str]]:
+    """Return what the trail says of a new job."""
+    if tokens is None:
+        return "grant.left_to_admin", {"because": str(Because.DOES_NOT_OPEN)}
+    return "grant.revocation_asked", {"reason": str(revocation.reason)}

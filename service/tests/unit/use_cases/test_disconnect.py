@@ -30,7 +30,12 @@ from keyturn_core.secrets import RefreshToken
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.errors import Conflict, ConnectionCannotServe, NotFound
 from keyturn_service.domain.ids import ConnectionId, RevocationId
-from keyturn_service.ports import AuditUnavailable, OrgUnreachable, RevocationReason
+from keyturn_service.ports import (
+    AuditUnavailable,
+    OrgUnreachable,
+    RevocationReason,
+    SealUnavailable,
+)
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
 from keyturn_service.use_cases.revoke_grant import CLAIM
 
@@ -146,6 +151,37 @@ async def test_a_connection_without_a_token_set_is_ended_too(
     [job] = world.background.asked
     assert await replica.revoke_grant(job)
     assert (await world.connection()).state is ConnectionState.REVOKED
+
+
+@pytest.mark.parametrize("column", ["access_token", "refresh_token"])
+async def test_a_connection_whose_tokens_do_not_open_is_ended_and_left_to_an_admin(
+    replica: Replica, world: World, column: str
+) -> None:
+    """Nobody can present them; it is `revoked` at once."""
+    await world.base.execute(f"UPDATE token_sets SET {column} = x'00'")  # noqa: S608 - ours
+
+    told = await replica.disconnect(WORKSPACE, CONNECTION, API_KEY)
+
+    assert (told.state, told.problem) == (ConnectionState.REVOKED, None)
+    assert await world.base.rows("SELECT connection_id FROM token_sets") == []
+    assert world.background.asked == []
+    assert await replica.stores.revocations.given_up(CONNECTION)
+    assert world.audit.types == ["connection.disconnect_asked", "grant.left_to_admin"]
+    assert world.audit.events[-1].detail["because"] == "does_not_open"
+
+
+async def test_tokens_that_cannot_be_opened_now_are_kept_until_they_can(
+    replica: Replica, world: World
+) -> None:
+    """The key source is away: who comes again has the grant ended."""
+    replica.store.fails["load"] = [SealUnavailable("away")]
+
+    with pytest.raises(SealUnavailable):
+        await replica.disconnect(WORKSPACE, CONNECTION, API_KEY)
+
+    assert await world.jobs() == []
+    await replica.disconnect(WORKSPACE, CONNECTION, API_KEY)
+    assert await world.jobs() == [("disconnected", [REFRESH, ACCESS])]
 
 
 async def test_a_revoked_connection_stays_so(replica: Replica, world: World) -> None:

@@ -34,9 +34,12 @@ class SqlRevocations:
     vault: Vault
 
     async def add(
-        self, revocation: Revocation, tokens: Sequence[AccessToken | RefreshToken]
+        self, revocation: Revocation, tokens: Sequence[AccessToken | RefreshToken] | None
     ) -> None:
-        """Keep the job; where it ends a connection, that one serves no more from now on."""
+        """Keep the job; where it ends a connection, that one serves no more from now on.
+
+        None: they do not open. The job is given up, and the connection `revoked`, at once.
+        """
         job = await SealedJob.of(ToRevoke(revocation=revocation, tokens=tokens), self.vault)
         async with self.database.write() as writing:
             await hold_keys(writing, job.tokens)
@@ -47,6 +50,8 @@ class SqlRevocations:
                     .where(connections.c.id == revocation.connection_id)
                     .values(ending=True)
                 )
+                if tokens is None:
+                    await _end(writing, revocation.connection_id, problem=None)
 
     async def claim_due(
         self, now: datetime, *, ttl: timedelta, limit: int
@@ -108,19 +113,8 @@ class SqlRevocations:
                 .where(revocations.c.id == revocation.id)
                 .values(due_at=None, tokens=None, problem=problem)
             )
-            if not revocation.ends_connection:
-                return
-            ended = await writing.execute(
-                update(connections)
-                .where(connections.c.id == revocation.connection_id, connections.c.ending.is_(True))
-                .values(state=ConnectionState.REVOKED, problem=problem, ending=False)
-            )
-            if ended.rowcount:
-                await writing.execute(
-                    token_sets.delete().where(
-                        token_sets.c.connection_id == revocation.connection_id
-                    )
-                )
+            if revocation.ends_connection:
+                await _end(writing, revocation.connection_id, problem=problem)
 
     async def unfinished(self, connection_id: ConnectionId) -> Sequence[RevocationId]:
         """Return the jobs of grants that were in force on the connection and have not ended yet."""
@@ -188,6 +182,21 @@ class SealedJob:
         """Keep the job with what else this transaction changes."""
         if self.row is not None:
             await writing.execute(insert(revocations).values(**self.row))
+
+
+async def _end(
+    writing: AsyncConnection, connection_id: ConnectionId, *, problem: str | None
+) -> None:
+    """Keep a connection that is ending as `revoked`, and forget its tokens."""
+    ended = await writing.execute(
+        update(connections)
+        .where(connections.c.id == connection_id, connections.c.ending.is_(True))
+        .values(state=ConnectionState.REVOKED, problem=problem, ending=False)
+    )
+    if ended.rowcount:
+        await writing.execute(
+            token_sets.delete().where(token_sets.c.connection_id == connection_id)
+        )
 
 
 def _was_in_force(connection_id: ConnectionId) -> tuple[ColumnElement[bool], ...]:

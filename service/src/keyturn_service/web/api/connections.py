@@ -162,7 +162,7 @@ async def change_connection(
 @router.delete(
     "/v1/connections/{connection_id}",
     status_code=202,
-    responses={200: {"description": "It was revoked before.", "model": ConnectionOut}},
+    responses={200: {"description": "It is revoked already.", "model": ConnectionOut}},
 )
 async def disconnect(
     connection_id: IdIn, caller: Writer, wired: Wired, face: Face, response: Response
