@@ -133,6 +133,9 @@ from keyturn_service.ports.retention import (
     Turn as Turn,
 )
 from keyturn_service.ports.salesforce import (
+    AccessTokenRefused as AccessTokenRefused,
+)
+from keyturn_service.ports.salesforce import (
     AnswerLost as AnswerLost,
 )
 from keyturn_service.ports.salesforce import (

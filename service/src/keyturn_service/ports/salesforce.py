@@ -23,6 +23,10 @@ class AnswerLost(OrgUnreachable):
     """The request may have left and no status came: the org may have acted all the same."""
 
 
+class AccessTokenRefused(OrgUnreachable):
+    """The org answered that it does not take the access token."""
+
+
 class DeadlinePassed(Exception):
     """The lease's deadline passed before the first byte went out; nothing was presented."""
 
@@ -97,6 +101,7 @@ class OrgDirectory(Protocol):
         """Read the identity at an org's own host, by the path of an identity URL.
 
         Raises:
+            AccessTokenRefused: the org does not take the token.
             OrgUnreachable: none came.
         """
         ...

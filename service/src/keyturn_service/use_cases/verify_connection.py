@@ -21,6 +21,7 @@ from keyturn_service.domain.errors import ConnectionCannotServe, NotFound
 from keyturn_service.domain.ids import ConnectionId, WorkspaceId
 from keyturn_service.domain.signing_key import SigningKey, active_key
 from keyturn_service.ports import (
+    AccessTokenRefused,
     Apps,
     AuditLog,
     Clock,
@@ -101,6 +102,10 @@ class _Missing(Exception):
         super().__init__(code)
 
 
+class _Refused(_Missing):
+    """The org does not take the access token; another one may do."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyConnection:
     """Go the whole way once: from the app's credentials to the user's identity at the org.
@@ -179,7 +184,7 @@ class VerifyConnection:
         held, tokens = await self._refreshed(connection.in_use(), rejected=None)
         try:
             await self._identity(held, tokens)
-        except _Missing:
+        except _Refused:
             await self._identity(*await self._refreshed(held, rejected=tokens.generation))
 
     async def _refusal_of_way_out(self, connection: Connection) -> str | None:
@@ -238,6 +243,8 @@ class VerifyConnection:
             identity = await self.directory.identity(
                 connection.instance_url, path, tokens.access_token
             )
+        except AccessTokenRefused as error:
+            raise _Refused(Step.IDENTITY, "salesforce_unavailable") from error
         except OrgUnreachable as error:
             raise _Missing(Step.IDENTITY, "salesforce_unavailable") from error
         except CoreError as error:

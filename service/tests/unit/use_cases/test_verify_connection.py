@@ -25,7 +25,7 @@ from keyturn_core.salesforce.identity import InvalidIdentity
 from keyturn_service.domain.connection import Connection, ConnectionState
 from keyturn_service.domain.errors import Conflict, ConnectionCannotServe, NotFound
 from keyturn_service.domain.ids import ConnectionId
-from keyturn_service.ports import OrgUnreachable
+from keyturn_service.ports import AccessTokenRefused, OrgUnreachable
 from keyturn_service.use_cases.verify_connection import (
     BY_ASSERTION,
     BY_REFRESH,
@@ -259,12 +259,29 @@ async def test_a_token_that_the_org_does_not_know_is_renewed_once(
     replica: Replica, world: World
 ) -> None:
     """The identity service says so in its own way."""
-    world.directory.identity_error = OrgUnreachable("HTTP 403")
+    world.directory.identity_error = AccessTokenRefused("HTTP 403")
 
     found = await verified(replica)
 
     assert (found.missing, found.problem) == (Step.IDENTITY, "salesforce_unavailable")
     assert [form["grant_type"] for form in world.org.presented] == ["refresh_token"]
+
+
+@pytest.mark.parametrize("error", [OrgUnreachable("HTTP 503"), InvalidIdentity("x")])
+async def test_what_nobody_refused_is_as_good_as_before(
+    replica: Replica, world: World, error: Exception
+) -> None:
+    """The identity service is away for a moment: nothing is presented, and no life learned."""
+    world.clock.advance(minutes=20)
+    before, life = await world.tokens(), (await world.connection()).session_life
+    world.directory.identity_error = error
+
+    found = await verified(replica)
+
+    assert found.missing is Step.IDENTITY
+    assert world.org.presented == []
+    assert await world.tokens() == before
+    assert (await world.connection()).session_life == life
 
 
 async def test_a_dead_grant_is_told(replica: Replica, world: World) -> None:

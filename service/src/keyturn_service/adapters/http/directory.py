@@ -19,12 +19,14 @@ from keyturn_core.salesforce.hosts import Origin
 from keyturn_core.salesforce.identity import Identity, read_identity
 from keyturn_core.secrets import AccessToken
 from keyturn_service.adapters.http.one_shot import Answer, NoAnswer, NotSent, OneShot, Request
-from keyturn_service.ports import Organization, OrgUnreachable
+from keyturn_service.ports import AccessTokenRefused, Organization, OrgUnreachable
 
 _T = TypeVar("_T")
 
 _ORGANIZATION: Final = "/services/data/v60.0/query?q=SELECT+Name,+IsSandbox+FROM+Organization"
 _HEADERS: Final = {"Accept": "application/json", "User-Agent": "keyturn"}
+# The identity service says 403 where it does not know a token.
+_REFUSED: Final = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 # A user without the right to see the record gets one of these (INVALID_TYPE, API disabled, …).
 _NOT_SEEN: Final = {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
 
@@ -57,9 +59,13 @@ class HttpOrgDirectory:
         """Read the identity at an org's own host, by the path of an identity URL.
 
         Raises:
+            AccessTokenRefused: the org does not take the token.
             OrgUnreachable: none came.
         """
-        return _read(await self._get(instance_url, path, token), read_identity)
+        answer = await self._get(instance_url, path, token)
+        if answer.status in _REFUSED:
+            raise AccessTokenRefused(f"HTTP {answer.status}")
+        return _read(answer, read_identity)
 
     async def organization(self, instance_url: Origin, token: AccessToken) -> Organization | None:
         """Return the org's own record, None where the user may not see it.
