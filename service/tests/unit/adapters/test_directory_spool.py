@@ -283,7 +283,7 @@ class TestDelivering:
         for name in ("att_a", "att_b", "att_c"):
             (folder / name).touch()
 
-        files = directory._files(folder)
+        files = directory._files(folder, set())
         first, _ = next(files)
         for path in folder.iterdir():
             path.unlink()

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import re
+import stat
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ _FILE_MODE: Final = 0o600
 _FLEETING: Final = frozenset({"tmpfs", "ramfs", "overlay", "overlayfs", "aufs"})
 _ANSWERS: Final = ("undelivered", "delivered")
 _INTENTS: Final = "intents"
+# An attempt or an exchange, of earlier releases too; a suffix is a generation or a trip.
+_OURS: Final = re.compile(r"(?:att|cs|con)_[0-9A-Za-z_]+(?:\.[0-9a-f_]+)?")
 _ID: Final = re.compile(r"spool_[0-9A-Za-z]+")
 _NAME: Final = re.compile(r"\w*", re.ASCII)  # of the parts of a head
 _MOST: Final = 2**31  # what a database takes
@@ -54,7 +57,8 @@ class DirectorySpool:
     `undelivered/` holds what the database may not know, `delivered/` what it knows, `intents/`
     what was begun and has no answer yet, as an answer where nothing came. A file is a line of
     JSON (workspace, connection, generation) and an envelope bound to it. Its time of change is
-    the answer's time. One process at a time holds the folder.
+    the answer's time. One process at a time holds the folder. What somebody else put there is
+    left alone.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class DirectorySpool:
         self._accepts_loss = accepts_loss
         self._stuck: set[AttemptId] = set()  # delivered, and the disk did not let us say so
         self._known: dict[tuple[bool, str], str] = {}  # which key-encryption key opens which file
+        self._foreign: set[str] = set()  # what is not ours, and was said to be there
 
     @classmethod
     def open(
@@ -276,7 +281,11 @@ class DirectorySpool:
 
     def _named(self, parts: Sequence[str]) -> list[AttemptId]:
         """Return whose files these parts have, oldest first."""
-        aged = {name: when for part in parts for name, when in _files(self._folder / part)}
+        aged = {
+            name: when
+            for part in parts
+            for name, when in _files(self._folder / part, self._foreign)
+        }
         return [AttemptId(name) for name in sorted(aged, key=aged.__getitem__)]
 
     def _keys_of_files(self) -> list[str]:
@@ -295,7 +304,7 @@ class DirectorySpool:
         old = [
             self._folder / part / name
             for part in ("delivered", _INTENTS)
-            for name, when in _files(self._folder / part)
+            for name, when in _files(self._folder / part, self._foreign)
             if when < before
         ]
         for path in old:
@@ -346,11 +355,18 @@ def _key_of_file(folder: Path, parts: Sequence[str], name: str) -> str:
     return ""
 
 
-def _files(folder: Path) -> Iterator[tuple[str, float]]:
+def _files(folder: Path, foreign: set[str]) -> Iterator[tuple[str, float]]:
+    """Tell our files with their times; the others are said once, and added to `foreign`."""
     with os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
-                yield entry.name, entry.stat().st_mtime
+                found = entry.stat() if _OURS.fullmatch(entry.name) else None
+                if found is not None and stat.S_ISREG(found.st_mode):
+                    yield entry.name, found.st_mtime
+                elif entry.path not in foreign:
+                    foreign.add(entry.path)
+                    readable = os.fsencode(entry.path).decode("ascii", "backslashreplace")
+                    _log.warning("spool_entry_foreign", path=readable)
 
 
 def _place(attempt_id: AttemptId, workspace_id: str, generation: int) -> Place:
