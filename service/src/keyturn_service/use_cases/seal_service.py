@@ -14,7 +14,8 @@ class SealService:
     """Put the seal on and take it off.
 
     It is put on before that is recorded, and taken off after: where the audit cannot be
-    written, stopping works and going on does not.
+    written, stopping works and going on does not. Who asks again is recorded too, for nobody
+    knows whether the first time was: each record says of which seal it is.
     """
 
     seals: Seals
@@ -32,10 +33,11 @@ class SealService:
             AuditUnavailable: it is on, but that could not be recorded.
         """
         seal = ServiceSeal(sealed_at=self.clock.now(), reason=reason)
-        if not await self.seals.put_on(seal):
-            return await self.seals.current() or seal, False
-        await self._record(actor, "service.sealed", reason)
-        return seal, True
+        new = await self.seals.put_on(seal)
+        if not new:
+            seal = await self.seals.current() or seal
+        await self._record(actor, "service.sealed", seal)
+        return seal, new
 
     async def take_off(self, actor: str) -> ServiceSeal | None:
         """Return the seal that was taken off; None where none was on.
@@ -46,12 +48,12 @@ class SealService:
         seal = await self.seals.current()
         if seal is None:
             return None
-        await self._record(actor, "service.unsealed", seal.reason)
+        await self._record(actor, "service.unsealed", seal)
         await self.seals.take_off(at=self.clock.now())
         return seal
 
     async def _record(
-        self, actor: str, type_: Literal["service.sealed", "service.unsealed"], reason: str
+        self, actor: str, type_: Literal["service.sealed", "service.unsealed"], seal: ServiceSeal
     ) -> None:
         await self.audit.record(
             AuditEvent(
@@ -59,6 +61,6 @@ class SealService:
                 at=self.clock.now(),
                 workspace_id=None,
                 actor=actor,
-                detail={"reason": reason},
+                detail={"reason": seal.reason, "sealed_at": seal.sealed_at.isoformat()},
             )
         )

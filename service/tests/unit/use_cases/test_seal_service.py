@@ -34,14 +34,16 @@ async def test_it_is_put_on_and_taken_off_with_a_record(seal: SealService, world
 
 
 async def test_twice_is_as_good_as_once(seal: SealService, world: World) -> None:
-    """The first reason stays; there is one record of each."""
+    """The first reason stays, in the record of who asked again too."""
     await seal.put_on(ACTOR, REASON)
     world.clock.advance(seconds=5)
 
     assert await seal.put_on(ACTOR, "another one") == (SEAL, False)
     await seal.take_off(ACTOR)
     assert await seal.take_off(ACTOR) is None
-    assert world.audit.types == ["service.sealed", "service.unsealed"]
+    assert world.audit.types == ["service.sealed", "service.sealed", "service.unsealed"]
+    said = {"reason": REASON, "sealed_at": START.isoformat()}
+    assert [one.detail for one in world.audit.events] == [said] * 3
 
 
 async def test_without_a_record_it_is_put_on_and_not_taken_off(
@@ -56,6 +58,22 @@ async def test_without_a_record_it_is_put_on_and_not_taken_off(
     with pytest.raises(AuditUnavailable):
         await seal.take_off(ACTOR)
     assert await seal.current() == SEAL
+
+
+async def test_a_seal_that_was_put_on_unrecorded_is_recorded_when_asked_again(
+    seal: SealService, world: World
+) -> None:
+    """As whoever was told that the audit is away is advised to."""
+    world.audit.down = True
+    with pytest.raises(AuditUnavailable):
+        await seal.put_on(ACTOR, REASON)
+    with pytest.raises(AuditUnavailable):
+        await seal.put_on(ACTOR, REASON)
+    world.audit.down = False
+
+    assert await seal.put_on(ACTOR, REASON) == (SEAL, False)
+
+    assert world.audit.types == ["service.sealed"]
 
 
 async def test_under_the_seal_no_token_leaves_and_none_is_presented(
