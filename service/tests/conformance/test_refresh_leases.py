@@ -71,6 +71,20 @@ async def test_a_lease_ends_by_the_databases_clock(base: Base) -> None:
     assert await base.stores.leases.acquire(CONNECTION, ttl=LONG) is None
 
 
+async def test_a_lease_further_ahead_than_any_can_be_holds_nobody_off(base: Base) -> None:
+    """It was made before the database's clock was put back, or was written by a stranger."""
+    held = await base.stores.leases.acquire(CONNECTION, ttl=LONG)
+    assert held is not None
+    await base.execute("UPDATE refresh_leases SET ends_at = ends_at + 7200000000")
+
+    async with base.replica("spool_two") as other:
+        taken = await other.leases.acquire(CONNECTION, ttl=LONG)
+
+        assert taken is not None
+        assert taken.fence > held.fence
+        assert await base.stores.leases.acquire(CONNECTION, ttl=LONG) is None
+
+
 async def test_the_database_says_how_long_a_lease_lasts(base: Base) -> None:
     """The end lies the asked time behind the database's now, not behind ours."""
     assert isinstance(base.clock, FakeClock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from sqlalchemy import BigInteger, ColumnElement, literal_column, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -14,6 +15,9 @@ from keyturn_service.domain.ids import ConnectionId, SpoolId
 from keyturn_service.ports import Clock, Lease, StoreUnavailable
 
 _FREE = 0
+_LONGEST: Final = 5 * 60 * 1_000_000
+"""Microseconds: no lease is longer. One that is was made before the database's clock was put back,
+or by another database, and holds nobody off; as of `claims`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class SqlRefreshLeases:
                 "owner": self.owner,
                 "ends_at": ends_at,
             },
-            where=refresh_leases.c.ends_at <= now,
+            where=(refresh_leases.c.ends_at <= now) | (refresh_leases.c.ends_at > now + _LONGEST),
         ).returning(refresh_leases.c.fence)
         async with self.database.write() as connection:
             fence = (await connection.execute(statement)).scalar()
