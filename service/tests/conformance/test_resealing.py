@@ -236,6 +236,17 @@ async def test_one_replica_has_the_pass_until_its_claim_is_over(base: Base) -> N
     assert await second.put(taken, batch, anew, refused=[], ttl=CLAIM) is not None
 
 
+async def test_a_pass_claimed_before_the_clock_was_put_back_is_taken_over(base: Base) -> None:
+    """The claim lies further ahead than any can, and holds nobody off."""
+    await fill(base)
+    resealing = await begun(base)
+    await base.execute("UPDATE resealings SET ends_at = ends_at + 7200000000")
+
+    assert await rows_of(base, "spool_two").claim(resealing, ttl=CLAIM) == resealing
+
+    assert await rows_of(base).claim(resealing, ttl=CLAIM) is None
+
+
 async def test_of_two_that_begin_at_once_one_does(base: Base) -> None:
     """There is one pass, whoever asked for it."""
     await fill(base)

@@ -31,6 +31,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyturn_service.adapters.sql import places
+from keyturn_service.adapters.sql.claims import is_free
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.key_holds import hold_keys
 from keyturn_service.adapters.sql.leases import clock_of
@@ -229,7 +230,8 @@ class SqlSealedRows:
         The time runs by the database's own clock.
         """
         free = or_(
-            resealings.c.owner == self.owner, resealings.c.ends_at <= clock_of(self.database)
+            resealings.c.owner == self.owner,
+            is_free(self.database, resealings.c.ends_at, ttl=ttl),
         )
         taking = (
             update(resealings)
