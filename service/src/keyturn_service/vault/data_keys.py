@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NewType, Protocol
@@ -13,7 +14,17 @@ from keyturn_service.vault.key_source import KeySource
 DataKeyId = NewType("DataKeyId", str)
 
 KEY_BYTES: Final = 32
+ROOT_OF_HASHES: Final = DataKeyId("dk_hashes")  # it seals nothing, and is needed for ever
 NOBODY: Final = ""  # whom the root of the hashes belongs to: no workspace; it never rotates
+_ID: Final = re.compile(r"dk_[0-9A-Za-z]{1,61}")
+
+
+def is_sealing_id(name: object) -> bool:
+    """Tell whether a data key of this name may have sealed something: the root of hashes has not.
+
+    Who writes the database may have put any name there, and on SQLite anything.
+    """
+    return isinstance(name, str) and name != ROOT_OF_HASHES and bool(_ID.fullmatch(name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

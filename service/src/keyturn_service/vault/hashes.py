@@ -16,6 +16,7 @@ from keyturn_service.ports import Clock, Randomness
 from keyturn_service.vault.data_keys import (
     KEY_BYTES,
     NOBODY,
+    ROOT_OF_HASHES,
     DataKeyId,
     DataKeys,
     WrappedDataKey,
@@ -23,8 +24,7 @@ from keyturn_service.vault.data_keys import (
 )
 from keyturn_service.vault.key_source import KeySource
 
-_ROOT: Final = DataKeyId("dk_hashes")
-_BOUND: Final = associated_data(_ROOT, NOBODY)
+_BOUND: Final = associated_data(ROOT_OF_HASHES, NOBODY)
 
 
 class KeyedHashes:
@@ -56,13 +56,13 @@ async def keyed_hashes(
         CannotOpen: the root was changed.
         KeySourceUnavailable: the key source does not answer.
     """
-    kept = await data_keys.get(_ROOT)
+    kept = await data_keys.get(ROOT_OF_HASHES)
     if kept is None:
         key_id = key_source.active_key_id
         fresh = randomness.token_bytes(KEY_BYTES)
         kept = await data_keys.add(
             WrappedDataKey(
-                id=_ROOT,
+                id=ROOT_OF_HASHES,
                 workspace_id=NOBODY,
                 key_id=key_id,
                 wrapped=await key_source.wrap(fresh, associated_data=_BOUND),
@@ -79,7 +79,7 @@ async def kept_root(
 
     Raises as `keyed_hashes` does.
     """
-    kept = await kept_key(_ROOT)
+    kept = await kept_key(ROOT_OF_HASHES)
     return None if kept is None else await _opened(key_source, kept)
 
 

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn_service.vault.data_keys import KEY_BYTES, DataKeyId, WrappedDataKey, associated_data
+from keyturn_service.domain.ids import ID_BYTES, new_id
+from keyturn_service.vault.data_keys import (
+    KEY_BYTES,
+    ROOT_OF_HASHES,
+    DataKeyId,
+    WrappedDataKey,
+    associated_data,
+    is_sealing_id,
+)
 
 WRAPPED = WrappedDataKey(
     id=DataKeyId("dk_1"),
@@ -36,6 +44,21 @@ def test_another_key_or_workspace_binds_other_bytes(one, other):
     )
 
     assert same is (one == other)
+
+
+@given(random=st.binary(min_size=ID_BYTES, max_size=ID_BYTES))
+def test_every_id_that_is_given_may_have_sealed_something(random):
+    """Ids of data keys are made as all others are; without a digit there is no number."""
+    assert is_sealing_id(new_id("dk", random)) is any(random)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [ROOT_OF_HASHES, "", "dk_", "dk_" + "x" * 62, "dk_a b", "dk_a\n", "🔑", b"dk_a", 7, None],
+)
+def test_what_no_program_of_ours_named_has_sealed_nothing(name):
+    """Nor has the root of the hashes."""
+    assert not is_sealing_id(name)
 
 
 def test_keys_are_of_256_bits():

@@ -19,6 +19,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     delete,
+    false,
     func,
     insert,
     or_,
@@ -34,6 +35,7 @@ from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.claims import is_free
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.key_holds import hold_keys
+from keyturn_service.adapters.sql.key_names import sealing_ids
 from keyturn_service.adapters.sql.leases import clock_of
 from keyturn_service.adapters.sql.tables import (
     apps,
@@ -187,7 +189,7 @@ class SqlSealedRows:
             .order_by(data_keys.c.id)
         )
         async with self.database.read() as reading:
-            return [DataKeyId(one) for one in (await reading.execute(asked)).scalars()]
+            return sealing_ids((await reading.execute(asked)).scalars())
 
     async def latest(self) -> Resealing | None:
         """Return the pass that goes on, or else the last one."""
@@ -253,7 +255,7 @@ class SqlSealedRows:
             if not keys:
                 return Batch(rows=[], looked=0, last_row=None)
             last: tuple[str, ...] = tuple(keys[-1])
-            under = or_(*(_under(column, resealing.key_ids) for column in sealed.sealed))
+            under = or_(false(), *(_under(column, resealing.key_ids) for column in sealed.sealed))
             asked = sealed.looking.where(behind, sealed.up_to(last), under)
             rows = (await reading.execute(asked)).all()
         heads = {head_of(key_id): key_id for key_id in resealing.key_ids}
@@ -318,7 +320,7 @@ class SqlSealedRows:
     async def counts(self, key_ids: Collection[DataKeyId]) -> Mapping[DataKeyId, int]:
         """Return how many sealed values each of these keys is needed for; 0 is left out."""
         async with self.database.read() as reading:
-            return await _counted(reading, key_ids)
+            return await _counted(reading, sealing_ids(key_ids))
 
     async def destroy(self, key_ids: Collection[DataKeyId]) -> Mapping[DataKeyId, int]:
         """Destroy retired keys that nothing needs; return what the others are needed for.
@@ -327,7 +329,7 @@ class SqlSealedRows:
         comes later is refused.
         """
         retired = select(data_keys.c.id).where(
-            data_keys.c.id.in_(key_ids), data_keys.c.retired_at.is_not(None)
+            data_keys.c.id.in_(sealing_ids(key_ids)), data_keys.c.retired_at.is_not(None)
         )
         async with self.database.write() as writing:
             locking = retired.order_by(data_keys.c.id).with_for_update()
@@ -401,7 +403,8 @@ def _under(column: ColumnElement[Any], key_ids: Collection[DataKeyId]) -> Column
     by_length: dict[int, list[bytes]] = defaultdict(list)
     for head in map(head_of, key_ids):
         by_length[len(head)].append(head)
-    return or_(*(_begin(column, length).in_(heads) for length, heads in sorted(by_length.items())))
+    begins = (_begin(column, length).in_(heads) for length, heads in sorted(by_length.items()))
+    return or_(false(), *begins)
 
 
 def _begin(column: ColumnElement[Any], length: int) -> ColumnElement[bytes]:
@@ -432,7 +435,7 @@ async def _counted(
 def _resealing_of(row: Row[Any]) -> Resealing:
     return Resealing(
         number=row.number,
-        key_ids=[DataKeyId(one) for one in row.key_ids],
+        key_ids=sealing_ids(row.key_ids),
         table_name=row.table_name,
         last_row=None if row.last_row is None else tuple(row.last_row),
         step=row.step,
@@ -440,7 +443,7 @@ def _resealing_of(row: Row[Any]) -> Resealing:
         looked=row.looked,
         resealed=row.resealed,
         refused=row.refused,
-        needed=frozenset(DataKeyId(one) for one in row.needed),
+        needed=frozenset(sealing_ids(row.needed)),
         begun_at=row.begun_at,
         ended_at=row.ended_at,
     )

@@ -22,6 +22,7 @@ from keyturn_service.adapters.sql.authority import ENDED, Authority
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.hot_reads import KeyReads
 from keyturn_service.adapters.sql.key_holds import hold_keys
+from keyturn_service.adapters.sql.key_names import sealing_ids
 from keyturn_service.adapters.sql.rows import (
     api_key_of,
     api_key_values,
@@ -193,7 +194,8 @@ class SqlDataKeys:
         )
         async with self.database.read() as connection:
             rows = (await connection.execute(asked)).mappings().all()
-        return [WrappedDataKey(**row) for row in rows]
+        ours = set(sealing_ids(row["id"] for row in rows))
+        return [WrappedDataKey(**row) for row in rows if row["id"] in ours]
 
 
 @dataclass(frozen=True, slots=True)
