@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from service.tests.conformance.test_resealing import (
+    begun,
     reseal,
     retired_keys,
     rotation_of,
@@ -25,6 +26,7 @@ from service.tests.support.values import CONNECTION, app, consumer_secret
 
 from keyturn_service.domain.ids import ConnectionId
 from keyturn_service.ports import SealRefused
+from keyturn_service.vault.resealing import CLAIM
 from keyturn_service.vault.vault import data_key_of
 
 A_TEXT = "'🔑 planted'"
@@ -107,6 +109,87 @@ async def all_is_sealed_anew(base: Base) -> None:
     done = await rotation_of(base).destroy()
     assert (set(done.gone), done.needed) == (set(old), {})
     assert await base.stores.tokens.load(ConnectionId("con_two")) is not None
+
+
+async def copy(base: Base, table: str, **written: str) -> None:
+    """Copy a row of a table, with these columns by expressions of SQLite."""
+    names = [str(row[1]) for row in await base.rows(f"PRAGMA table_info({table})")]
+    taken = [written.get(name, name) for name in names]
+    await base.execute(
+        f"INSERT INTO {table} ({', '.join(names)})"  # noqa: S608 - ours
+        f" SELECT {', '.join(taken)} FROM {table} LIMIT 1"
+    )
+
+
+@on_sqlite
+@pytest.mark.parametrize(("table", "name"), [("revocations", "id"), ("idempotency_keys", "key")])
+async def test_a_row_named_by_bytes_stops_no_pass(base: Base, table: str, name: str) -> None:
+    """What it holds was sealed for that name, whatever the database takes it for."""
+    await fill(base)
+    await copy(base, table, **{name: f"CAST({name} AS BLOB)"})
+
+    await all_is_sealed_anew(base)
+
+
+@on_sqlite
+async def test_a_workspace_named_by_bytes_stops_no_pass(base: Base) -> None:
+    """In the middle of a key too."""
+    await fill(base)
+    await copy(base, "workspaces", id="CAST(id AS BLOB)")
+    await copy(base, "idempotency_keys", workspace_id="CAST(workspace_id AS BLOB)")
+
+    await all_is_sealed_anew(base)
+
+
+@on_sqlite
+async def test_a_row_of_a_strange_name_is_refused_and_passed(base: Base) -> None:
+    """Nothing was sealed for that name: its key is kept, and the others can go."""
+    await fill(base)
+    await copy(base, "revocations", id="x'ff'")
+    old = await retired_keys(base)
+
+    await reseal(base)
+
+    latest = await rows_of(base).latest()
+    assert latest is not None
+    assert (latest.ended_at, latest.looked) == (base.clock.now(), latest.total)
+    assert latest.refused == len(latest.needed) == 1
+    done = await rotation_of(base).destroy()
+    assert set(done.gone) == set(old) - latest.needed
+
+
+@on_sqlite
+async def test_a_generation_that_is_no_number_stops_no_pass(base: Base) -> None:
+    """Nothing was sealed at it: what rests there is refused."""
+    await fill(base)
+    await base.execute(
+        "UPDATE token_sets SET generation = 'planted' WHERE connection_id = :row", row=CONNECTION
+    )
+    await retired_keys(base)
+
+    await reseal(base)
+
+    latest = await rows_of(base).latest()
+    assert latest is not None
+    assert (latest.ended_at, latest.refused) == (base.clock.now(), 2)
+
+
+@on_sqlite
+async def test_a_pass_goes_on_behind_a_row_named_by_bytes(base: Base) -> None:
+    """Read back by another replica, it looks at each row once."""
+    await fill(base)
+    await copy(base, "revocations", id="CAST(id AS BLOB)")
+    await copy(base, "idempotency_keys", key="CAST(key AS BLOB)")
+    rows, resealing = rows_of(base), await begun(base)
+    while resealing.table_name is not None:
+        batch = await rows.batch(resealing, limit=1)
+        assert await rows.put(resealing, batch, [], refused=[], ttl=CLAIM) is not None
+        following = await rows.claim(resealing, ttl=CLAIM)
+        assert following is not None
+        assert following.looked <= following.total
+        resealing = following
+
+    assert resealing.looked == resealing.total
 
 
 @on_sqlite

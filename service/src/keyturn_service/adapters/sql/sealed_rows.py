@@ -105,7 +105,7 @@ class SealedTable:
         for number, (sealed, place) in enumerate(zip(kept, self.places.values(), strict=True)):
             head = sealed[: 2 + sealed[1]] if sealed is not None and len(sealed) > 1 else b""
             if head in heads:
-                where = place(bound[0], key[-1], *bound[1:])
+                where = place(_text_of(bound[0]), _text_of(key[-1]), *map(_number_of, bound[1:]))
                 due.append(
                     DueValue(column=number, sealed=sealed, place=where, data_key_id=heads[head])
                 )
@@ -363,7 +363,7 @@ class SqlSealedRows:
             .where(*self._held(resealing))
             .values(
                 table_name=after.table_name,
-                last_row=after.last_row,
+                last_row=_cursor(after.last_row),
                 step=after.step,
                 looked=after.looked,
                 refused=after.refused,
@@ -432,12 +432,33 @@ async def _counted(
     return counts
 
 
+def _text_of(name: object) -> str:
+    """Return a name as the place has it: SQLite keeps bytes there, if somebody writes them."""
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+
+
+def _number_of(generation: object) -> int:
+    """Return a generation; where it is no number, one at which nothing was sealed."""
+    return generation if isinstance(generation, int) else -1
+
+
+def _cursor(last_row: Sequence[object] | None) -> list[object] | None:
+    """Return a key as JSON has it: a name that is bytes as a list of numbers, to be found again."""
+    if last_row is None:
+        return None
+    return [list(part) if isinstance(part, bytes) else part for part in last_row]
+
+
+def _cursor_part(part: Any) -> Any:
+    return bytes(part) if isinstance(part, list) else part
+
+
 def _resealing_of(row: Row[Any]) -> Resealing:
     return Resealing(
         number=row.number,
         key_ids=sealing_ids(row.key_ids),
         table_name=row.table_name,
-        last_row=None if row.last_row is None else tuple(row.last_row),
+        last_row=None if row.last_row is None else tuple(map(_cursor_part, row.last_row)),
         step=row.step,
         total=row.total,
         looked=row.looked,
