@@ -32,10 +32,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from keyturn_core.secrets import AccessToken
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.incidents import SqlIncidents
+from keyturn_service.adapters.sql.types import to_micros
 from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.ids import AppId, ConnectionId, CustomerId, IncidentId
 from keyturn_service.domain.incident import (
+    AT_ONCE,
     Because,
     GrantToEnd,
     Incident,
@@ -55,6 +57,7 @@ ADMIN = Verdict(
     outcome=IncidentOutcome.ADMIN, because=Because.TOKEN_UNKNOWN, access_token_ended=False
 )
 
+MINUTE = timedelta(minutes=1)
 NO_MOMENT = 2**63 - 1  # microseconds; no calendar has it
 
 
@@ -89,7 +92,7 @@ async def test_what_is_listed_serves_no_more_from_that_moment(base: Base) -> Non
     assert before.basis is None or before.basis != after.basis
     [grant] = await base.stores.incidents.grants(INCIDENT.id, after=None, limit=9)
     assert (grant.was, grant.problem, grant.outcome) == (ConnectionState.ACTIVE, None, None)
-    assert (grant.due_at, grant.attempts) == (START, 0)
+    assert (grant.due_at, grant.attempts) == (AT_ONCE, 0)
 
 
 class Slow(Database):
@@ -340,7 +343,8 @@ async def test_a_host_that_is_left_alone_has_nothing_due(base: Base) -> None:
     incidents = base.stores.incidents
     await incidents.open(INCIDENT)
     await base.execute(
-        "UPDATE incident_grants SET due_at = due_at + 7200000000 WHERE connection_id = 'con_01'"
+        "UPDATE incident_grants SET due_at = :later WHERE connection_id = 'con_01'",
+        later=to_micros(START + HOUR) + 1,
     )
 
     await incidents.put_off_host(LOGIN_URL, until=START + HOUR)
@@ -348,6 +352,32 @@ async def test_a_host_that_is_left_alone_has_nothing_due(base: Base) -> None:
     assert [one.connection_id for one in await claim(base)] == ["con_02"]
     later = await incidents.claim_due(START + HOUR, ttl=CLAIM, limit=9)
     assert sorted(one.connection_id for one in later) == ["con_00"]
+
+
+async def test_an_incident_of_a_machine_nine_minutes_ahead_is_begun_at_once(base: Base) -> None:
+    """Clocks may be ten minutes apart, and what is listed is due by all of them."""
+    await base.with_connection()
+
+    assert await base.stores.incidents.open(replace(INCIDENT, opened_at=START + 9 * MINUTE)) == 1
+
+    assert len(await claim(base)) == 1
+
+
+@pytest.mark.parametrize(
+    ("ahead", "is_due"), [(HOUR + 10 * MINUTE, False), (HOUR + 11 * MINUTE, True)]
+)
+async def test_what_is_put_off_for_longer_than_any_pause_is_due(
+    base: Base, *, ahead: timedelta, is_due: bool
+) -> None:
+    """A clock did it that was put right since; a host asks for an hour at most."""
+    await base.with_connection()
+    incidents = base.stores.incidents
+    await incidents.open(INCIDENT)
+    [grant] = await claim(base)
+
+    await incidents.postpone(grant, due_at=START + ahead, tried_with="http_503")
+
+    assert bool(await claim(base)) is is_due
 
 
 async def test_what_ended_is_counted_and_its_tokens_are_gone(base: Base) -> None:

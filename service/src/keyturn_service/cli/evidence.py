@@ -26,6 +26,7 @@ from keyturn_service.adapters.disk import new_file
 from keyturn_service.domain.audit import AuditRecord
 from keyturn_service.domain.checkpoint import SignedCheckpoint, written_checkpoint
 from keyturn_service.domain.incident import (
+    AT_ONCE,
     Because,
     Incident,
     IncidentOutcome,
@@ -228,7 +229,7 @@ def _connection(reported: ReportedGrant) -> dict[str, Any]:
         "last_used_at": connection.last_used_at,
         "last_refreshed_at": connection.last_refreshed_at,
         "ended_at": grant.ended_at,
-        "next_try_at": grant.due_at,
+        "next_try_at": None if grant.due_at == AT_ONCE else grant.due_at,
     }
     return {
         "connection_id": connection.id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -14,6 +14,8 @@ from keyturn_service.domain.ids import AppId, ConnectionId, IncidentId, Workspac
 
 PROBLEM: Final = "revoked_in_incident"
 """Why a connection of an incident serves no more, until access is granted anew."""
+AT_ONCE: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a grant is due that was just listed: now, by every clock there may be."""
 LINKS_LIVE: Final = timedelta(days=7)
 _DEAD_ALREADY: Final = frozenset({"grant_revoked", "grant_expired", "user_not_approved"})
 _LOST: Final = frozenset({"connection_uncertain", "refresh_token_lost"})
@@ -118,7 +120,8 @@ class Verdict:
 class IncidentGrant:
     """A grant in the incident's list: what is known of it now.
 
-    `due_at` is None once it is done. `tried_with` is what the last try failed by.
+    `due_at` is `AT_ONCE` until it is put off, and None once it is done. `tried_with` is what the
+    last try failed by.
     """
 
     connection_id: ConnectionId

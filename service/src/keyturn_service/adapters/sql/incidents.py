@@ -38,6 +38,7 @@ from keyturn_service.adapters.sql.types import Moment, from_micros
 from keyturn_service.domain.connection import ConnectionState, Renewal
 from keyturn_service.domain.ids import AppId, ConnectionId, IncidentId, WorkspaceId
 from keyturn_service.domain.incident import (
+    AT_ONCE,
     PROBLEM,
     Because,
     GrantToEnd,
@@ -56,6 +57,11 @@ _GRANTED = (
     ConnectionState.UNCERTAIN,
     ConnectionState.REAUTHORIZATION_REQUIRED,
 )
+_FURTHEST: Final = timedelta(hours=1, minutes=10)
+"""The longest pause that a host can ask for, by a clock that is as far ahead as one may be.
+
+What is due after that was put off by a clock that was further ahead.
+"""
 _grant = incident_grants.c
 
 
@@ -71,7 +77,7 @@ class SqlIncidents:
             _of_scope(incident.scope)
             .add_columns(
                 literal(incident.id),
-                literal(incident.opened_at, Moment),
+                literal(AT_ONCE, Moment),
                 literal(FREE),
                 literal(0),
                 literal(0),
@@ -167,7 +173,7 @@ class SqlIncidents:
         free = is_free(self.database, _grant.claimed_until, ttl=ttl)
         asked = (
             select(_grant.incident_id, _grant.connection_id)
-            .where(_grant.due_at <= now, free)
+            .where((_grant.due_at <= now) | (_grant.due_at > now + _FURTHEST), free)
             .order_by(_grant.due_at)
             .limit(limit)
         )
