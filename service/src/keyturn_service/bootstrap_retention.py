@@ -92,7 +92,7 @@ def audit_rounds(
     """Join the rounds over an archive."""
     chains, marks = SqlAuditChains(database), SqlTrimMarks(database)
     turns = SqlAuditTurns(database)
-    hold = HoldCheckpoint(archive=archive, chains=chains, marks=marks, signer=signer)
+    hold = HoldCheckpoint(archive=archive, chains=chains, marks=marks, signer=signer, clock=clock)
     export = ExportCheckpoint(
         every=timedelta(minutes=settings.audit_export_minutes),
         hold=hold,

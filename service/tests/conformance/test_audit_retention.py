@@ -11,10 +11,12 @@ from typing import Any, Final
 import pytest
 from service.tests.support.databases import Base
 from service.tests.support.values import START, event
+from structlog.testing import capture_logs
 
 from keyturn_service.adapters.checkpoints.directory import DirectoryArchive, newest_in
 from keyturn_service.adapters.sql.audit_chains import SqlAuditChains
 from keyturn_service.adapters.sql.audit_retention import SqlAuditTurns, SqlTrimMarks
+from keyturn_service.adapters.sql.types import from_micros
 from keyturn_service.domain.audit_check import Wrong
 from keyturn_service.domain.checkpoint import Checkpoint, read_checkpoint
 from keyturn_service.domain.ids import IncidentId
@@ -22,6 +24,7 @@ from keyturn_service.domain.incident import Incident, Scope
 from keyturn_service.domain.retention import SignedMark, TrimMark
 from keyturn_service.use_cases.export_checkpoint import EXPORT, ExportCheckpoint
 from keyturn_service.use_cases.hold_checkpoint import AuditContradicted, HoldCheckpoint
+from keyturn_service.use_cases.holding_off import SKEW
 from keyturn_service.use_cases.make_checkpoint import MakeCheckpoint
 from keyturn_service.use_cases.trim_audit import BATCH, TRIM, TrimAudit
 from keyturn_service.use_cases.verify_audit import Verdict, VerifyAudit
@@ -74,7 +77,7 @@ class House:
 
     def newest(self) -> Checkpoint:
         """Return the newest exported checkpoint."""
-        document = newest_in(self.archive.folder)
+        document = newest_in(self.archive.folder, self.base.clock.now() + SKEW)
         assert document is not None
         return read_checkpoint(document).checkpoint
 
@@ -97,7 +100,7 @@ def house_over(base: Base, folder: Path) -> House:
     archive = DirectoryArchive(folder)
     chains, marks = SqlAuditChains(base.database), SqlTrimMarks(base.database)
     turns = SqlAuditTurns(base.database)
-    hold = HoldCheckpoint(archive=archive, chains=chains, marks=marks, signer=KEY)
+    hold = HoldCheckpoint(archive=archive, chains=chains, marks=marks, signer=KEY, clock=base.clock)
     return House(
         base=base,
         archive=archive,
@@ -333,6 +336,47 @@ async def test_a_chain_that_was_written_anew_is_neither_trimmed_nor_signed(house
 
     assert len(list(house.archive.folder.iterdir())) == 1
     assert await house.named() == (RUN, 7, Wrong.REWRITTEN)
+
+
+async def test_a_checkpoint_of_a_clock_that_was_ahead_hides_no_later_one(house: House) -> None:
+    """What the later one vouches for is held against it, and that there is one ahead is logged."""
+    base = house.base
+    await a_run(base, "run_a", old=2)
+    base.clock.advance(days=365)
+    await house.exported()
+    base.clock.advance(days=-364)
+    await a_run(base, RUN, old=0, new=2)
+    await house.exported()
+    await base.execute("DELETE FROM audit_events WHERE writer = :writer", writer=RUN)
+    base.clock.advance(hours=1)
+
+    assert await house.named() == (RUN, 1, Wrong.LEFT_OUT)
+    await house.due()
+    with capture_logs() as logs, pytest.raises(AuditContradicted, match=RUN):
+        await house.export()
+    ahead = {"event": "checkpoint_from_ahead", "count": 1, "log_level": "error"}
+    assert {**ahead, "name": max(path.name for path in house.archive.folder.iterdir())} in logs
+
+
+async def test_nothing_is_removed_by_a_checkpoint_of_a_clock_that_was_ahead(house: House) -> None:
+    """Nor is a mark made by it: all later checkpoints would be too old to judge by."""
+    base = house.base
+    await a_run(base, "run_a", old=2)
+    base.clock.advance(days=365)
+    await house.exported()
+    base.clock.advance(days=-365)
+
+    assert await house.trimmed() == 0
+    assert await base.rows("SELECT writer FROM audit_trims") == []
+
+    base.clock.advance(minutes=1)
+    await house.exported()
+    assert await house.trimmed() == 3
+    base.clock.advance(minutes=1)
+    await house.exported()
+    assert await house.trimmed() == 0
+    [moment] = await base.rows("SELECT at FROM audit_trims WHERE writer = ''")
+    assert from_micros(*moment) == base.clock.now()
 
 
 async def test_marks_of_chains_that_are_gone_go_when_a_later_checkpoint_is_exported(

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from keyturn_service.cli.audit import audit
 from keyturn_service.domain.checkpoint import SignedCheckpoint, read_checkpoint, written_checkpoint
 from keyturn_service.settings import Settings, SettingsRefused, read_settings
 from keyturn_service.use_cases.see_audit_rounds import RoundState
+
+FAR = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -58,21 +60,29 @@ def ended(ran: Path, tmp_path: Path) -> Settings:
     )
 
 
-async def exported_three_days_ago(settings: Settings) -> datetime:
-    """Keep a checkpoint of that time, and nonsense as an older one."""
+async def exported(settings: Settings, *, ahead: timedelta) -> datetime:
+    """Keep a checkpoint of now, made by a clock that is ahead or behind; return when."""
     assert settings.audit_export_dir is not None
     made = (await make_checkpoint(settings)).checkpoint
-    old = replace(made, made_at=made.made_at - timedelta(days=3))
+    then = replace(made, made_at=made.made_at + ahead)
     database = Database(read_database_url(settings.database))
     key = await checkpoint_key(await open_key_file(settings), database)
     await database.close()
     signed = SignedCheckpoint(
-        checkpoint=old, public_key=key.public_key, signature=key.sign(old.message())
+        checkpoint=then, public_key=key.public_key, signature=key.sign(then.message())
     )
     archive = DirectoryArchive(settings.audit_export_dir)
-    await archive.put(written_checkpoint(signed).encode(), made_at=old.made_at)
-    await archive.put(b"an older one", made_at=old.made_at - timedelta(microseconds=1))
-    return old.made_at
+    await archive.put(written_checkpoint(signed).encode(), made_at=then.made_at)
+    return then.made_at
+
+
+async def exported_three_days_ago(settings: Settings) -> datetime:
+    """Keep a checkpoint of that time, and nonsense as an older one."""
+    made_at = await exported(settings, ahead=timedelta(days=-3))
+    assert settings.audit_export_dir is not None
+    archive = DirectoryArchive(settings.audit_export_dir)
+    await archive.put(b"an older one", made_at=made_at - timedelta(microseconds=1))
+    return made_at
 
 
 def carried_out(verb: str, *words: str, settings: Settings) -> Outcome:
@@ -107,13 +117,13 @@ async def test_a_replica_exports_a_checkpoint_that_holds(tmp_path: Path) -> None
     await make_key_file(settings)
 
     async with open_house(settings), asyncio.timeout(20):
-        while newest_in(folder) is None or any(
+        while newest_in(folder, FAR) is None or any(
             one.age is None and one.state is RoundState.OK
             for one in await see_audit_rounds(settings)
         ):
             await asyncio.sleep(0)
 
-    document = newest_in(folder)
+    document = newest_in(folder, FAR)
     assert document is not None
     found = await verify_audit(settings, read_checkpoint(document), None)
     assert (found.bad, found.chains, found.unclosed) == (None, 1, 0)
@@ -185,3 +195,43 @@ def test_a_folder_without_a_checkpoint_is_none_to_verify_against(tmp_path: Path)
 
     assert said.status == WRONG_USAGE
     assert "no exported checkpoint" in said.text
+
+
+def test_a_checkpoint_of_a_clock_that_was_ahead_hides_no_later_one(ended: Settings) -> None:
+    """What the later one vouches for is missed; the one ahead is named, and what to do."""
+    folder = str(ended.audit_export_dir)
+    asyncio.run(exported(ended, ahead=timedelta(days=365)))
+    asyncio.run(exported(ended, ahead=timedelta(minutes=9)))
+
+    whole = carried_out("verify", "--against", folder, settings=ended)
+    with closing(sqlite3.connect(ended.data_dir / "keyturn.sqlite")) as connection:
+        connection.execute("DELETE FROM audit_events")
+        connection.commit()
+    cut = carried_out("verify", "--against", folder, settings=ended)
+
+    assert (whole.status, cut.status) == (DONE, FAILED)
+    assert "holds the checkpoint of" in whole.text
+    (warning,) = whole.warnings
+    assert warning.startswith(max(path.name for path in Path(folder).iterdir()))
+    assert "move them elsewhere" in warning
+    assert cut.warnings == whole.warnings
+
+
+def test_a_named_checkpoint_of_a_clock_that_was_ahead_says_so(ended: Settings) -> None:
+    """It is held against, as it was asked for; alone in a folder it is none to verify against."""
+    made_at = asyncio.run(exported(ended, ahead=timedelta(days=365)))
+    assert ended.audit_export_dir is not None
+    (file,) = ended.audit_export_dir.iterdir()
+
+    said = [
+        carried_out("verify", option, str(file), settings=ended)
+        for option in ("--against", "--checkpoint")
+    ]
+    alone = carried_out("verify", "--against", str(ended.audit_export_dir), settings=ended)
+
+    for outcome in said:
+        assert outcome.status == DONE
+        assert made_at.isoformat() in outcome.warnings[0]
+        assert "a clock was wrong" in outcome.warnings[0]
+    assert alone.status == WRONG_USAGE
+    assert file.name in alone.text

@@ -158,6 +158,7 @@ class MemoryArchive:
     def __init__(self, *kept: bytes) -> None:
         self.kept = list(kept)
         self.away = False
+        self.not_after: datetime | None = None
 
     async def put(self, document: bytes, *, made_at: datetime) -> None:
         """Keep a checkpoint."""
@@ -165,8 +166,9 @@ class MemoryArchive:
         self._see_there()
         self.kept.append(document)
 
-    async def newest(self) -> bytes | None:
+    async def newest(self, *, not_after: datetime) -> bytes | None:
         """Return the last one."""
+        self.not_after = not_after
         self._see_there()
         return self.kept[-1] if self.kept else None
 

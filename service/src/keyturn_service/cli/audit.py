@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -13,7 +13,7 @@ import msgspec
 
 from keyturn.cli.outcome import FAILED, Outcome, failure, json_option, refused_usage
 from keyturn.errors import Problem
-from keyturn_service.adapters.checkpoints.directory import newest_in
+from keyturn_service.adapters.checkpoints.directory import ahead_in, newest_in
 from keyturn_service.adapters.disk import new_file
 from keyturn_service.adapters.system import SystemClock
 from keyturn_service.bootstrap import CannotStart
@@ -35,6 +35,7 @@ from keyturn_service.domain.checkpoint import (
 from keyturn_service.ports import ChainUnreadable
 from keyturn_service.settings import SettingsRefused, read_settings
 from keyturn_service.use_cases.export_checkpoint import EXPORT
+from keyturn_service.use_cases.holding_off import SKEW
 from keyturn_service.use_cases.see_audit_rounds import AuditRound, RoundState, late_after
 from keyturn_service.use_cases.trim_audit import TRIM
 from keyturn_service.use_cases.verify_audit import Verdict
@@ -50,6 +51,7 @@ _WORDS: Final = {
     Wrong.TRIM_FORGED: "what says that it was trimmed up to here is not signed by the service",
 }
 _ROUNDS: Final = {EXPORT: "last exported", TRIM: "old records last removed"}
+_FEW: Final = 3  # names that a warning says
 _NO_ROUNDS: Final = "nothing is exported: see KEYTURN_AUDIT_EXPORT_DIR"
 _MEND: Final = (
     "Somebody changed the database behind the service's back, or it was restored to before the"
@@ -156,10 +158,13 @@ def verify(*, file: BinaryIO | None, against: Path | None, public_key: str | Non
             " where it was exported to, and the key file that belongs to this database",
         )
     outcome = _outcome(verdict, signed)
-    if signed is None or against is None or not against.is_dir():
+    if signed is None:
         return outcome
-    late = late_after(timedelta(minutes=settings.audit_export_minutes))
-    return replace(outcome, warnings=(*outcome.warnings, *_old(signed, late)))
+    warnings = _from_ahead(signed)
+    if against is not None and against.is_dir():
+        late = late_after(timedelta(minutes=settings.audit_export_minutes))
+        warnings = (*_passed_over(against), *_old(signed, late))
+    return replace(outcome, warnings=(*outcome.warnings, *warnings))
 
 
 @audit.command()
@@ -230,6 +235,39 @@ def _old(signed: SignedCheckpoint, late: timedelta) -> tuple[str, ...]:
     return (text,)
 
 
+def _from_ahead(signed: SignedCheckpoint) -> tuple[str, ...]:
+    """Return the warning that a checkpoint is from a time to come."""
+    made_at = signed.checkpoint.made_at
+    if made_at <= _latest():
+        return ()
+    text = (
+        f"the checkpoint says that it was made at {made_at.isoformat()}, which is to come: a clock"
+        " was wrong. Later ones may have earlier times: verify against the newest of them too"
+    )
+    return (text,)
+
+
+def _passed_over(folder: Path) -> tuple[str, ...]:
+    """Return the warning that checkpoints of a folder are from a time to come."""
+    try:
+        ahead = ahead_in(folder, _latest())
+    except OSError:
+        return ()  # it is gone since the newest was read
+    if not ahead:
+        return ()
+    text = (
+        f"{', '.join(ahead[:_FEW])}{' …' if ahead[_FEW:] else ''}: made while a clock was ahead,"
+        f" so {len(ahead)} of the folder's checkpoints are not taken for the newest. Set the clocks"
+        " right, verify against the last of these by its name, move them elsewhere and keep them"
+    )
+    return (text,)
+
+
+def _latest() -> datetime:
+    """Return when a checkpoint can have been made at the latest."""
+    return SystemClock().now() + SKEW
+
+
 class _UsageRefused(Exception):
     """What was given cannot be used; the text says why."""
 
@@ -274,9 +312,12 @@ def _newest(against: Path | None) -> bytes | None:
     """
     if against is None:
         return None
-    newest = newest_in(against) if against.is_dir() else against.read_bytes()
+    if not against.is_dir():
+        return against.read_bytes()
+    newest = newest_in(against, _latest())
     if newest is None:
-        raise CheckpointUnreadable("the folder holds no exported checkpoint")
+        passed_over = "".join(f"; {warning}" for warning in _passed_over(against))
+        raise CheckpointUnreadable(f"the folder holds no exported checkpoint{passed_over}")
     return newest
 
 

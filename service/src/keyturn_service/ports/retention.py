@@ -28,8 +28,10 @@ class CheckpointArchive(Protocol):
         """
         ...
 
-    async def newest(self) -> bytes | None:
-        """Return the checkpoint that was made last; who signed it is not looked at.
+    async def newest(self, *, not_after: datetime) -> bytes | None:
+        """Return the last checkpoint that was made until then; who signed it is not looked at.
+
+        One from after it would hide those that were made since: a clock was wrong.
 
         Raises:
             ArchiveUnavailable: the archive could not be read.

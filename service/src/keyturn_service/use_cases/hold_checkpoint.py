@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from keyturn_service.domain.checkpoint import Checkpoint, CheckpointUnreadable, read_checkpoint
 from keyturn_service.domain.retention import FORGOTTEN, SignedMark, TrimMark
-from keyturn_service.ports import AuditChains, CheckpointArchive, CheckpointSigner, TrimMarks
+from keyturn_service.ports import (
+    AuditChains,
+    CheckpointArchive,
+    CheckpointSigner,
+    Clock,
+    TrimMarks,
+)
+from keyturn_service.use_cases.holding_off import SKEW
 
 
 class AuditContradicted(Exception):
@@ -28,12 +35,14 @@ class HoldCheckpoint:
     """Look whether every chain still has the record that the checkpoint knows, or a mark.
 
     One look at each chain: what else is wrong in it, `VerifyAudit` finds, against any checkpoint.
+    One that a clock made which was further ahead than one may be is not the last one.
     """
 
     archive: CheckpointArchive
     chains: AuditChains
     marks: TrimMarks
     signer: CheckpointSigner
+    clock: Clock
 
     async def __call__(self) -> Held:
         """Return what there is to build on.
@@ -43,7 +52,8 @@ class HoldCheckpoint:
             ArchiveUnavailable: the archive could not be read.
             StoreUnavailable: the database does not answer.
         """
-        checkpoint = self._read(await self.archive.newest())
+        not_after = self.clock.now() + SKEW
+        checkpoint = self._read(await self.archive.newest(not_after=not_after))
         ends = [] if checkpoint is None else checkpoint.chains
         # Before the marks: what somebody trims in between has its mark by then.
         standing = await self.chains.standing(ends)

@@ -45,7 +45,7 @@ def export(
     return ExportCheckpoint(
         every=HOUR,
         hold=HoldCheckpoint(
-            archive=archive, chains=chains, marks=MemoryMarks(chains), signer=signer
+            archive=archive, chains=chains, marks=MemoryMarks(chains), signer=signer, clock=clock
         ),
         make=MakeCheckpoint(chains=chains, signer=signer, clock=clock),
         archive=archive,

@@ -40,7 +40,9 @@ async def held(chains: MemoryAuditChains, document: bytes, *marks: SignedMark) -
     """Hold chains and marks against a checkpoint."""
     archive = MemoryArchive(document) if document else MemoryArchive()
     kept = MemoryMarks(chains, *marks)
-    return await HoldCheckpoint(archive=archive, chains=chains, marks=kept, signer=SIGNER)()
+    return await HoldCheckpoint(
+        archive=archive, chains=chains, marks=kept, signer=SIGNER, clock=FakeClock()
+    )()
 
 
 async def test_chains_that_stand_or_were_trimmed_fit() -> None:
@@ -60,6 +62,21 @@ async def test_chains_that_were_cut_off_or_left_out_do_not() -> None:
     chains = MemoryAuditChains({"run_b": B[:3]})
 
     assert (await held(chains, await exported(), early)).misfits == ["run_a", "run_b"]
+
+
+async def test_the_newest_is_none_of_a_clock_that_was_ahead() -> None:
+    """By more than the clocks of two replicas may differ."""
+    archive, chains = MemoryArchive(), MemoryAuditChains({})
+
+    await HoldCheckpoint(
+        archive=archive,
+        chains=chains,
+        marks=MemoryMarks(chains),
+        signer=SIGNER,
+        clock=FakeClock(),
+    )()
+
+    assert archive.not_after == START + timedelta(minutes=10)
 
 
 async def test_before_the_first_checkpoint_everything_fits() -> None:

@@ -75,7 +75,11 @@ class House:
         """Trim."""
         signer = PlainSigner()
         hold = HoldCheckpoint(
-            archive=self.archive, chains=self.chains, marks=self.marks, signer=signer
+            archive=self.archive,
+            chains=self.chains,
+            marks=self.marks,
+            signer=signer,
+            clock=self.clock,
         )
         return await TrimAudit(
             keep=timedelta(days=30),
