@@ -51,3 +51,21 @@ def test_without_the_audit_no_api_key_is_issued_and_its_operator_is_told(tmp_pat
     assert refused["problem"]["code"] == "store_unavailable"
     assert "the database went away: run the command again" in refused["problem"]["title"]
     assert issued["result"]["api_key"].startswith("kt_live_")
+
+
+def test_a_rotation_said_again_makes_the_key_active_that_was_staged(tmp_path):
+    """As its problem asks for: replicas were given the file with it, and open what it wraps."""
+    keys(tmp_path, "init")
+    keys(tmp_path, *ISSUE)
+    staged = keys(tmp_path, "rotate", "--stage")["result"]["staged"]
+    execute(
+        tmp_path,
+        "CREATE TRIGGER away BEFORE INSERT ON audit_events WHEN NEW.type = 'root_key.rotated'"
+        " BEGIN SELECT RAISE(FAIL, 'away'); END",
+    )
+
+    refused = keys(tmp_path, "rotate")
+    execute(tmp_path, "DROP TRIGGER away")
+
+    assert "run the command again" in refused["problem"]["title"]
+    assert keys(tmp_path, "rotate")["result"]["active"] == staged

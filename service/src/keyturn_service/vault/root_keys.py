@@ -199,15 +199,21 @@ class RootKeys:
     async def rotate(self) -> str:
         """Make the staged key active, or a new one where none is staged; return its id.
 
+        It is staged and recorded first: said again after a failure, it goes on with the same key.
+
         Raises:
+            AuditUnavailable: it could not be recorded; the key is staged.
             KeySourceUnavailable: the service that is to hold the key does not answer, or refuses.
             StoreUnavailable: the database does not answer; the key is staged, or active.
         """
         uri = await self._new_key()
-        await self._allow(self.key_file.stage(uri))  # before replicas wrap under it
+        staged = self.key_file.stage(uri)
+        await self._allow(staged)  # before replicas wrap under it
+        await self._note("root_key.rotated", staged)
         key_id = self.key_file.rotate(now=self.clock.now(), uri=uri)
         await self._allow(key_id)  # where somebody gave the staged key up in between
-        await self._note("root_key.rotated", key_id)
+        if key_id != staged:
+            await self._note("root_key.rotated", key_id)
         return key_id
 
     async def _new_key(self) -> KeyUri | None:
