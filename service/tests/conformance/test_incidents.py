@@ -17,6 +17,7 @@ from service.tests.support.values import (
     CONNECTION,
     HOUR,
     LOGIN_URL,
+    NO_MOMENT,
     OTHER_WORKSPACE,
     START,
     WORKSPACE,
@@ -58,7 +59,6 @@ ADMIN = Verdict(
 )
 
 MINUTE = timedelta(minutes=1)
-NO_MOMENT = 2**63 - 1  # microseconds; no calendar has it
 
 
 async def connect(base: Base, count: int) -> list[str]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import asyncio
 
 from service.tests.support.databases import Base
-from service.tests.support.values import CONNECTION, HOUR, START, api_key, event, hash_of
+from service.tests.support.values import (
+    CONNECTION,
+    HOUR,
+    NO_MOMENT,
+    START,
+    api_key,
+    event,
+    hash_of,
+)
 
 from keyturn_service.ports import ServiceSeal
 
@@ -45,6 +53,24 @@ async def test_it_can_be_sealed_again(base: Base) -> None:
 
     assert await base.stores.seals.put_on(ServiceSeal(sealed_at=START + 2 * HOUR, reason="again"))
     assert await base.rows("SELECT count(*) FROM service_seals") == [(2,)]
+
+
+async def test_a_seal_of_an_odd_moment_is_a_seal(base: Base) -> None:
+    """Whoever put it on: it is told, keeps its reason, and comes off."""
+    seals = base.stores.seals
+    await base.execute(
+        "INSERT INTO service_seals (sealed_at, reason, \"on\") VALUES (:at, 'odd', true)",
+        at=NO_MOMENT,
+    )
+
+    assert not await seals.put_on(SEAL)
+    kept = await seals.current()
+
+    assert kept is not None
+    assert kept.reason == "odd"
+    assert await seals.take_off(at=START + HOUR)
+    assert await seals.current() is None
+    assert await seals.put_on(SEAL)
 
 
 async def test_under_the_seal_a_read_opens_no_token(base: Base) -> None:

@@ -10,6 +10,7 @@ from service.tests.support.values import (
     APP,
     CONSUMER_SECRET,
     HOUR,
+    NO_MOMENT,
     OTHER_WORKSPACE,
     START,
     WORKSPACE,
@@ -55,6 +56,23 @@ async def test_a_workspace_that_is_kept_stays_as_it_is(base: Base) -> None:
     await asyncio.gather(*(base.stores.workspaces.ensure(renamed) for _ in range(3)))
 
     assert list(await base.stores.workspaces.all()) == [workspace(), workspace(OTHER_WORKSPACE)]
+
+
+async def test_a_workspace_made_at_an_odd_moment_hides_no_other(base: Base) -> None:
+    """Nor is it hidden itself: by its id and name it can be meant."""
+    await base.execute("INSERT INTO workspaces VALUES ('ws_odd', 'odd', :at)", at=NO_MOMENT)
+
+    listed = await base.stores.workspaces.all()
+
+    assert [one.id for one in listed] == [WORKSPACE, OTHER_WORKSPACE, "ws_odd"]
+
+
+@pytest.mark.parametrize("base", ["sqlite"], indirect=True)
+async def test_a_workspace_made_at_a_text_hides_no_other(base: Base) -> None:
+    """SQLite keeps anything anywhere."""
+    await base.execute("INSERT INTO workspaces VALUES ('ws_odd', 'odd', 'yesterday')")
+
+    assert len(await base.stores.workspaces.all()) == 3
 
 
 async def test_an_app_comes_back_as_it_was_kept(base: Base) -> None:

@@ -19,6 +19,7 @@ import pytest
 from service.tests.support.databases import Base
 from service.tests.support.values import (
     CONNECTION,
+    NO_MOMENT,
     WORKSPACE,
     authorization,
     awaiting,
@@ -339,6 +340,22 @@ def test_a_report_names_what_cannot_be_read(data: Path) -> None:
     result: Any = said.result
     assert (result["left_out"], result["connections"]) == ([CONNECTION], 0)
     assert CONNECTION in said.warnings[0]
+
+
+def test_a_seal_and_a_workspace_with_odd_moments_are_in_nobodys_way(data: Path) -> None:
+    """Whoever put them there: grants are ended, and the seal is told and comes off."""
+    changed(
+        data,
+        f"INSERT INTO workspaces VALUES ('ws_odd', 'odd', {NO_MOMENT})",  # noqa: S608 - ours
+        f"INSERT INTO service_seals (reason, \"on\", sealed_at) VALUES ('odd', 1, {NO_MOMENT})",  # noqa: S608 - ours
+    )
+
+    said = opened(data)
+
+    assert (said.status, said.warnings) == (DONE, ())
+    assert stopped(data)
+    sealed = [run(data, command).result for command in ("status", "unseal", "status")]
+    assert [one["sealed"] for one in sealed] == [True, False, False]
 
 
 @pytest.mark.parametrize("command", ["open", "seal"])

@@ -283,6 +283,8 @@ def authorization(**changes: Any) -> Authorization:
     return replace(made, **changes)
 
 
+NO_MOMENT: Final = 2**63 - 1
+"""Microseconds; no calendar has it."""
 ODD_DOCUMENTS: Final = ("{}", "[]", "7", "no JSON")
 """What no program of ours wrote into a row."""
 

@@ -77,6 +77,8 @@ class OpenIncident:
         Raises:
             NotFound: there is no such workspace, or no such app in it.
         """
+        if workspace_id is None and app_id is None:
+            return Scope()
         known = [one.id for one in await self.workspaces.all()]
         if workspace_id is not None and workspace_id not in known:
             raise NotFound("workspace")

@@ -354,6 +354,22 @@ async def test_a_scope_is_one_that_is_there(bare: Replica, open_incident: OpenIn
     assert (await open_incident.scope(None, OTHER_APP)).workspace_id == OTHER_WORKSPACE
 
 
+async def test_the_whole_service_is_meant_whatever_its_workspaces_are(
+    open_incident: OpenIncident,
+) -> None:
+    """Nobody looks at them."""
+
+    class Away:
+        """Workspaces that nobody can look at."""
+
+        async def all(self) -> None:
+            raise StoreUnavailable
+
+    away: Any = Away()
+
+    assert await replace(open_incident, workspaces=away).scope(None, None) == WHOLE
+
+
 def test_the_latest_is_meant_where_none_is_named() -> None:
     """By its id otherwise; there may be none."""
     one, two = (

@@ -20,7 +20,15 @@ from sqlalchemy import (
     text,
 )
 
-from keyturn_service.adapters.sql.types import Document, Duration, Hash, Id, Moment, Sealed
+from keyturn_service.adapters.sql.types import (
+    AnyMoment,
+    Document,
+    Duration,
+    Hash,
+    Id,
+    Moment,
+    Sealed,
+)
 
 metadata: Final = MetaData(
     naming_convention={
@@ -82,7 +90,7 @@ workspaces: Final = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("name", Text, nullable=False),
-    Column("created_at", Moment, nullable=False),
+    Column("created_at", AnyMoment, nullable=False),
 )
 
 apps: Final = Table(
@@ -300,9 +308,9 @@ revocations: Final = Table(
 service_seals: Final = Table(
     "service_seals",
     metadata,
-    Column("sealed_at", Moment, primary_key=True),
+    Column("sealed_at", AnyMoment, primary_key=True),
     Column("reason", Text, nullable=False),
-    Column("taken_off_at", Moment),  # None while it is on
+    Column("taken_off_at", AnyMoment),  # None while it is on
     Column("on", Boolean, unique=True),  # true or NULL: one is on, or none
 )
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
+import structlog
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -20,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 
+_log = structlog.get_logger()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -57,6 +59,23 @@ class Moment(TypeDecorator[datetime]):
         """Return what was kept."""
         del dialect
         return None if value is None else from_micros(value)
+
+
+class AnyMoment(Moment):
+    """A moment that keeps nobody from reading its row: what is none is the beginning of 1970.
+
+    Somebody who writes the database may write a number that is no moment, or on SQLite a text.
+    """
+
+    cache_ok = True
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """Return what was kept."""
+        try:
+            return super().process_result_value(value, dialect)
+        except (ArithmeticError, TypeError, ValueError) as error:
+            _log.error("moment_not_read", error=type(error).__name__)
+            return _EPOCH
 
 
 class Duration(TypeDecorator[timedelta]):
