@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from service.tests.support.databases import Base
@@ -200,3 +201,27 @@ async def test_a_data_key_that_is_kept_wins(base: Base) -> None:
 
     assert first == second
     assert await keys.get(KEY.id) == first
+
+
+@pytest.mark.parametrize("column", ["created_at", "retired_at", "unneeded_since"])
+async def test_a_data_key_with_an_odd_moment_is_read_and_rewrapped(base: Base, column: str) -> None:
+    """All else of it is as it was kept, and none of the others is hidden by it."""
+    keys = SqlDataKeys(base.database)
+    other = replace(KEY, id=DataKeyId("dk_other"))
+    for key in (KEY, other):
+        await keys.add(key)
+    await base.execute("UPDATE data_keys SET retired_at = 0 WHERE id = :id", id=KEY.id)
+    await base.execute(
+        f"UPDATE data_keys SET {column} = :at WHERE id = :id",  # noqa: S608 - ours
+        at=NO_MOMENT,
+        id=KEY.id,
+    )
+
+    odd, whole = await keys.after(DataKeyId("dk"), but_under="kek_new", limit=9)
+
+    assert whole == other
+    assert (odd.id, odd.wrapped) == (KEY.id, KEY.wrapped)
+    assert list(await keys.retired()) == [odd]
+    assert await keys.get(KEY.id) == odd
+    assert await keys.latest("ws_keys") == other
+    assert await keys.rewrap(odd, key_id="kek_new", wrapped=b"new")

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from service.tests.support.values import NO_MOMENT
 from tools.world import BIN
 
 ISSUE = ("issue", "--workspace", "Acme (live)", "--name", "backend")
@@ -69,3 +70,25 @@ def test_a_rotation_said_again_makes_the_key_active_that_was_staged(tmp_path):
 
     assert "run the command again" in refused["problem"]["title"]
     assert keys(tmp_path, "rotate")["result"]["active"] == staged
+
+
+def test_a_planted_data_key_of_an_odd_moment_is_refused_and_stops_nothing(tmp_path):
+    """It is named by `rewrap`; status is told, and data keys are destroyed as ever."""
+    keys(tmp_path, "init")
+    keys(tmp_path, *ISSUE)
+    execute(
+        tmp_path,
+        "INSERT INTO data_keys"
+        f" SELECT 'dk_0', 'ws_odd', 'kek_odd', X'00', {NO_MOMENT}, {NO_MOMENT}, {NO_MOMENT}",
+    )
+    keys(tmp_path, "rotate")
+
+    rewrapped, status, destroyed = (
+        keys(tmp_path, *words) for words in (["rewrap"], ["status"], ["destroy-data"])
+    )
+
+    assert rewrapped["problem"]["code"] == "seal_refused"
+    assert "1 data keys are under" in rewrapped["problem"]["title"]
+    assert "dk_0" in rewrapped["problem"]["title"]
+    assert status["status"] == 0
+    assert destroyed["result"]["destroyed"] == ["dk_0"]

@@ -46,9 +46,9 @@ data_keys: Final = Table(
     Column("workspace_id", Id, nullable=False),
     Column("key_id", String(128), nullable=False),
     Column("wrapped", Sealed, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("retired_at", Moment),
-    Column("unneeded_since", Moment),
+    Column("created_at", AnyMoment, nullable=False),
+    Column("retired_at", AnyMoment),
+    Column("unneeded_since", AnyMoment),
     Index(None, "workspace_id", "created_at"),
     Index(
         "ix_data_keys_retired",
