@@ -42,6 +42,7 @@ from keyturn_service.domain.incident import (
     Because,
     GrantToEnd,
     Incident,
+    IncidentGrant,
     IncidentOutcome,
     Progress,
     Scope,
@@ -69,6 +70,12 @@ async def connect(base: Base, count: int) -> list[str]:
             id=ConnectionId(name), customer_id=CustomerId(f"customer-{number}")
         )
     return names
+
+
+def named(grant: IncidentGrant | ConnectionId) -> ConnectionId:
+    """Return the connection of a grant that could be read."""
+    assert isinstance(grant, IncidentGrant)
+    return grant.connection_id
 
 
 async def claim(base: Base, *, limit: int = 9) -> Sequence[GrantToEnd]:
@@ -449,8 +456,32 @@ async def test_a_grant_that_cannot_be_read_keeps_no_other_from_being_ended(base:
 
     assert sorted(one.connection_id for one in await claim(base)) == ["con_00", "con_02"]
     listed = await incidents.grants(INCIDENT.id, after=None, limit=9)
-    assert [one.connection_id for one in listed] == names
+    assert [named(one) for one in listed] == names
     assert (await incidents.progress(INCIDENT.id)).waiting == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "outcome = 'odd'",
+        "because = 'odd'",
+        "was = 'odd'",
+        f"due_at = {NO_MOMENT}",
+        f"ended_at = {NO_MOMENT}",
+        f"ended_at = -{NO_MOMENT}",
+    ],
+)
+async def test_a_grant_that_cannot_be_read_hides_no_other(base: Base, change: str) -> None:
+    """Its connection is named in its place, and how far the incident is can be told."""
+    await connect(base, 3)
+    incidents = base.stores.incidents
+    await incidents.open(INCIDENT)
+    await base.execute(f"UPDATE incident_grants SET {change} WHERE connection_id = 'con_01'")  # noqa: S608 - ours
+
+    first, odd, last = await incidents.grants(INCIDENT.id, after=None, limit=9)
+
+    assert (named(first), odd, named(last)) == ("con_00", "con_01", "con_02")
+    assert (await incidents.progress(INCIDENT.id)).last_ended_at is None
 
 
 async def test_an_incident_that_cannot_be_read_hides_no_other(base: Base) -> None:

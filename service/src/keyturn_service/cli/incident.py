@@ -395,8 +395,8 @@ def _reported(
     warnings = []
     if left_out:
         warnings.append(
-            f"{len(left_out)} grants are not in it, for what is kept of the connection or its app"
-            f" cannot be read: {', '.join(left_out)}"
+            f"{len(left_out)} grants are not in it, for what is kept of them, the connection or its"
+            f" app cannot be read: {', '.join(left_out)}"
         )
     if not progress.is_done:
         warnings.append("it is not over: report again when nothing is waiting or failed")

@@ -51,8 +51,8 @@ class Incidents(Protocol):
 
     async def grants(
         self, incident_id: IncidentId, *, after: ConnectionId | None, limit: int
-    ) -> Sequence[IncidentGrant]:
-        """Return grants of an incident in order of their connections' ids."""
+    ) -> Sequence[IncidentGrant | ConnectionId]:
+        """Return grants in order of their connections' ids; of one that cannot be read its id."""
         ...
 
     async def claim_due(self, now: datetime, *, ttl: timedelta, limit: int) -> Sequence[GrantToEnd]:

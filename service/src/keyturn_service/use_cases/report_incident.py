@@ -74,7 +74,7 @@ class ReportIncident:
     """Read what an incident did, page by page; nothing of it holds a token.
 
     `left_out` are the connections of grants that could not be told of: their rows, or their
-    apps', are gone or are none that a program of ours wrote.
+    grants' or apps', are gone or are none that a program of ours wrote.
     """
 
     incidents: Incidents
@@ -108,13 +108,15 @@ class ReportIncident:
         """Give every grant of the incident, in order of its connection's id."""
         after = None
         while page := await self.incidents.grants(incident.id, after=after, limit=_PAGE):
-            after = page[-1].connection_id
             for grant in page:
-                reported = await self._reported(grant)
+                if isinstance(grant, IncidentGrant):
+                    after, reported = grant.connection_id, await self._reported(grant)
+                else:
+                    after, reported = grant, None
                 if reported is not None:
                     yield reported
                 else:  # a hand in the database
-                    self.left_out.append(grant.connection_id)
+                    self.left_out.append(after)
 
     async def _reported(self, grant: IncidentGrant) -> ReportedGrant | None:
         try:

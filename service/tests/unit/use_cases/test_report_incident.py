@@ -142,6 +142,21 @@ async def test_what_cannot_be_read_is_left_out_and_named(replica: Replica, world
         await grants(report)
 
 
+async def test_a_grant_that_cannot_be_read_is_left_out_and_named(
+    replica: Replica, world: World
+) -> None:
+    """Also where it is the last of a page; those behind it are reported."""
+    await world.base.with_connection(id=OTHER, customer_id=CustomerId("initech"))
+    await replica.stores.incidents.open(INCIDENT)
+    await world.base.execute(
+        "UPDATE incident_grants SET outcome = 'odd' WHERE connection_id = 'con_one'"
+    )
+    report = reporting(replica)
+
+    assert [one.connection.id for one in await grants(report)] == [OTHER]
+    assert report.left_out == [CONNECTION]
+
+
 async def test_one_whose_app_is_gone_is_left_out(replica: Replica, world: World) -> None:
     """It cannot be said whose it was."""
     await replica.stores.incidents.open(INCIDENT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -63,6 +63,7 @@ _FURTHEST: Final = timedelta(hours=1, minutes=10)
 What is due after that was put off by a clock that was further ahead.
 """
 _grant = incident_grants.c
+_MOMENTS: Final = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,9 @@ class SqlIncidents:
             _counted(due & (_grant.attempts > 0)).label("failed"),
             _counted(_grant.outcome == IncidentOutcome.REVOKED).label("revoked"),
             _counted(_grant.outcome == IncidentOutcome.ADMIN).label("admin"),
-            func.max(_grant.ended_at).label("last_ended_at"),
+            func.max(case((_grant.ended_at.between(*_MOMENTS), _grant.ended_at))).label(
+                "last_ended_at"
+            ),
         ).where(_grant.incident_id == incident_id)
         async with self.database.read() as reading:
             row = (await reading.execute(asked)).one()
@@ -157,8 +160,8 @@ class SqlIncidents:
 
     async def grants(
         self, incident_id: IncidentId, *, after: ConnectionId | None, limit: int
-    ) -> Sequence[IncidentGrant]:
-        """Return grants of an incident in order of their connections' ids."""
+    ) -> Sequence[IncidentGrant | ConnectionId]:
+        """Return grants in order of their connections' ids; of one that cannot be read its id."""
         asked = (
             select(*_LISTED)
             .where(_grant.incident_id == incident_id, _grant.connection_id > (after or ""))
@@ -166,7 +169,8 @@ class SqlIncidents:
             .limit(limit)
         )
         async with self.database.read() as reading:
-            return [_listed(row) for row in (await reading.execute(asked)).all()]
+            rows = (await reading.execute(asked)).all()
+        return [_readable(_listed, row) or ConnectionId(row.connection_id) for row in rows]
 
     async def claim_due(self, now: datetime, *, ttl: timedelta, limit: int) -> Sequence[GrantToEnd]:
         """Return grants that are to be ended now, claimed for `ttl`."""
@@ -279,13 +283,13 @@ _LISTED: Final = (
     _grant.workspace_id,
     _grant.was,
     _grant.problem,
-    _grant.due_at,
+    type_coerce(_grant.due_at, BigInteger).label("due_at"),
     _grant.attempts,
     _grant.tried_with,
     _grant.outcome,
     _grant.because,
     _grant.access_token_ended,
-    _grant.ended_at,
+    type_coerce(_grant.ended_at, BigInteger).label("ended_at"),
 )
 _CLAIMED: Final = (
     _grant.incident_id,
@@ -392,11 +396,15 @@ def _listed(row: Any) -> IncidentGrant:
         workspace_id=WorkspaceId(row.workspace_id),
         was=ConnectionState(row.was),
         problem=row.problem,
-        due_at=row.due_at,
+        due_at=_moment_of(row.due_at),
         attempts=row.attempts,
         tried_with=row.tried_with,
         outcome=None if row.outcome is None else IncidentOutcome(row.outcome),
         because=None if row.because is None else Because(row.because),
         access_token_ended=row.access_token_ended,
-        ended_at=row.ended_at,
+        ended_at=_moment_of(row.ended_at),
     )
+
+
+def _moment_of(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)
