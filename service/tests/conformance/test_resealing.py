@@ -16,6 +16,7 @@ from service.tests.support.databases import Base
 from service.tests.support.fakes import CountedRandomness, FakeClock, LeapingWaiting
 from service.tests.support.values import (
     CONNECTION,
+    NO_MOMENT,
     OTHER_WORKSPACE,
     SPOOL,
     VERIFIER,
@@ -432,3 +433,35 @@ async def test_nothing_is_written_under_a_destroyed_key(
         newest = await SqlDataKeys(base.database).latest(WORKSPACE)
         assert newest is not None
         assert {data_key_of(bytes(value)) for (value,) in rows} == {newest.id}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "table_name = 'odd'",
+        "key_ids = '7'",
+        "key_ids = '[]'",
+        "needed = 'no JSON'",
+        "last_row = '[]'",
+        "goes_on = NULL",
+        f"begun_at = {NO_MOMENT}",
+        f"ended_at = {NO_MOMENT}",
+    ],
+)
+async def test_a_pass_that_cannot_be_gone_on_with_keeps_no_other_from_beginning(
+    base: Base, odd: str
+) -> None:
+    """It is over, whoever wrote it, and says of no key that nothing needs it."""
+    await fill(base)
+    old = await retired_keys(base)
+    await base.execute(
+        "INSERT INTO resealings (number, goes_on, key_ids, ends_at, step, table_name, total,"
+        " looked, resealed, refused, needed, begun_at)"
+        " VALUES (7, true, '[\"dk_odd\"]', 0, 0, 'apps', 0, 0, 0, 0, '[]', 1)"
+    )
+    await base.execute(f"UPDATE resealings SET {odd}")
+
+    await reseal(base)
+    await reseal(base)
+
+    assert set((await rotation_of(base).destroy()).gone) == set(old)

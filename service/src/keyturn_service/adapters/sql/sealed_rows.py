@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -37,6 +38,7 @@ from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.key_holds import hold_keys
 from keyturn_service.adapters.sql.key_names import sealing_ids
 from keyturn_service.adapters.sql.leases import clock_of
+from keyturn_service.adapters.sql.rows import ODD_ROW
 from keyturn_service.adapters.sql.tables import (
     apps,
     connect_sessions,
@@ -55,6 +57,7 @@ from keyturn_service.vault.place import Place
 from keyturn_service.vault.resealing import Batch, DueValue, Resealing, SealedRow
 from keyturn_service.vault.vault import head_of
 
+_log = structlog.get_logger()
 _BEFORE_ALL: Final = ""  # in every order of ids
 _Kept = tuple[bytes | None, ...]
 
@@ -192,11 +195,27 @@ class SqlSealedRows:
             return sealing_ids((await reading.execute(asked)).scalars())
 
     async def latest(self) -> Resealing | None:
-        """Return the pass that goes on, or else the last one."""
-        asked = select(resealings).order_by(resealings.c.number.desc()).limit(1)
-        async with self.database.read() as reading:
-            row = (await reading.execute(asked)).first()
-        return None if row is None else _resealing_of(row)
+        """Return the pass that goes on, or else the last one.
+
+        One that cannot be read is over: it ends without an end, as no program of ours ends one.
+        """
+        has_been = or_(resealings.c.goes_on.is_(True), resealings.c.ended_at.is_not(None))
+        newest = select(resealings.c.number).where(has_been).order_by(resealings.c.number.desc())
+        while True:
+            async with self.database.read() as reading:
+                number = (await reading.execute(newest.limit(1))).scalar()
+                asked = select(resealings).where(resealings.c.number == number)
+                try:
+                    row = (await reading.execute(asked)).first()
+                    return None if row is None else _whole(_resealing_of(row))
+                except ODD_ROW as error:
+                    _log.error("resealing_not_read", number=number, error=type(error).__name__)
+            async with self.database.write() as writing:
+                await writing.execute(
+                    update(resealings)
+                    .where(resealings.c.number == number)
+                    .values(goes_on=None, ended_at=None)
+                )
 
     async def begin(self, key_ids: Sequence[DataKeyId], *, at: datetime) -> None:
         """Begin a pass for these keys, unless one goes on."""
@@ -451,6 +470,19 @@ def _cursor(last_row: Sequence[object] | None) -> list[object] | None:
 
 def _cursor_part(part: Any) -> Any:
     return bytes(part) if isinstance(part, list) else part
+
+
+def _whole(resealing: Resealing) -> Resealing:
+    """Return a pass for some keys that stands somewhere; no program of ours keeps another.
+
+    Raises:
+        LookupError, ValueError: it is for none, or stands nowhere.
+    """
+    if not resealing.key_ids:
+        raise ValueError("a pass for no keys")
+    if resealing.table_name is not None:
+        SEALED_TABLES[resealing.table_name].behind(resealing.last_row)
+    return resealing
 
 
 def _resealing_of(row: Row[Any]) -> Resealing:

@@ -81,8 +81,8 @@ resealings: Final = Table(
     Column("resealed", BigInteger, nullable=False),
     Column("refused", BigInteger, nullable=False),
     Column("needed", Document, nullable=False),
-    Column("begun_at", Moment, nullable=False),
-    Column("ended_at", Moment),
+    Column("begun_at", AnyMoment, nullable=False),
+    Column("ended_at", AnyMoment),
 )
 
 workspaces: Final = Table(
