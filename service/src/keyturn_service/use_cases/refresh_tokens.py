@@ -110,12 +110,13 @@ class RefreshTokens:
         again = False
         while True:
             task = self._running.get(connection_id)
-            if task is None:
+            if task is None or task.done():  # done, and not forgotten yet: no turn came between
                 task = asyncio.create_task(self._renew(connection_id, refused))
                 self._running[connection_id] = task
                 task.add_done_callback(lambda done: self._forget(connection_id, done))
             try:
-                connection, tokens = await asyncio.wait_for(asyncio.shield(task), _PATIENCE)
+                async with asyncio.timeout(_PATIENCE):
+                    connection, tokens = await asyncio.shield(task)
             except TimeoutError:
                 raise ConnectionCannotServe("org_unavailable", retry_after=5) from None
             if tokens.generation > refused:
@@ -149,7 +150,8 @@ class RefreshTokens:
     def _forget(
         self, connection_id: ConnectionId, task: asyncio.Task[tuple[Connection, TokenSet]]
     ) -> None:
-        del self._running[connection_id]  # nobody puts another one there while it is running
+        if self._running.get(connection_id) is task:  # else the next one is there already
+            del self._running[connection_id]
         error = None if task.cancelled() else task.exception()
         if error is not None:
             _log.info("refresh_ended", connection_id=connection_id, error=type(error).__name__)

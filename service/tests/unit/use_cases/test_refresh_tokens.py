@@ -25,7 +25,7 @@ from keyturn_service.domain.attempt import AttemptOutcome
 from keyturn_service.domain.connection import Connection, ConnectionState, TokenSet
 from keyturn_service.domain.errors import ConnectionCannotServe, NotFound
 from keyturn_service.domain.ids import ConnectionId
-from keyturn_service.ports import AuditUnavailable, StoreUnavailable
+from keyturn_service.ports import AuditUnavailable, Lease, StoreUnavailable
 from keyturn_service.use_cases.refresh_tokens import LEASE_TTL
 
 UNKNOWN = OutcomeUnknown("no status came")
@@ -253,6 +253,33 @@ async def test_an_attempt_whose_last_caller_left_is_finished(
 
     assert (await world.tokens()).generation == 2
     await asyncio.sleep(0)
+    assert replica.refresh._running == {}
+
+
+async def test_who_comes_as_an_attempt_ends_and_wants_more_begins_the_next_one(
+    replica: Replica, world: World
+) -> None:
+    """The attempt is done and not forgotten yet: who waited for it would stop the event loop."""
+    late: list[asyncio.Task[tuple[Connection, TokenSet]]] = []
+
+    class Released:
+        """Leases after whose first end somebody comes, in the attempt's last turn."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(replica.stores.leases, name)
+
+        async def release(self, lease: Lease) -> None:
+            await replica.stores.leases.release(lease)
+            if not late:
+                late.append(asyncio.create_task(replica.refresh(CONNECTION, refused=2)))
+
+    replica.refresh.leases = Released()  # type: ignore[assignment]
+
+    _, first = await replica.refresh(CONNECTION, refused=1)
+    _, second = await late[0]
+
+    assert (first.generation, second.generation) == (2, 3)
+    assert len(world.org.presented) == 2
     assert replica.refresh._running == {}
 
 
