@@ -50,7 +50,8 @@ class Alarm:
     async def wait(self, seconds: float) -> None:
         """Wait until somebody wakes us, or the time is over."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), seconds)
+            async with asyncio.timeout(seconds):  # wait_for swallows a cancellation in 3.11
+                await self._woken.wait()
         self._woken.clear()
 
 
@@ -126,7 +127,13 @@ class Rounds:
             due = await self._revocations.claim_due(now, ttl=CLAIM, limit=_AT_ONCE)
             if not due:
                 return
-            await asyncio.gather(*(self._revoke_grant(revocation_id) for revocation_id in due))
+            ended = await asyncio.gather(
+                *(self._revoke_grant(revocation_id) for revocation_id in due),
+                return_exceptions=True,  # one that fails has nobody leave the others alone
+            )
+            for error in ended:
+                if isinstance(error, BaseException):
+                    raise error
 
     async def _next_revoking(self) -> None:
         await self._alarm.wait(_REVOKE_EVERY)

@@ -178,7 +178,8 @@ class KmsKeys:
     async def _in_a_thread(self, work: Callable[[], _T], limit: float) -> _T:
         running: Awaitable[_T] = asyncio.get_running_loop().run_in_executor(self._threads, work)
         try:
-            return await asyncio.wait_for(running, limit)
+            async with asyncio.timeout(limit):  # wait_for swallows a cancellation in 3.11
+                return await running
         except TimeoutError:
             raise KeySourceUnavailable(f"no answer within {limit:g} seconds") from None
 

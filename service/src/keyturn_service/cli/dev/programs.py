@@ -72,7 +72,8 @@ class Program:
             standard_input.write(self.first_input.encode() + b"\n")
             await standard_input.drain()
         try:
-            line = await asyncio.wait_for(output.readline(), STARTS_WITHIN)
+            async with asyncio.timeout(STARTS_WITHIN):
+                line = await output.readline()
         except TimeoutError:
             raise ProgramFailed(f"{self.name} said nothing for {STARTS_WITHIN:.0f} s") from None
         if not line:
