@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -129,6 +130,25 @@ async def test_what_nobody_takes_is_lost_with_the_process(spool: SpoolInHand) ->
 
     assert waiting.slept == [1.0] * 15
     assert log[-1]["event"] == "spool_answer_lost"
+
+
+@pytest.mark.parametrize("room", [True, False])
+async def test_a_database_that_does_not_answer_holds_nobody_up(
+    disk: Disk, spool: SpoolInHand, *, room: bool
+) -> None:
+    """The disk is tried before it, and there is one limit for all of it."""
+    disk.full = not room
+    asked = []
+
+    async def deliver() -> None:
+        asked.append(ONE)
+        await asyncio.Event().wait()
+
+    with capture_logs() as log:
+        await spool.empty(deliver, LeapingWaiting(FakeClock()), within=0.01)
+
+    assert (disk.open, asked) == (([ONE], []) if room else ([], [ONE]))
+    assert ("spool_answer_lost" in [line["event"] for line in log]) is not room
 
 
 async def test_empty_hands_wait_for_nobody(disk: Disk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -103,22 +104,39 @@ class SpoolInHand:
         """Remove from the disk what is too old."""
         return await self._disk.purge(before)
 
-    async def empty(self, deliver: Callable[[], Awaitable[object]], waiting: Waiting) -> None:
+    async def empty(
+        self,
+        deliver: Callable[[], Awaitable[object]],
+        waiting: Waiting,
+        *,
+        within: float = _TRIES * _BETWEEN,
+    ) -> None:
         """Have the disk or, by `deliver`, the database take what is in hand: the process ends.
 
-        For a quarter of a minute; what nobody has taken by then is lost.
+        For a quarter of a minute, however long one of them takes; what nobody has taken by then
+        is lost.
         """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._try_to_empty(deliver, waiting)
+        for attempt_id in self._held:
+            _log.error("spool_answer_lost", attempt_id=attempt_id)
+
+    async def _try_to_empty(
+        self, deliver: Callable[[], Awaitable[object]], waiting: Waiting
+    ) -> None:
         for _ in range(_TRIES):
+            for attempt_id in list(self._held):
+                await self._put_again(attempt_id)  # first: the database may not answer
             if not self._held:
                 return
             try:
-                await deliver()  # which looks for what is undelivered: it is put on the disk then
+                await deliver()
             except Exception as error:  # noqa: BLE001 - whatever it was, it is tried again
                 _log.warning("round_failed", name="deliver", error=type(error).__name__)
-            if self._held:
-                await waiting.sleep(_BETWEEN)
-        for attempt_id in self._held:
-            _log.error("spool_answer_lost", attempt_id=attempt_id)
+            if not self._held:
+                return
+            await waiting.sleep(_BETWEEN)
 
     def _hold(self, answer: SpooledAnswer) -> None:
         self._held[answer.attempt_id] = answer
