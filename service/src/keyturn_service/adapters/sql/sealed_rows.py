@@ -473,13 +473,11 @@ def _cursor_part(part: Any) -> Any:
 
 
 def _whole(resealing: Resealing) -> Resealing:
-    """Return a pass for some keys that stands somewhere; no program of ours keeps another.
+    """Return a pass that stands somewhere; no program of ours keeps another.
 
     Raises:
-        LookupError, ValueError: it is for none, or stands nowhere.
+        LookupError, ValueError: it stands nowhere.
     """
-    if not resealing.key_ids:
-        raise ValueError("a pass for no keys")
     if resealing.table_name is not None:
         SEALED_TABLES[resealing.table_name].behind(resealing.last_row)
     return resealing
