@@ -223,11 +223,13 @@ class RootKeys:
         return await self.newest()
 
     async def _allow(self, key_id: str) -> None:
-        """Let data keys be put under a key again that was destroyed, where a service holds it.
+        """Let data keys be put under a key again that was destroyed, or was about to be.
 
-        Its id comes from its URI. A key of the file's own is never made again.
+        The id of one that a service holds comes from its URI. One of the key file's own is never
+        made again; but where it is active, its destruction was cut off while it was staged.
         """
-        if any(key.id == key_id and key.uri is not None for key in self.key_file.described()):
+        found = next((key for key in self.key_file.described() if key.id == key_id), None)
+        if found is not None and (found.uri is not None or found.state is RootKeyState.ACTIVE):
             await self.data_keys.allow(key_id)
 
     async def rewrap(self, progress: Callable[[int, int], None] = lambda *_: None) -> Rewrapped:

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 from service.tests.support.fakes import RecordingAudit
-from service.tests.unit.vault.test_root_keys import Room
+from service.tests.unit.vault.test_root_keys import Room, wraps
 
+from keyturn_service.adapters.key_sources.file import KeyFileRefused
 from keyturn_service.ports import AuditUnavailable
 
 
@@ -69,3 +70,17 @@ async def test_a_staged_key_that_is_given_up_meanwhile_is_not_the_one_on_record(
     assert active == room.file.active_key_id
     [given_up, recorded] = [event.detail["key_id"] for event in giving_up.events]
     assert (recorded, given_up == active) == (active, False)
+
+
+async def test_a_staged_key_whose_destruction_was_cut_off_wraps_once_it_is_active(room):
+    """It was barred already when the file could not be written."""
+    staged = await room.root_keys.stage()
+    room.data_keys.at_the_bar = lambda: room.path.chmod(0o644)
+    with pytest.raises(KeyFileRefused):
+        await room.root_keys.destroy(staged)
+    room.path.chmod(0o600)
+    room.data_keys.at_the_bar = lambda: None
+
+    assert await room.root_keys.rotate() == staged
+
+    await wraps(room)
