@@ -71,15 +71,18 @@ class Disconnect:
             connection_id, leases=self.leases, clock=self.clock, waiting=self.waiting
         )
         try:
+            tokens = await self._tokens(connection_id)
             await self.end_grant(
                 connection,
-                await self._tokens(connection_id),
+                tokens,
                 reason=RevocationReason.DISCONNECTED,
                 ends_connection=True,
             )
         finally:
             await self.leases.release(lease)
-        return await self.connections.get(workspace_id, connection_id) or connection
+        if tokens is None:
+            return await self.connections.get(workspace_id, connection_id) or connection
+        return connection
 
     async def _tokens(
         self, connection_id: ConnectionId
