@@ -33,7 +33,7 @@ NEXT = signing_key(id=SigningKeyId("sk_two"), state=STAGED, created_at=START + D
 async def keys(base: Base):
     """Return the store, with an active and a staged key of an app."""
     assert await base.stores.signing_keys.add(signing_key(), private_key())
-    assert await base.stores.signing_keys.add(NEXT, PrivateKey("another"))
+    assert await base.stores.signing_keys.add(NEXT, private_key())
     return base.stores.signing_keys
 
 

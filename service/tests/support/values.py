@@ -46,6 +46,7 @@ from keyturn_service.domain.ids import (
 )
 from keyturn_service.domain.signing_key import SigningKey, SigningKeyState
 from keyturn_service.ports import PendingGrant, ProxySession, Revocation, RevocationReason
+from keyturn_service.vault.key_pairs import new_key_pair
 
 START: Final = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 HOUR: Final = timedelta(hours=1)
@@ -75,8 +76,11 @@ CANARY: Final = "CANARY"
 ACCESS: Final = f"00D5g000004bLxZ!AQ.{CANARY}-access-1"
 REFRESH: Final = f"5Aep861.{CANARY}-refresh-1"
 CONSUMER_SECRET: Final = f"{CANARY}-consumer-secret"
-PRIVATE_KEY: Final = f"{CANARY}-private-key"
-CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----\nMIIB\nAgIE\n-----END CERTIFICATE-----\n"
+_PAIR: Final = new_key_pair(
+    name="Acme for Salesforce", not_before=START - HOUR, not_after=START + timedelta(days=730)
+)
+PRIVATE_KEY: Final = f"{CANARY}-private-key\n{_PAIR.private_key.reveal()}"  # PEM allows a heading
+CERTIFICATE: Final = _PAIR.certificate_pem
 VERIFIER: Final = f"{CANARY}-verifier-0123456789-0123456789-0123456789"
 
 SCOPES: Final = frozenset({Scope("api"), Scope("refresh_token")})

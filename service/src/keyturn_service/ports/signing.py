@@ -57,12 +57,25 @@ class SigningKeys(Protocol):
     async def list(self, workspace_id: WorkspaceId, app_id: AppId) -> Sequence[SigningKey]:
         """Return the keys of an app, oldest first; none where it is not of that workspace.
 
-        A key signs for whoever has a list with it, so the workspace is the asker's own.
+        A key signs for whoever has a list with it, so the workspace is the asker's own. The
+        certificates are as the database has them: `is_certified` before one is handed out.
         """
         ...
 
     async def private_key(self, key: SigningKey) -> PrivateKey | None:
         """Return the private half, opened; None where it was forgotten."""
+        ...
+
+    async def is_certified(self, key: SigningKey) -> bool:
+        """Tell whether the certificate is the one that the key's private half signed for itself.
+
+        What is not, and what is to sign without a private half, was planted: that is recorded.
+        A retired key whose private half was forgotten tells nothing, and is taken for what it is.
+
+        Raises:
+            AuditUnavailable: it could not be recorded.
+            SealUnavailable: the private half cannot be opened now.
+        """
         ...
 
     async def activate(self, key: SigningKey, *, at: datetime) -> bool:

@@ -8,7 +8,7 @@ from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.errors import Conflict, NotFound
 from keyturn_service.domain.ids import AppId, SigningKeyId, WorkspaceId
 from keyturn_service.domain.signing_key import SigningKey, SigningKeyState
-from keyturn_service.ports import AuditLog, Clock, SigningKeys
+from keyturn_service.ports import AuditLog, Clock, SealRefused, SigningKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +27,13 @@ class ChangeSigningKey:
         Raises:
             NotFound: there is no such key.
             Conflict: its private half was forgotten.
+            SealRefused: its certificate is not the private half's own.
         """
         key = await self._found(workspace_id, app_id, key_id)
         if not key.usable:
             raise Conflict("signing_key_forgotten")
+        if not await self.keys.is_certified(key):
+            raise SealRefused("the certificate of a signing key was changed")
         await self._note(key, actor, "signing_key.activated")
         if not await self.keys.activate(key, at=self.clock.now()):
             raise Conflict("signing_key_forgotten")

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
@@ -58,3 +59,36 @@ def rs256_signature(private_key: PrivateKey, message: bytes) -> bytes:
     if not isinstance(key, rsa.RSAPrivateKey):
         raise CannotOpen("not a private key of RSA")
     return key.sign(message, padding.PKCS1v15(), hashes.SHA256())
+
+
+def see_certificate(private_key: PrivateKey, certificate_pem: str) -> None:
+    """See that a certificate is one that this private half signed for itself, and nothing else.
+
+    Nobody without the private half makes such a one: neither for another key, nor for the same
+    with another subject or end.
+
+    Raises:
+        CannotOpen: it is another.
+    """
+    try:
+        key = serialization.load_pem_private_key(
+            private_key.reveal().encode(),
+            password=None,
+            unsafe_skip_rsa_key_validation=True,  # it was sealed here; to check it takes long
+        )
+        certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
+    except ValueError:
+        raise CannotOpen("not a certificate and its private half") from None
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise CannotOpen("not a private key of RSA")
+    try:
+        key.public_key().verify(
+            certificate.signature,
+            certificate.tbs_certificate_bytes,
+            padding.PKCS1v15(),
+            hashes.SHA256(),
+        )
+    except InvalidSignature:
+        raise CannotOpen("the certificate is another key's, or changed") from None
+    if certificate.public_bytes(serialization.Encoding.PEM) != certificate_pem.encode():
+        raise CannotOpen("more than a certificate")

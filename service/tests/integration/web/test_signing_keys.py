@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 KEYS = "/v1/apps/app_one/signing-keys"
@@ -44,6 +46,20 @@ async def test_the_app_says_when_its_certificate_ends(house, admin):
 def reader(house):
     """Return headers of a key that may only read."""
     return house.headers(house.add_key("kt_live_reads-connections-only", "connections:read"))
+
+
+async def test_a_key_whose_certificate_was_planted_is_not_listed(house, admin, reader):
+    """It would be put into Salesforce; nor is it activated."""
+    first, second = [(await house.http.post(KEYS, headers=admin)).json() for _ in range(2)]
+    planted = "-----BEGIN CERTIFICATE-----\nYXR0\n-----END CERTIFICATE-----\n"
+    kept = house.memory.signing_keys
+    kept[second["id"]] = replace(kept[second["id"]], certificate_pem=planted)
+
+    listed = (await house.http.get(KEYS, headers=reader)).json()["data"]
+    active = await house.http.post(f"{KEYS}/{second['id']}/activate", headers=admin)
+
+    assert [key["id"] for key in listed] == [first["id"]]
+    assert (active.status_code, active.json()["code"]) == (503, "seal_refused")
 
 
 async def test_keys_overlap_while_a_certificate_is_changed(house, admin, reader):

@@ -148,6 +148,9 @@ class FakeSigningKeys:
         kept = self.memory.signing_keys.values()
         return [key for key in kept if (key.workspace_id, key.app_id) == own]
 
+    async def is_certified(self, key):
+        return key.certificate_pem == FakeSigner.pem
+
     async def activate(self, key, *, at):
         for other in await self.list(key.workspace_id, key.app_id):
             if other.state is SigningKeyState.ACTIVE:
@@ -164,10 +167,10 @@ class FakeSigningKeys:
 
 class FakeSigner:
     source = "vault"
+    pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
     async def make(self, *, name, not_before, not_after):
-        pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
-        return MadeKey(certificate_pem=pem, private_key=PrivateKey("not-to-be-seen"))
+        return MadeKey(certificate_pem=self.pem, private_key=PrivateKey("not-to-be-seen"))
 
 
 class FakeApiKeys:

@@ -9,6 +9,7 @@ from service.tests.support.replicas import Replica, World
 from service.tests.support.values import (
     API_KEY,
     APP,
+    HOUR,
     OTHER_WORKSPACE,
     START,
     WORKSPACE,
@@ -19,7 +20,9 @@ from service.tests.support.values import (
 from keyturn_service.domain.errors import Conflict, NotFound
 from keyturn_service.domain.ids import SigningKeyId
 from keyturn_service.domain.signing_key import SigningKeyState
+from keyturn_service.ports import SealRefused
 from keyturn_service.use_cases.change_signing_key import ChangeSigningKey
+from keyturn_service.vault.key_pairs import new_key_pair
 
 ACTIVE, STAGED, RETIRED = SigningKeyState.ACTIVE, SigningKeyState.STAGED, SigningKeyState.RETIRED
 ONE, TWO = SigningKeyId("sk_one"), SigningKeyId("sk_two")
@@ -86,6 +89,23 @@ async def test_what_was_forgotten_signs_nothing_more(change: ChangeSigningKey) -
     assert (await states(change))[ONE] is RETIRED
 
 
+async def test_a_key_whose_certificate_was_planted_is_not_activated(
+    change: ChangeSigningKey, world: World
+) -> None:
+    """It can be retired all the same: its private half is forgotten."""
+    pem = new_key_pair(name="Acme", not_before=START, not_after=START + HOUR).certificate_pem
+    await world.base.execute(
+        "UPDATE signing_keys SET certificate_pem = :pem WHERE id = :id", pem=pem, id=TWO
+    )
+
+    with pytest.raises(SealRefused):
+        await change.activate(WORKSPACE, APP, TWO, API_KEY)
+
+    assert world.audit.of("signing_key.activated") == []
+    assert await states(change) == {ONE: ACTIVE, TWO: STAGED}
+    assert not (await change.retire(WORKSPACE, APP, TWO, API_KEY)).usable
+
+
 class _Forgetful:
     """Signing keys whose private halves are forgotten between a look and a change."""
 
@@ -93,9 +113,13 @@ class _Forgetful:
         self._keys = keys
 
     async def get(self, *which):
+        """Look."""
+        return await self._keys.get(*which)
+
+    async def is_certified(self, key):
         """Look, and have it forgotten."""
-        found = await self._keys.get(*which)
-        await self._keys.retire(found, at=START)
+        found = await self._keys.is_certified(key)
+        await self._keys.retire(key, at=START)
         return found
 
     async def activate(self, key, *, at):

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from keyturn_core.secrets import PrivateKey
 from keyturn_service.ports import MadeKey
 from keyturn_service.vault.errors import CannotOpen
-from keyturn_service.vault.key_pairs import new_key_pair, rs256_signature
+from keyturn_service.vault.key_pairs import new_key_pair, rs256_signature, see_certificate
 
 BEGIN = datetime(2026, 11, 25, 11, tzinfo=UTC)
 END = BEGIN + timedelta(days=730)
@@ -79,11 +79,55 @@ def test_a_long_name_is_cut_to_what_a_certificate_holds() -> None:
 
 def test_what_is_no_rsa_key_signs_nothing() -> None:
     """Only RS256 is documented."""
-    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+    key = PrivateKey(_pem_of(ec.generate_private_key(ec.SECP256R1())))
+
+    with pytest.raises(CannotOpen, match=r"^not a private key of RSA$"):
+        rs256_signature(key, b"message")
+    with pytest.raises(CannotOpen, match=r"^not a private key of RSA$"):
+        see_certificate(key, made().certificate_pem)
+
+
+def test_a_certificate_is_the_one_that_its_key_signed() -> None:
+    """Not another's, nor one that another signed for the same key, nor that and one more."""
+    own, theirs = made(), made()
+    see_certificate(own.private_key, own.certificate_pem)
+
+    for pem, why in (
+        (theirs.certificate_pem, "another key's"),
+        (_issued_by(theirs, own), "another key's"),
+        (own.certificate_pem + theirs.certificate_pem, "more than"),
+        (theirs.certificate_pem + own.certificate_pem, "another key's"),
+        (f"{own.certificate_pem}\n", "more than"),
+        ("", "not a certificate"),
+        ("\ud800", "not a certificate"),
+    ):
+        with pytest.raises(CannotOpen, match=why):
+            see_certificate(own.private_key, pem)
+    with pytest.raises(CannotOpen, match="not a certificate"):
+        see_certificate(PrivateKey("no key"), own.certificate_pem)
+
+
+def _issued_by(issuer: MadeKey, subject: MadeKey) -> str:
+    """Return a certificate for a key as another key signs it, under the same name."""
+    old = x509.load_pem_x509_certificate(subject.certificate_pem.encode())
+    key = serialization.load_pem_private_key(issuer.private_key.reveal().encode(), password=None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(old.subject)
+        .issuer_name(old.issuer)
+        .public_key(old.public_key())
+        .serial_number(old.serial_number)
+        .not_valid_before(BEGIN)
+        .not_valid_after(END + timedelta(days=9000))
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _pem_of(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
-    )
-
-    with pytest.raises(CannotOpen, match=r"^not a private key of RSA$"):
-        rs256_signature(PrivateKey(pem.decode()), b"message")
+    ).decode()

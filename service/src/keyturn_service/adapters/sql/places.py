@@ -15,6 +15,11 @@ def private_key(workspace_id: str, key_id: str) -> Place:
     return _place(workspace_id, "signing_keys", key_id, "private_key")
 
 
+def certificate(workspace_id: str, key_id: str) -> Place:
+    """Return the place of a signing key's certificate: not sealed, but it can be refused."""
+    return _place(workspace_id, "signing_keys", key_id, "certificate_pem")
+
+
 def verifier(workspace_id: str, session_id: str) -> Place:
     """Return the place of a connect session's code verifier."""
     return _place(workspace_id, "connect_sessions", session_id, "verifier")

@@ -20,6 +20,9 @@ from keyturn_service.adapters.sql.tables import apps, connections, signing_keys
 from keyturn_service.domain.connection import Renewal
 from keyturn_service.domain.ids import AppId, SigningKeyId, WorkspaceId
 from keyturn_service.domain.signing_key import SigningKey, SigningKeyState
+from keyturn_service.ports import SealRefused
+from keyturn_service.vault.errors import CannotOpen
+from keyturn_service.vault.key_pairs import see_certificate
 from keyturn_service.vault.vault import Vault
 
 _ACTIVE: Final = SigningKeyState.ACTIVE
@@ -85,6 +88,20 @@ class SqlSigningKeys:
         place = places.private_key(key.workspace_id, key.id)
         return PrivateKey((await self.vault.open(sealed, place)).decode())
 
+    async def is_certified(self, key: SigningKey) -> bool:
+        """Tell whether the certificate is the private half's own; if not, that is recorded."""
+        try:
+            private_key = await self.private_key(key)
+        except SealRefused:
+            return False  # recorded
+        if private_key is None and key.usable:
+            return False  # forgotten a moment ago: nobody is to deploy it as one that signs
+        refused = _refusal_of(key, private_key)
+        if refused is not None:
+            place = places.certificate(key.workspace_id, key.id)
+            await self.vault.note_refused(place, refused)
+        return refused is None
+
     async def activate(self, key: SigningKey, *, at: datetime) -> bool:
         """Make the key the app's active one and retire the one that was: all or nothing."""
         async with self.database.write() as writing:
@@ -129,6 +146,18 @@ class SqlSigningKeys:
                 update(signing_keys).where(which).values(private_key=None, **values)
             )
         return changed.rowcount
+
+
+def _refusal_of(key: SigningKey, private_key: PrivateKey | None) -> CannotOpen | None:
+    """Return what is wrong with a certificate that somebody planted; None where it is ours."""
+    if private_key is None:
+        planted = key.state is not SigningKeyState.RETIRED
+        return CannotOpen("only a retired key has no private half") if planted else None
+    try:
+        see_certificate(private_key, key.certificate_pem)
+    except CannotOpen as refused:
+        return refused
+    return None
 
 
 async def _look_at_connections(writing: AsyncConnection, app_id: AppId, *, at: datetime) -> None:

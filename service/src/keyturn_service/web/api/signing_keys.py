@@ -76,10 +76,15 @@ async def list_signing_keys(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[SigningKeyOut]:
-    """List the signing keys of an app, oldest first, retired ones included."""
+    """List the signing keys of an app, oldest first, retired ones included.
+
+    One whose certificate is not its private half's own was changed in the database: it is left
+    out, and in the audit.
+    """
     if await wired.apps.get(caller.workspace_id, AppId(app_id)) is None:
         raise NotFound("app")
-    keys = await wired.signing_keys.list(caller.workspace_id, AppId(app_id))
+    kept = await wired.signing_keys.list(caller.workspace_id, AppId(app_id))
+    keys = [key for key in kept if await wired.signing_keys.is_certified(key)]
     now = wired.clock.now()
     written = [_out(key, now=now, face=face) for key in keys]
     return cut(written, [key.id for key in keys], limit=limit, cursor=cursor)
