@@ -27,6 +27,7 @@ from sqlalchemy import (
 from keyturn_core.salesforce.hosts import Origin
 from keyturn_service.adapters.sql.claims import FREE, claim_end, is_free
 from keyturn_service.adapters.sql.database import Database
+from keyturn_service.adapters.sql.order import in_order
 from keyturn_service.adapters.sql.rows import ODD_ROW
 from keyturn_service.adapters.sql.tables import (
     connections,
@@ -100,6 +101,7 @@ class SqlIncidents:
                     opened_at=incident.opened_at,
                 )
             )
+            listed = listed.order_by(in_order(writing, connections))
             await writing.execute(insert(incident_grants).from_select(names, listed))
             stopped = await writing.execute(
                 update(connections)

@@ -16,6 +16,7 @@ from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.claims import FREE
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.key_holds import hold_keys
+from keyturn_service.adapters.sql.order import change_in_order
 from keyturn_service.adapters.sql.tables import apps, connections, signing_keys
 from keyturn_service.domain.connection import Renewal
 from keyturn_service.domain.ids import AppId, SigningKeyId, WorkspaceId
@@ -162,10 +163,11 @@ def _refusal_of(key: SigningKey, private_key: PrivateKey | None) -> CannotOpen |
 
 async def _look_at_connections(writing: AsyncConnection, app_id: AppId, *, at: datetime) -> None:
     """Have the guardian look at those that another certificate gives another end."""
-    await writing.execute(
+    await change_in_order(
+        writing,
         update(connections)
         .where(connections.c.app_id == app_id, connections.c.renewal == Renewal.JWT_BEARER)
-        .values(due_at=at, claimed_until=FREE)
+        .values(due_at=at, claimed_until=FREE),
     )
 
 

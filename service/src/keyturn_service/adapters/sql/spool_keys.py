@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.leases import clock_of
+from keyturn_service.adapters.sql.order import change_in_order
 from keyturn_service.adapters.sql.tables import attempts, spool_keys, spool_replays
 from keyturn_service.adapters.sql.token_sets import giving_up_elsewhere
 from keyturn_service.domain.attempt import ELSEWHERE, AttemptOutcome
@@ -74,7 +75,8 @@ class SqlSpoolKeys:
             if not gone.rowcount and (await writing.execute(known)).first() is None:
                 return False
             await writing.execute(insert(spool_keys).values(named))
-            await writing.execute(
+            await change_in_order(
+                writing,
                 update(attempts)
                 .where(
                     attempts.c.spool_id == spool_id,
@@ -85,12 +87,12 @@ class SqlSpoolKeys:
                     outcome=AttemptOutcome.UNKNOWN,
                     spool_answered=True,
                     ended_at=func.coalesce(attempts.c.ended_at, attempts.c.started_at),
-                )
+                ),
             )
             lost = select(spool_keys.c.spool_id).where(spool_keys.c.key_id == _NONE)
             awaited = select(spool_replays.c.spool_id).where(
                 spool_replays.c.replayed.is_(False), spool_replays.c.spool_id.not_in(lost)
             )
             if (await writing.execute(awaited.limit(1))).first() is None:
-                await writing.execute(giving_up_elsewhere())
+                await change_in_order(writing, giving_up_elsewhere())
         return True

@@ -32,6 +32,7 @@ from keyturn_service.adapters.sql import places
 from keyturn_service.adapters.sql.claims import FREE
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.key_holds import hold_keys
+from keyturn_service.adapters.sql.order import change_in_order
 from keyturn_service.adapters.sql.org_holds import hold_org
 from keyturn_service.adapters.sql.revocations import SealedJob
 from keyturn_service.adapters.sql.rows import (
@@ -174,7 +175,7 @@ class SqlTokenStore:
     async def give_up_elsewhere(self) -> int:
         """Answer for what no journal has, where none has something later; return how many."""
         async with self.database.write() as writing:
-            given_up = await writing.execute(giving_up_elsewhere())
+            given_up = await change_in_order(writing, giving_up_elsewhere())
         return given_up.rowcount
 
     async def newest_attempt(self, connection_id: ConnectionId) -> Attempt | None:
@@ -464,13 +465,14 @@ def giving_up_elsewhere() -> Update:
 
 async def end_foreseen(writing: AsyncConnection, connection: Connection, *, at: datetime) -> None:
     """End attempts that were foreseen where a grant given anew begins: they are of the last one."""
-    await writing.execute(
+    await change_in_order(
+        writing,
         update(attempts)
         .where(
             attempts.c.connection_id == connection.id,
             attempts.c.generation >= connection.generation,
         )
-        .values(outcome=AttemptOutcome.SUPERSEDED, spool_answered=True, ended_at=at)
+        .values(outcome=AttemptOutcome.SUPERSEDED, spool_answered=True, ended_at=at),
     )
 
 
