@@ -31,7 +31,7 @@ async def waiting(base: Base, count: int) -> None:
 async def beside_uses(base: Base, change: Callable[[Stores], Awaitable[object]]) -> None:
     """Have connections changed while their uses are kept: both meet at the first one."""
     first, *_ = sorted(IDS)
-    used = {one: START + HOUR for one in IDS}
+    used = dict.fromkeys(IDS, START + HOUR)
     async with base.replica("spool_two") as other:
         async with base.database.write() as holding:
             locking = text("SELECT id FROM connections WHERE id = :id FOR UPDATE")

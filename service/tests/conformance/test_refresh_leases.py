@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from service.tests.support.databases import Base
+from service.tests.support.databases import Base, ForgetfulDatabase
 from service.tests.support.fakes import FakeClock
-from service.tests.support.values import CONNECTION
+from service.tests.support.values import CONNECTION, SPOOL
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from keyturn_service.adapters.sql.leases import SqlRefreshLeases
 from keyturn_service.domain.ids import ConnectionId
-from keyturn_service.ports import StoreUnavailable
+from keyturn_service.ports import Lease, RefreshLeases, StoreUnavailable
 
 LONG = timedelta(minutes=1)
 OVER = timedelta(0)
@@ -133,6 +137,65 @@ async def test_a_lease_is_given_back_though_the_database_was_cut_off(base: Base,
 
     async with base.replica("spool_two") as other:
         assert await other.leases.acquire(CONNECTION, ttl=LONG) is not None
+
+
+@pytest.mark.parametrize("side", ["lose_before_commit", "lose_after_commit"])
+async def test_a_lease_whose_commit_was_not_told_is_free(base: Base, side: str) -> None:
+    """Who asked is told that there is no database; nobody waits, and the fence still grows."""
+    first = await base.stores.leases.acquire(CONNECTION, ttl=OVER)
+    setattr(base.database, side, 1)
+
+    with pytest.raises(StoreUnavailable):
+        await base.stores.leases.acquire(CONNECTION, ttl=LONG)
+
+    lease = await base.stores.leases.acquire(CONNECTION, ttl=LONG)
+    assert first is not None
+    assert lease is not None
+    assert lease.fence == first.fence + (2 if side == "lose_after_commit" else 1)
+
+
+async def test_where_it_cannot_be_given_back_the_first_error_is_told(base: Base) -> None:
+    """It ends by time then."""
+    base.database.lose_after_commit = 2
+
+    with pytest.raises(StoreUnavailable):
+        await base.stores.leases.acquire(CONNECTION, ttl=LONG)
+
+    assert base.database.lose_after_commit == 0
+
+
+class Overtaken(ForgetfulDatabase):
+    """A database where somebody takes the lease in place of one that was not committed."""
+
+    lease: Lease | None = None
+    leases: RefreshLeases
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Give a transaction; where it is lost, the other one asks before its own task does."""
+        try:
+            async with super().write() as connection:
+                yield connection
+        except StoreUnavailable:
+            self.lease = await self.leases.acquire(CONNECTION, ttl=LONG)
+            raise
+
+
+@pytest.mark.parametrize("by", ["itself", "another"])
+async def test_what_somebody_else_took_meanwhile_is_not_given_back(base: Base, by: str) -> None:
+    """It has the fence that the one which was not committed would have had."""
+    database = Overtaken(base.database.url)
+    leases = SqlRefreshLeases(database, SPOOL, base.clock)
+    async with base.replica("spool_two") as other:
+        database.leases = leases if by == "itself" else other.leases
+        database.lose_before_commit = 1
+        with pytest.raises(StoreUnavailable):
+            await leases.acquire(CONNECTION, ttl=LONG)
+
+        assert database.lease is not None
+        assert database.lease.fence == 1
+        assert await other.leases.acquire(CONNECTION, ttl=LONG) is None
+    await database.close()
 
 
 async def test_a_lease_that_is_not_ours_any_more_is_left_alone(base: Base) -> None:

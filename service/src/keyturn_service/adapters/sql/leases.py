@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import BigInteger, ColumnElement, literal_column, update
+from sqlalchemy import BigInteger, ColumnElement, and_, literal_column, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from keyturn_service.adapters.sql.database import Database
@@ -27,13 +30,18 @@ class SqlRefreshLeases:
     database: Database
     owner: SpoolId
     clock: Clock
+    _count: Iterator[int] = field(default_factory=itertools.count, init=False, repr=False)
 
     async def acquire(self, connection_id: ConnectionId, *, ttl: timedelta) -> Lease | None:
-        """Take the lease, or return None where somebody holds it."""
+        """Take the lease, or return None where somebody holds it.
+
+        Given back where its commit was not told. Whose it is then its end says, which has no other
+        lease of this replica: its fence is somebody else's, too, where it was not committed.
+        """
         asked_at = self.clock.monotonic()
         now = self._now()
         dialect = sqlite if self.database.is_sqlite else postgresql
-        ends_at = now + round(ttl.total_seconds() * 1_000_000)
+        ends_at = now + (round(ttl.total_seconds() * 1_000_000) + next(self._count) % 1000)
         taking = dialect.insert(refresh_leases).values(
             connection_id=connection_id, fence=1, owner=self.owner, ends_at=ends_at
         )
@@ -45,13 +53,24 @@ class SqlRefreshLeases:
                 "ends_at": ends_at,
             },
             where=(refresh_leases.c.ends_at <= now) | (refresh_leases.c.ends_at > now + _LONGEST),
-        ).returning(refresh_leases.c.fence)
-        async with self.database.write() as connection:
-            fence = (await connection.execute(statement)).scalar()
-        if fence is None:
+        ).returning(refresh_leases.c.fence, refresh_leases.c.ends_at)
+        taken = None
+        try:
+            async with self.database.write() as connection:
+                taken = (await connection.execute(statement)).first()
+        except StoreUnavailable:
+            if taken is not None:
+                ours = and_(
+                    refresh_leases.c.owner == self.owner,
+                    refresh_leases.c.ends_at == taken.ends_at,
+                )
+                with contextlib.suppress(StoreUnavailable):
+                    await self._release(connection_id, taken.fence, ours)
+            raise
+        if taken is None:
             return None
         deadline = asked_at + ttl.total_seconds()
-        return Lease(connection_id=connection_id, fence=fence, deadline=deadline)
+        return Lease(connection_id=connection_id, fence=taken.fence, deadline=deadline)
 
     async def release_earlier_runs(self) -> int:
         """End the leases that earlier runs of this replica held; return how many."""
@@ -70,17 +89,20 @@ class SqlRefreshLeases:
         nobody waits for the lease's end.
         """
         try:
-            await self._release(lease)
+            await self._release(lease.connection_id, lease.fence)
         except StoreUnavailable:
-            await self._release(lease)
+            await self._release(lease.connection_id, lease.fence)
 
-    async def _release(self, lease: Lease) -> None:
+    async def _release(
+        self, connection_id: ConnectionId, fence: int, *ours: ColumnElement[bool]
+    ) -> None:
         async with self.database.write() as connection:
             await connection.execute(
                 update(refresh_leases)
                 .where(
-                    refresh_leases.c.connection_id == lease.connection_id,
-                    refresh_leases.c.fence == lease.fence,
+                    refresh_leases.c.connection_id == connection_id,
+                    refresh_leases.c.fence == fence,
+                    *ours,
                 )
                 .values(ends_at=_FREE)
             )
