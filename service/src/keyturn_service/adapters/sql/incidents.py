@@ -29,6 +29,7 @@ from keyturn_service.adapters.sql.claims import FREE, claim_end, is_free
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.order import in_order
 from keyturn_service.adapters.sql.rows import ODD_ROW
+from keyturn_service.adapters.sql.standing import hold_connection
 from keyturn_service.adapters.sql.tables import (
     connections,
     incident_grants,
@@ -258,6 +259,7 @@ class SqlIncidents:
         )
         theirs = token_sets.c.connection_id == grant.connection_id
         async with self.database.write() as writing:
+            await hold_connection(writing, grant.connection_id)  # first, as who keeps a state does
             await writing.execute(done)
             if generation is None:
                 return
