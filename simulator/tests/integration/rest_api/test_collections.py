@@ -152,6 +152,39 @@ def test_a_failed_part_takes_the_others_back_where_it_was_asked_for(api, all_or_
     assert count(api) == kept
 
 
+@pytest.mark.parametrize("inner", [True, False])
+def test_all_or_none_of_a_composite_request_overrides_a_collections_own(api, inner):
+    """One bad record in it takes back the collection and every other part."""
+    before = count(api, "Contact")
+    records = [of("Contact", LastName="A"), of("Contact")]
+    parts = [
+        part("POST", "sobjects/acme__Usage__c", "one", {"acme__Key__c": "k"}),
+        part("POST", PATH, "several", {"allOrNone": inner, "records": records}),
+    ]
+    body = {"allOrNone": True, "compositeRequest": parts}
+    one, several = api.send("POST", "composite", body).json()["compositeResponse"]
+    assert (one["httpStatusCode"], several["httpStatusCode"]) == (400, 400)
+    assert one["body"][0]["errorCode"] == "PROCESSING_HALTED"
+    codes = [result["errors"][0]["statusCode"] for result in several["body"]]
+    assert codes == ["ALL_OR_NONE_OPERATION_ROLLED_BACK", "REQUIRED_FIELD_MISSING"]
+    assert (count(api), count(api, "Contact")) == (0, before)
+
+
+@pytest.mark.parametrize(("inner", "kept"), [(True, 0), (False, 1)])
+def test_a_collection_decides_for_itself_where_the_composite_request_does_not(api, inner, kept):
+    """The other parts stay in any case."""
+    before = count(api, "Contact")
+    records = [of("Contact", LastName="A"), of("Contact")]
+    parts = [
+        part("POST", "sobjects/acme__Usage__c", "one", {"acme__Key__c": "k"}),
+        part("POST", PATH, "several", {"allOrNone": inner, "records": records}),
+    ]
+    results = api.send("POST", "composite", {"compositeRequest": parts}).json()
+    codes = [result["httpStatusCode"] for result in results["compositeResponse"]]
+    assert codes == [201, 200]
+    assert (count(api), count(api, "Contact")) == (1, before + kept)
+
+
 def test_a_batch_goes_on_after_an_error_unless_told(api):
     """412 for what was not tried any more."""
     requests = [

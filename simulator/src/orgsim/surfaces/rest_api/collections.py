@@ -26,15 +26,23 @@ class _Undo(Exception):
 
 
 def _results(asked: Asked, items: list[Any], step: _Step, *, all_or_none: bool) -> Answer:
-    """Do one step for each item, and tell how each went."""
+    """Do one step for each item, and tell how each went.
+
+    What a composite request around it demands overrides the call's own `all_or_none`; the status
+    then says that the part failed.
+
+    Spec: REST API Developer Guide, "allOrNone Parameters in Composite and Collections Requests".
+    """
     results: list[dict[str, Any]] = []
+    status = 200
     try:
         with asked.data.undone_on_error():
             results = [_result(asked, item, step) for item in items]
-            _check_all(results, all_or_none=all_or_none)
+            _check_all(results, all_or_none=all_or_none or asked.all_or_none)
     except _Undo:
         results = [_halted(result) if result["success"] else result for result in results]
-    return Answer(body=results)
+        status = 400 if asked.all_or_none else 200
+    return Answer(status=status, body=results)
 
 
 def _check_all(results: list[dict[str, Any]], *, all_or_none: bool) -> None:

@@ -72,10 +72,11 @@ def composite(asked: Asked) -> Answer:
     body = read_object(asked)
     parts = _parts(body, "compositeRequest")
     results: list[dict[str, Any]] = []
+    asked = replace(asked, all_or_none=body.get("allOrNone") is True)
     try:
         with asked.data.undone_on_error():
             results = _in_order(asked, parts)
-            _check_all(results, all_or_none=body.get("allOrNone") is True)
+            _check_all(results, all_or_none=asked.all_or_none)
     except _Undo:
         results = [_rolled_back(result) for result in results]
     return Answer(body={"compositeResponse": results})

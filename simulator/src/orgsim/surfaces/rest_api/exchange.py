@@ -53,6 +53,8 @@ class Asked:
     """Opens the rows of what is no record but part of Setup, by the object's name."""
     again: Callable[["Asked"], Answer]
     """Answers another call, for those that carry calls inside."""
+    all_or_none: bool = False
+    """Whether the composite request around this call demands that all of it goes well."""
 
     @property
     def base(self) -> str:
