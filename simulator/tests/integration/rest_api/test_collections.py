@@ -113,6 +113,25 @@ def test_a_call_that_is_put_together_wrong_does_nothing(api, method, path, body)
     assert count(api, "Task") == before
 
 
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_a_collection_has_no_more_than_ten_chunks_of_one_type(api, method):
+    """A chunk ends where the type changes; sorted by type, the same records are taken."""
+    pairs = [of("Contact", LastName="A"), of("task", Subject="S")] * 5
+    before = count(api, "Contact")
+    refused = api.send(method, PATH, {"records": [*pairs, of("Contact", LastName="A")]})
+    assert refused.status_code == 400
+    assert refused.json() == [
+        {
+            "message": "Cannot have more than 10 chunks in a single operation. "
+            "Please rearrange the data to reduce chunking.",
+            "errorCode": "LIMIT_EXCEEDED",
+        }
+    ]
+    assert count(api, "Contact") == before
+    taken = [*pairs, of("Task", Subject="S")]
+    assert api.send(method, PATH, {"records": taken}).status_code == 200
+
+
 def test_a_composite_request_uses_earlier_answers(api):
     """By `@{referenceId.field}`, in URLs and bodies."""
     parts = [

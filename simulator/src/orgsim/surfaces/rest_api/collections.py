@@ -4,6 +4,7 @@ Spec: REST API Developer Guide, "sObject Collections".
 """
 
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 from orgsim.data import saving
@@ -18,6 +19,7 @@ from orgsim.surfaces.rest_api.json_bodies import read_object, records_of, too_ma
 
 MOST = 200
 _MOST_READ = 2_000
+_MOST_CHUNKS = 10
 _Step = Callable[[Any], dict[str, Any]]
 
 
@@ -84,6 +86,30 @@ def _body(asked: Asked) -> tuple[list[dict[str, Any]], bool]:
     return records_of(body, most=MOST), body.get("allOrNone") is True
 
 
+def _mixed_body(asked: Asked) -> tuple[list[dict[str, Any]], bool]:
+    """Read a body whose records may be of several types, each run of one type being a chunk.
+
+    Raises:
+        RestRefused: there are too many chunks.
+    """
+    items, all_or_none = _body(asked)
+    if sum(1 for _ in groupby(items, key=_type_name)) > _MOST_CHUNKS:
+        raise RestRefused(
+            "LIMIT_EXCEEDED",
+            f"Cannot have more than {_MOST_CHUNKS} chunks in a single operation. Please rearrange "
+            "the data to reduce chunking.",
+        )
+    return items, all_or_none
+
+
+def _type_name(record: dict[str, Any]) -> str:
+    match record.get("attributes"):
+        case {"type": str(name)}:
+            return name.lower()
+        case _:
+            return ""
+
+
 def create(asked: Asked) -> Answer:
     """Create records, or publish events."""
 
@@ -93,7 +119,7 @@ def create(asked: Asked) -> Answer:
             return records.publish(asked, kind, record)
         return records.saved(saving.create_record(asked.data, kind, record, by=asked.user_id))
 
-    items, all_or_none = _body(asked)
+    items, all_or_none = _mixed_body(asked)
     return _results(asked, items, step, all_or_none=all_or_none)
 
 
@@ -111,7 +137,7 @@ def change(asked: Asked) -> Answer:
             saving.change_record(asked.data, kind, record_id, values, by=asked.user_id)
         )
 
-    items, all_or_none = _body(asked)
+    items, all_or_none = _mixed_body(asked)
     return _results(asked, items, step, all_or_none=all_or_none)
 
 
