@@ -2,7 +2,6 @@
 
 import pytest
 
-NOT_FOUND = [{"message": "The requested resource does not exist", "errorCode": "NOT_FOUND"}]
 ABSENT = "003000000000000AAA"
 
 
@@ -33,7 +32,9 @@ def test_a_record_is_created_read_changed_and_deleted(api):
     assert gone.json() == [
         {"message": "entity is deleted", "errorCode": "ENTITY_IS_DELETED", "fields": []}
     ]
-    assert api.send("GET", f"sobjects/Contact/{record_id}").json() == NOT_FOUND
+    for method, body in (("GET", None), ("PATCH", {"FirstName": "Eb"})):
+        again = api.send(method, f"sobjects/Contact/{record_id}", body)
+        assert (again.status_code, again.json()) == (404, gone.json())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 from orgsim.data import saving
 from orgsim.data.fields import Field
 from orgsim.data.ids import read_id
-from orgsim.data.refusals import no_such_column, not_in_body
+from orgsim.data.refusals import deleted, no_such_column, not_in_body
 from orgsim.data.rows import Row
 from orgsim.data.schema import ObjectType
 from orgsim.data.wire import on_wire
@@ -78,14 +78,17 @@ def _row(asked: Asked, kind: ObjectType, written: str) -> Row:
     """Find a record by the ID in a path.
 
     Raises:
-        RestRefused: there is none, or it is deleted.
+        RestRefused: there is none.
+        SaveRefused: it is deleted.
     """
     record_id = read_id(written)
     if record_id is None:
         raise not_an_external_id(written)
     row = asked.data.read(kind, record_id) if kind.queryable else None
-    if row is None or row.get("IsDeleted"):
+    if row is None:
         raise not_found()
+    if row.get("IsDeleted"):
+        raise deleted()
     return row
 
 
