@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orgsim.connection import close_connection, reset_connection
 from orgsim.faults import Fault, Options, hostile_fault
+from orgsim.journal import without_secrets
 from orgsim.json_text import compact_json
 from orgsim.sites import Directory
 from orgsim.surfaces.call import Call, Refusal, attach, read_pairs
@@ -65,12 +66,13 @@ class Gate:
             scope["raw_path"] = scope["raw_path"][1:]
         site, face = found
         world = self._world
+        agent = headers.get("user-agent")
         entry = world.journal.open(
             at=world.clock.now(),
             host=urlsplit(face.origin(site)).netloc,
             method=scope["method"],
-            path=path,
-            user_agent=headers.get("user-agent"),
+            path=_for_journal(world, path),
+            user_agent=None if agent is None else _for_journal(world, agent),
         )
         call = Call(world=world, site=site, face=face, entry=entry, client=_address(scope, headers))
         attach(scope, call)
@@ -173,7 +175,8 @@ def _note_caller(call: Call, headers: dict[str, str], scope: Scope) -> None:
     world, entry, token = call.world, call.entry, bearer_of(headers.get("authorization"))
     if call.body is not None:
         form = _form(call.body)
-        entry.grant_type = form.get("grant_type")
+        if "grant_type" in form:
+            entry.grant_type = _for_journal(world, form["grant_type"])
         token = form.get("refresh_token") or form.get("code") or form.get("token") or token
     elif token is None and scope["query_string"]:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
@@ -185,6 +188,11 @@ def _note_caller(call: Call, headers: dict[str, str], scope: Scope) -> None:
     entry.token_ref = world.hashes.reference(token)
     if entry.org_id is None:
         entry.org_id = _org_of(world, token)
+
+
+def _for_journal(world: World, text: str) -> str:
+    """Return a text of the caller's as the journal may have it."""
+    return without_secrets(text, canary=world.canary, reference=world.hashes.reference)
 
 
 def _form(body: bytes) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """The journal: one entry for each HTTP request, in order of arrival, without secrets."""
 
+import re
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -8,6 +10,18 @@ from fnmatch import fnmatchcase
 from orgsim.orgs.org import same_org
 
 _MOST = 200_000
+_WORD = re.compile(r"[A-Za-z0-9._!=+~-]+")
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.")
+
+
+def without_secrets(text: str, *, canary: str, reference: Callable[[str], str]) -> str:
+    """Put `secret-` and the reference of a word where the word holds the canary or is a JWT."""
+
+    def shown(word: re.Match[str]) -> str:
+        secret = canary.lower() in word[0].lower() or _JWT.search(word[0]) is not None
+        return f"secret-{reference(word[0])}" if secret else word[0]
+
+    return _WORD.sub(shown, text)
 
 
 @dataclass(slots=True, kw_only=True)

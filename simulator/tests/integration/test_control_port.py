@@ -76,6 +76,31 @@ def test_the_journal_has_each_request_in_order_without_secrets(sim, caller):
     assert sim.line["canary"] not in text
 
 
+def test_the_journal_leaves_out_secrets_wherever_a_caller_puts_them(sim, caller):
+    """In the path, the User-Agent or as a grant type; they are shown by the hash of a token."""
+    org = sim.org()
+    tokens = caller.connect(org)
+    token = tokens["refresh_token"]
+    jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
+    url = f"{caller.org_url(org)}/services/oauth2/token"
+    asked = caller.http.post(
+        url,
+        data={"grant_type": token},
+        headers={"User-Agent": f"acme/1.0 (token={tokens['access_token']}; {jwt})"},
+    )
+    caller.http.get(f"{caller.org_url(org)}/services/nowhere/{token}/{jwt}")
+    caller.refresh(token)
+    posted, walked, refreshed = sim.journal()[-3:]
+    hidden = f"secret-{refreshed['token_ref']}"
+    assert asked.status_code == 400
+    assert posted["grant_type"] == hidden
+    assert posted["user_agent"].startswith("acme/1.0 (secret-")
+    assert walked["path"].startswith(f"/services/nowhere/{hidden}/secret-")
+    text = sim.control.get("/journal").text
+    assert sim.line["canary"] not in text
+    assert jwt not in text
+
+
 def test_the_journal_shows_the_same_token_twice(sim, caller):
     """By a keyed hash, which tells nothing of the token."""
     tokens = caller.connect(sim.org())
