@@ -118,6 +118,10 @@ class Mint:
         """Return an opaque handle for a browser: a cookie, a form's token, a pending request."""
         return _text(ALPHANUMERIC, 40)
 
+    def request_id(self) -> str:
+        """Return a request's id: 32 hexadecimal digits, no secret."""
+        return secrets.token_hex(16)
+
     def session_mark(self) -> str:
         """Return the opaque `sfi` of a JWT access token, which carries the canary."""
         return self._marked(_OPAQUE, 40)

@@ -132,6 +132,15 @@ def test_the_format_of_an_answer_can_be_chosen(sim, caller, wanted):
     assert answer.headers["cache-control"] == "no-store"
 
 
+def test_each_token_answer_has_a_request_id_of_its_own(sim, caller):
+    """Refused or not."""
+    code = caller.authorize(sim.org())["code"]
+    answers = [caller.exchange(code), caller.exchange(code)]
+    ids = {answer.headers["sfdc-request-id"] for answer in answers}
+    assert [answer.status_code for answer in answers] == [200, 400]
+    assert [len(one) for one in ids] == [32, 32]
+
+
 def test_a_token_request_is_a_post(caller):
     """A GET is told so."""
     answer = caller.http.get(f"{caller.login_url}/services/oauth2/token")

@@ -1,7 +1,8 @@
 """How OAuth answers look on the wire.
 
 Spec: Salesforce Help, "OAuth 2.0 Refresh Token Flow" (`format` wins over `Accept`); Salesforce
-Help, "OAuth 2.0 Error Codes and Flow Errors" (`Cache-Control: no-store`).
+Help, "OAuth 2.0 Error Codes and Flow Errors" (`Cache-Control: no-store`). That there is a
+`Sfdc-Request-Id` is reported.
 """
 
 from collections.abc import Mapping
@@ -47,7 +48,12 @@ def oauth_answer(
         case _:
             body = compact_json(fields)
             kind = "application/json;charset=UTF-8"
-    return Response(body, status_code=status, headers={**_HEADERS, "Content-Type": kind})
+    headers = {
+        **_HEADERS,
+        "Content-Type": kind,
+        "Sfdc-Request-Id": call_of(request).world.mint.request_id(),
+    }
+    return Response(body, status_code=status, headers=headers)
 
 
 def oauth_refusal(request: Request, form: Mapping[str, str], reason: OAuthError) -> Response:
