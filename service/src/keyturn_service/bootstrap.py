@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from keyturn_service.adapters.background.rounds import Alarm, Rounds
+from keyturn_service.adapters.background.rounds import Alarm, Rounds, going_on
 from keyturn_service.adapters.http.directory import HttpOrgDirectory
 from keyturn_service.adapters.http.egress import Egress
 from keyturn_service.adapters.http.one_shot import OneShot
@@ -222,6 +222,8 @@ async def _opened(
     to_close.push_async_callback(database.close)
     data_keys = SqlDataKeys(database)
     await migrate(database, fill=partial(fill_row_macs, key_source))
+    if background:
+        database.serve()
     audit = SqlAuditLog(database, new_id("run", _RANDOMNESS.token_bytes(ID_BYTES)), clock)
     kept_for = settings.data_keys_kept
     refusals = Refusals(audit, clock)
@@ -301,7 +303,7 @@ async def _opened(
     if background:
         await watch()
         await to_close.enter_async_context(rounds.running())
-        await to_close.enter_async_context(_task(stores.uses.keep_on()))
+        await to_close.enter_async_context(going_on(stores.uses.keep_on()))
         to_close.push_async_callback(stores.uses.keep)
     house = House(
         wiring=wiring,
@@ -320,24 +322,13 @@ async def _clock(settings: Settings, to_close: contextlib.AsyncExitStack) -> Clo
         return SystemClock()
     clock = FollowedClock(f"{settings.dev_world.clock_url}/clock?program=service")
     await clock.look_once()
-    await to_close.enter_async_context(_task(clock.follow()))
+    await to_close.enter_async_context(going_on(clock.follow()))
     return clock
 
 
 async def _close_audit(audit: SqlAuditLog) -> None:
     with contextlib.suppress(AuditUnavailable):  # an open chain says that its end is missing
         await audit.close()
-
-
-@contextlib.asynccontextmanager
-async def _task(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 def _wired(

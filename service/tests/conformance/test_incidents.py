@@ -110,9 +110,9 @@ class Slow(Database):
         self.written, self.go_on = asyncio.Event(), asyncio.Event()
 
     @contextlib.asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, patient: bool = False) -> AsyncIterator[AsyncConnection]:
         """Give a transaction, and wait before its commit."""
-        async with super().write() as connection:
+        async with super().write(patient=patient) as connection:
             yield connection
             self.written.set()
             await self.go_on.wait()

@@ -171,10 +171,10 @@ class Overtaken(ForgetfulDatabase):
     leases: RefreshLeases
 
     @contextlib.asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, patient: bool = False) -> AsyncIterator[AsyncConnection]:
         """Give a transaction; where it is lost, the other one asks before its own task does."""
         try:
-            async with super().write() as connection:
+            async with super().write(patient=patient) as connection:
                 yield connection
         except StoreUnavailable:
             self.lease = await self.leases.acquire(CONNECTION, ttl=LONG)

@@ -63,9 +63,9 @@ class ForgetfulDatabase(Database):
                 free.append(engine)
 
     @contextlib.asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, patient: bool = False) -> AsyncIterator[AsyncConnection]:
         """Give a transaction, and forget to say how it ended where a test asked for it."""
-        async with super().write() as connection:
+        async with super().write(patient=patient) as connection:
             yield connection
             if self.lose_before_commit:
                 self.lose_before_commit -= 1

@@ -85,19 +85,19 @@ class FaultyDatabase(ForgetfulDatabase):
             await self.accept(found)
 
     @contextlib.asynccontextmanager
-    async def read(self) -> AsyncIterator[Any]:
+    async def read(self, *, patient: bool = False) -> AsyncIterator[Any]:
         """Give a connection to read by, where it is not away."""
         if self.away:
             raise StoreUnavailable("away")
-        async with super().read() as connection:
+        async with super().read(patient=patient) as connection:
             yield connection
 
     @contextlib.asynccontextmanager
-    async def write(self) -> AsyncIterator[Any]:
+    async def write(self, *, patient: bool = False) -> AsyncIterator[Any]:
         """Give a transaction, and fail on the side of its commit that was asked for."""
         if self.away:
             raise StoreUnavailable("away")
-        async with super().write() as connection:
+        async with super().write(patient=patient) as connection:
             yield connection
             if self._now("fails_before"):
                 raise StoreUnavailable("before the commit")

@@ -105,8 +105,7 @@ class WatchDatabase:
             self.presenting.close(seen)
             for connection_id, generation in seen.items():  # some of an earlier round's are untold
                 self._untold[connection_id] = max(generation, self._untold.get(connection_id, 0))
-            while self.presenting.under_way:  # their answers are in the journal then
-                await self.waiting.sleep(_POLL)
+            await self._wait_for_answers()
         epoch = standing.epoch
         if epoch is None or epoch == self._epoch or not standing.same:
             name = new_id("epoch", self.randomness.token_bytes(ID_BYTES))
@@ -122,6 +121,19 @@ class WatchDatabase:
         if exchanged:
             await self._record(epoch, replayed, lost)
         self._epoch, self._done = epoch, True
+
+    async def _wait_for_answers(self) -> None:
+        """Wait until what was under way is in the journal.
+
+        No longer than a lease: no call goes on behind its end, and what hangs then hangs at the
+        disk or at the old database.
+        """
+        until = self.clock.monotonic() + LEASE_TTL.total_seconds()
+        while self.presenting.under_way:
+            if self.clock.monotonic() > until:
+                _log.error("presentation_does_not_end", count=self.presenting.under_way)
+                return
+            await self.waiting.sleep(_POLL)
 
     async def _open(self) -> None:
         """Open the gate once nothing is missing; what is then still behind is nobody's."""

@@ -297,6 +297,20 @@ async def test_what_is_under_way_ends_before_the_journal_is_read(
     assert epochs.journal[-1] == "replayed"
 
 
+async def test_what_hangs_is_waited_for_no_longer_than_a_lease(
+    watch: WatchDatabase, epochs: FakeEpochs
+) -> None:
+    """No call goes on behind the end of its lease; others wait for this journal."""
+    epochs.identity = "two"
+    began = watch.clock.monotonic()
+
+    with watch.presenting.of(CONNECTION, 1):
+        await watch()
+
+    assert epochs.journal[-1] == "replayed"
+    assert watch.clock.monotonic() - began == pytest.approx(LEASE_TTL.total_seconds(), abs=1)
+
+
 async def test_what_failed_in_the_middle_is_done_by_the_next_round(
     watch: WatchDatabase, epochs: FakeEpochs, replica: Replica
 ) -> None:

@@ -286,7 +286,7 @@ class SqlAuditTrail:
             .where(audit_events.c.writer == writer)
             .order_by(audit_events.c.sequence)
         )
-        async with self.database.read() as reading:
+        async with self.database.read(patient=True) as reading:
             return [_record_of(row) for row in (await reading.execute(asked)).all()]
 
 

@@ -38,14 +38,14 @@ class SqlAuditChains:
         """Return the names of all writers."""
         found = _writers()
         asked = select(found.c.writer).where(found.c.writer.is_not(None))
-        async with self.database.read() as reading:
+        async with self.database.read(patient=True) as reading:
             return [name for name in await reading.scalars(asked) if isinstance(name, str)]
 
     async def strays(self) -> Sequence[BadRecord]:
         """Return of each name that is no text the first row."""
         found = _writers()
         asked = select(found.c.writer, _place(func.min, found)).where(found.c.writer.is_not(None))
-        async with self.database.read() as reading:
+        async with self.database.read(patient=True) as reading:
             rows = (await reading.execute(asked)).all()
         return [
             BadRecord(
@@ -106,7 +106,7 @@ class SqlAuditChains:
                 for writer, sequence in some
             )
             asked = select(columns.writer, columns.sequence, _RAW["hash"]).where(or_(*places))
-            async with self.database.read() as reading:
+            async with self.database.read(patient=True) as reading:
                 rows = (await reading.execute(asked)).all()
             found |= {row.writer for row in rows if some[row.writer, row.sequence] == row.hash}
         return found
@@ -120,7 +120,7 @@ class SqlAuditChains:
             found,
             (columns.writer == found.c.writer) & (columns.sequence == _place(func.min, found)),
         )
-        async with self.database.read() as reading:
+        async with self.database.read(patient=True) as reading:
             rows = (await reading.execute(asked)).all()
         begun = to_micros(moment)
         return {
@@ -142,7 +142,7 @@ class SqlAuditChains:
             found,
             (columns.writer == found.c.writer) & (columns.sequence == _place(func.max, found)),
         )
-        async with self.database.read() as reading:
+        async with self.database.read(patient=True) as reading:
             rows = (await reading.execute(asked)).all()
         return [_end_of(row) for row in rows]
 

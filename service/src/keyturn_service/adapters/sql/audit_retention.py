@@ -55,7 +55,7 @@ class SqlTrimMarks:
             events.writer == mark.writer, events.sequence > since, events.sequence <= mark.sequence
         )
         try:
-            async with self.database.write() as writing:
+            async with self.database.write(patient=True) as writing:
                 # The mark first: of two who trim at the same time, the second waits here.
                 kept = await self._keep(writing, signed, since=since)
                 removed = await writing.execute(removing)
@@ -66,7 +66,7 @@ class SqlTrimMarks:
 
     async def forget(self, writers: Sequence[str], signed: SignedMark) -> None:
         """Remove the marks of chains that are gone, and keep the mark that says so."""
-        async with self.database.write() as writing:
+        async with self.database.write(patient=True) as writing:
             await self._keep(writing, signed, since=signed.mark.sequence)
             await writing.execute(delete(audit_trims).where(audit_trims.c.writer.in_(writers)))
 

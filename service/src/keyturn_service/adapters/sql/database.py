@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+import weakref
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import asyncpg
@@ -27,6 +30,22 @@ from keyturn_service.ports import StoreUnavailable
 
 _BUSY_SECONDS: Final = 10
 _POOL: Final = 8
+_CONNECT_SECONDS: Final = 5
+_SERVING_SECONDS: Final = 15.0
+"""What a transaction of a serving replica may take, waiting for its connection included.
+
+Who asked waits for no more than 25 (`use_cases.refresh_tokens`). A healthy one takes milliseconds.
+"""
+_PATIENT_SECONDS: Final = 600.0  # of one that goes through as many rows as there are
+_CLOSE_SECONDS: Final = 2.0
+IDLE_SECONDS: Final = 60
+"""How long the server keeps a transaction open whose client says nothing, and its locks."""
+_SILENT: Final = (  # a machine that is gone without a word is given up after some ten seconds
+    ("TCP_KEEPIDLE", 5),
+    ("TCP_KEEPINTVL", 2),
+    ("TCP_KEEPCNT", 3),
+    ("TCP_USER_TIMEOUT", 10_000),  # milliseconds
+)
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -93,22 +112,66 @@ async def identity_of(connection: asyncpg.Connection) -> str:
     return f"{server}/{await connection.fetchval(_OID)}"
 
 
+class PostgresConnection(asyncpg.Connection):  # type: ignore[misc]  # it has no types
+    """A connection of PostgreSQL whose end is not waited for without an end."""
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's
+        """Close it; where its other end does not answer, all the same."""
+        await super().close(timeout=_CLOSE_SECONDS if timeout is None else timeout)
+
+    def hear_silence(self) -> None:
+        """Have the system end it where its other end is gone without a word."""
+        line = self._transport.get_extra_info("socket")
+        if line is None or line.family == socket.AF_UNIX:
+            return
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _SILENT:
+            if hasattr(socket, name):  # Linux has all
+                line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+async def postgres_connection(
+    dsn: str, *, seconds: float | None, settings: Mapping[str, str] = MappingProxyType({})
+) -> PostgresConnection:
+    """Return a new connection; `seconds` is what a statement on it may take, its own limit apart.
+
+    Raises:
+        OSError, TimeoutError, asyncpg.PostgresError: there is none.
+    """
+    connection: PostgresConnection = await asyncpg.connect(
+        dsn,
+        timeout=_CONNECT_SECONDS,
+        command_timeout=seconds,
+        connection_class=PostgresConnection,
+        server_settings=dict(settings),
+    )
+    connection.hear_silence()
+    return connection
+
+
 class Database:
     """A database: reads side by side, writes in transactions.
 
     On SQLite one connection of this process writes, one transaction after the other, each
     synchronized to the disk before it ends. From the first connection on it stays with the
     database that it found there: one that leads to another one is refused until `accept`.
+
+    On PostgreSQL a transaction that takes longer than `seconds` is given up, a patient one (which
+    goes through as many rows as there are) after `patient_seconds`. Neither has a limit before
+    `serve`.
     """
 
     def __init__(self, url: URL) -> None:
         self.url = url
         self.is_sqlite = url.get_backend_name() == "sqlite"
+        self.seconds: float | None = None
+        self.patient_seconds: float | None = None
         self._identity: str | None = None
         self.exchanged = 0
         """Counts up where another database is gone over to: before, and when that is done."""
         self._turn = asyncio.Lock()
         self._lines: list[Closing] = []
+        self._there: weakref.WeakSet[PostgresConnection] = weakref.WeakSet()
         self._threads: list[threading.Thread] = []  # one a connection of SQLite
         if self.is_sqlite:
             if url.database:
@@ -119,13 +182,29 @@ class Database:
             self._writer = self._sqlite_engine(url, pool_size=1, begin="BEGIN IMMEDIATE")
         else:
             self._reader = self._writer = create_async_engine(
-                url, pool_size=_POOL, max_overflow=0, pool_timeout=_BUSY_SECONDS, pool_pre_ping=True
+                url,
+                pool_size=_POOL,
+                max_overflow=0,
+                pool_timeout=_BUSY_SECONDS,
+                pool_pre_ping=True,
+                connect_args={
+                    "timeout": _CONNECT_SECONDS,
+                    "connection_class": PostgresConnection,
+                    "server_settings": {"idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s"},
+                },
             )
 
             @event.listens_for(self._writer.sync_engine, "connect")
             def see(connection: Any, record: Any) -> None:
                 del record
+                self._there.add(connection.driver_connection)
+                connection.driver_connection.hear_silence()
                 connection.run_async(self.see)
+
+    def serve(self) -> None:
+        """Wait for no transaction longer than those do who ask a serving replica."""
+        if not self.is_sqlite:  # which has its own limits, and an operation there has no other end
+            self.seconds, self.patient_seconds = _SERVING_SECONDS, _PATIENT_SECONDS
 
     @property
     def engine(self) -> AsyncEngine:
@@ -170,10 +249,13 @@ class Database:
         """Go over to another database, with new connections only.
 
         Until the old ones are gone, new ones are refused: nobody reads here and writes there.
+        What is under way on PostgreSQL fails: it may be a server that says nothing any more.
         """
         self.exchanged += 1
         for line in self._lines:
             await line.renew()
+        for connection in list(self._there):
+            connection.terminate()
         await self._reader.dispose()
         await self._writer.dispose()
         self._identity = identity
@@ -222,16 +304,19 @@ class Database:
 
         return engine
 
+    def _limit(self, *, patient: bool) -> asyncio.Timeout:
+        return asyncio.timeout(self.patient_seconds if patient else self.seconds)
+
     @contextlib.asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self, *, patient: bool = False) -> AsyncIterator[AsyncConnection]:
         """Give a connection to read by.
 
         Raises:
-            StoreUnavailable: the database does not answer.
+            StoreUnavailable: the database does not answer, or not in time.
         """
         with translated():
             self.see_file()
-            async with self._reader.connect() as connection:
+            async with self._limit(patient=patient), self._reader.connect() as connection:
                 yield connection
 
     @contextlib.asynccontextmanager
@@ -245,16 +330,16 @@ class Database:
             self._turn.release()
 
     @contextlib.asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, patient: bool = False) -> AsyncIterator[AsyncConnection]:
         """Give a transaction; it is durable when the block has ended without an error.
 
         Raises:
-            StoreUnavailable: the database does not answer; the transaction may or may not be
-                durable then.
+            StoreUnavailable: the database does not answer, or not in time; the transaction may or
+                may not be durable then.
         """
         with translated():
             self.see_file()
-            turn = self._in_turn() if self.is_sqlite else contextlib.nullcontext()
+            turn = self._in_turn() if self.is_sqlite else self._limit(patient=patient)
             async with turn, self._writer.begin() as connection:
                 yield connection
 

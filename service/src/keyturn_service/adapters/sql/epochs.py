@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
-import asyncpg
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -20,6 +19,7 @@ from keyturn_service.adapters.sql.database import (
     Database,
     file_identity,
     identity_of,
+    postgres_connection,
     translated,
 )
 from keyturn_service.adapters.sql.hot_reads import SqlServingReads
@@ -33,7 +33,6 @@ from keyturn_service.adapters.sql.tables import (
 from keyturn_service.domain.ids import ConnectionId, SpoolId
 from keyturn_service.ports import Awaited, Standing
 
-_CONNECT_SECONDS: Final = 5
 _STATEMENT_SECONDS: Final = 5
 _RAN: Final = timedelta(minutes=2)  # several times the pace at which spools say their keys
 _AT_ONCE: Final = 500
@@ -204,9 +203,7 @@ def _look_sqlite(path: str | None, asked: Sequence[str | int]) -> tuple[Any, ...
 
 
 async def _look_postgres(dsn: str, asked: Sequence[str | int]) -> tuple[Any, ...]:
-    connection = await asyncpg.connect(
-        dsn, timeout=_CONNECT_SECONDS, command_timeout=_STATEMENT_SECONDS
-    )
+    connection = await postgres_connection(dsn, seconds=_STATEMENT_SECONDS)
     try:
         identity = await identity_of(connection)
         row = await connection.fetchrow(_LOOK.format("$1", "$2", "$3", "$4"), *asked)

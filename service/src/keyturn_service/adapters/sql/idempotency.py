@@ -96,7 +96,7 @@ class SqlIdempotencyKeys:
 
     async def purge(self, before: datetime) -> int:
         """Forget answers older than that; return how many."""
-        async with self.database.write() as writing:
+        async with self.database.write(patient=True) as writing:
             gone = await writing.execute(
                 idempotency_keys.delete().where(idempotency_keys.c.created_at < before)
             )

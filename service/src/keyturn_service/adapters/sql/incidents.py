@@ -92,7 +92,7 @@ class SqlIncidents:
         names += ["incident_id", "due_at", "claimed_until", "unanswered", "attempts"]
         names += ["access_token_ended"]
         theirs = select(_grant.connection_id).where(_grant.incident_id == incident.id)
-        async with self.database.write() as writing:
+        async with self.database.write(patient=True) as writing:
             await writing.execute(
                 insert(incidents).values(
                     id=incident.id,
@@ -114,7 +114,7 @@ class SqlIncidents:
     async def count(self, scope: Scope) -> int:
         """Return how many `open` would list."""
         counted = select(func.count()).select_from(_of_scope(scope).subquery())
-        async with self.database.read() as reading:
+        async with self.database.read(patient=True) as reading:
             return int((await reading.execute(counted)).scalar_one())
 
     async def under_way(self, scope: Scope) -> Incident | None:
@@ -131,7 +131,7 @@ class SqlIncidents:
         """Return when the oldest incident was opened that still has grants to end."""
         left = select(1).where(_grant.incident_id == incidents.c.id, _grant.due_at.is_not(None))
         asked = select(func.min(incidents.c.opened_at)).where(left.exists())
-        async with self.database.read() as reading:
+        async with self.database.read(patient=True) as reading:
             opened_at: datetime | None = (await reading.execute(asked)).scalar()
         return opened_at
 
@@ -151,7 +151,7 @@ class SqlIncidents:
                 "last_ended_at"
             ),
         ).where(_grant.incident_id == incident_id)
-        async with self.database.read() as reading:
+        async with self.database.read(patient=True) as reading:
             row = (await reading.execute(asked)).one()
         return Progress(
             waiting=row.waiting,
@@ -273,7 +273,7 @@ class SqlIncidents:
     async def _each(self, asked: Select[Any]) -> Sequence[Incident]:
         """Return the incidents; an odd row stands in nobody's way."""
         asked = asked.with_only_columns(*_INCIDENT)
-        async with self.database.read() as reading:
+        async with self.database.read(patient=True) as reading:
             rows = (await reading.execute(asked)).all()
         return [one for row in rows if (one := _readable(_incident_of, row)) is not None]
 

@@ -15,7 +15,12 @@ import aiosqlite
 import asyncpg
 import msgspec
 
-from keyturn_service.adapters.sql.database import Database, text_or_bytes, translated
+from keyturn_service.adapters.sql.database import (
+    Database,
+    postgres_connection,
+    text_or_bytes,
+    translated,
+)
 from keyturn_service.ports import StoreUnavailable
 
 _CONNECT_SECONDS: Final = 5
@@ -83,20 +88,20 @@ class PostgresLine:
         asked_in = self._database.exchanged
         async with self._database.carrying():
             if self._connection is None or self._connection.is_closed():
-                self._connection = await asyncpg.connect(
-                    self._database.dsn, timeout=_CONNECT_SECONDS, server_settings=_PLANNED_ONCE
+                self._connection = await postgres_connection(
+                    self._database.dsn, seconds=_STATEMENT_SECONDS, settings=_PLANNED_ONCE
                 )
                 try:
                     await self._database.see(self._connection)
+                    self._prepared = await self._connection.prepare(self._statement)
                 except BaseException:
                     self._connection.terminate()
                     raise
-                self._prepared = await self._connection.prepare(self._statement)
             if self._database.exchanged != asked_in:
                 raise StoreUnavailable("another database")
             try:
                 rows: Sequence[Sequence[Any]] = await self._prepared.fetch(
-                    self._document(questions), *constants, timeout=_STATEMENT_SECONDS
+                    self._document(questions), *constants
                 )
             except BaseException:
                 self._connection.terminate()

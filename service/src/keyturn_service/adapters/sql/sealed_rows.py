@@ -191,7 +191,7 @@ class SqlSealedRows:
             .where(data_keys.c.retired_at.is_not(None), data_keys.c.unneeded_since.is_(None))
             .order_by(data_keys.c.id)
         )
-        async with self.database.read() as reading:
+        async with self.database.read(patient=True) as reading:
             return sealing_ids((await reading.execute(asked)).scalars())
 
     async def latest(self) -> Resealing | None:
@@ -220,7 +220,7 @@ class SqlSealedRows:
     async def begin(self, key_ids: Sequence[DataKeyId], *, at: datetime) -> None:
         """Begin a pass for these keys, unless one goes on."""
         counting = (select(func.count()).select_from(one.table) for one in SEALED_TABLES.values())
-        async with self.database.read() as reading:
+        async with self.database.read(patient=True) as reading:
             total = sum([(await reading.execute(asked)).scalar_one() for asked in counting])
             last = (await reading.execute(select(func.max(resealings.c.number)))).scalar() or 0
         begun = insert(resealings).values(
@@ -240,7 +240,7 @@ class SqlSealedRows:
             begun_at=at,
         )
         try:
-            async with self.database.write() as writing:
+            async with self.database.write(patient=True) as writing:
                 await writing.execute(begun)
         except IntegrityError:
             return  # another replica began one
@@ -325,7 +325,7 @@ class SqlSealedRows:
     async def end(self, resealing: Resealing, *, at: datetime) -> bool:
         """End the pass: nothing needs its keys but `needed`; False where it was taken over."""
         unneeded = set(resealing.key_ids) - resealing.needed
-        async with self.database.write() as writing:
+        async with self.database.write(patient=True) as writing:
             ended = await writing.execute(
                 update(resealings).where(*self._held(resealing)).values(goes_on=None, ended_at=at)
             )
@@ -338,7 +338,7 @@ class SqlSealedRows:
 
     async def counts(self, key_ids: Collection[DataKeyId]) -> Mapping[DataKeyId, int]:
         """Return how many sealed values each of these keys is needed for; 0 is left out."""
-        async with self.database.read() as reading:
+        async with self.database.read(patient=True) as reading:
             return await _counted(reading, sealing_ids(key_ids))
 
     async def destroy(self, key_ids: Collection[DataKeyId]) -> Mapping[DataKeyId, int]:
@@ -350,7 +350,7 @@ class SqlSealedRows:
         retired = select(data_keys.c.id).where(
             data_keys.c.id.in_(sealing_ids(key_ids)), data_keys.c.retired_at.is_not(None)
         )
-        async with self.database.write() as writing:
+        async with self.database.write(patient=True) as writing:
             locking = retired.order_by(data_keys.c.id).with_for_update()
             locked = {DataKeyId(one) for one in (await writing.execute(locking)).scalars()}
             counts = await _counted(writing, locked)

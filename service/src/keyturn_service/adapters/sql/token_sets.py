@@ -174,7 +174,7 @@ class SqlTokenStore:
 
     async def give_up_elsewhere(self) -> int:
         """Answer for what no journal has, where none has something later; return how many."""
-        async with self.database.write() as writing:
+        async with self.database.write(patient=True) as writing:
             given_up = await change_in_order(writing, giving_up_elsewhere())
         return given_up.rowcount
 
@@ -213,7 +213,7 @@ class SqlTokenStore:
             )
             .order_by(attempts.c.connection_id, attempts.c.fence, attempts.c.started_at)
         )
-        async with self.database.read() as reading:
+        async with self.database.read(patient=True) as reading:
             rows = (await reading.execute(asked)).all()
         return [attempt_of(row) for row in rows]
 

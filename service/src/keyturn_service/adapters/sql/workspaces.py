@@ -139,7 +139,7 @@ class SqlDataKeys:
         dialect = sqlite if self.database.is_sqlite else postgresql
         barring = dialect.insert(destroyed_root_keys).values(key_id=key_id, destroyed_at=at)
         counted = select(func.count()).where(data_keys.c.key_id == key_id)
-        async with self.database.write() as connection:
+        async with self.database.write(patient=True) as connection:
             if not self.database.is_sqlite:  # where one writes at a time anyway
                 await connection.execute(text("LOCK TABLE data_keys IN SHARE ROW EXCLUSIVE MODE"))
             needed = (await connection.execute(counted)).scalar_one()
@@ -157,7 +157,7 @@ class SqlDataKeys:
     async def needs(self) -> Mapping[str, int]:
         """Return how many data keys each key-encryption key wraps."""
         asked = select(data_keys.c.key_id, func.count()).group_by(data_keys.c.key_id)
-        async with self.database.read() as connection:
+        async with self.database.read(patient=True) as connection:
             rows = (await connection.execute(asked)).all()
         return {row[0]: row[1] for row in rows}
 
@@ -169,7 +169,7 @@ class SqlDataKeys:
             .group_by(data_keys.c.workspace_id)
             .order_by(data_keys.c.workspace_id)
         )
-        async with self.database.read() as connection:
+        async with self.database.read(patient=True) as connection:
             rows = (await connection.execute(asked)).all()
         return {row[0]: row[1] for row in rows}
 
@@ -192,7 +192,7 @@ class SqlDataKeys:
         asked = (
             select(data_keys).where(data_keys.c.retired_at.is_not(None)).order_by(data_keys.c.id)
         )
-        async with self.database.read() as connection:
+        async with self.database.read(patient=True) as connection:
             rows = (await connection.execute(asked)).mappings().all()
         ours = set(sealing_ids(row["id"] for row in rows))
         return [WrappedDataKey(**row) for row in rows if row["id"] in ours]
@@ -339,7 +339,7 @@ class SqlApiKeys:
         """Hold the keys against the records of deletions."""
         named = select(api_keys.c.workspace_id, api_keys.c.id)
         deleted = named.where(api_keys.c.deleted_at < deleted_before)
-        async with self.database.read() as connection:
+        async with self.database.read(patient=True) as connection:
             details = (await connection.execute(_RECORDED_ENDS)).scalars().all()
             ended = (await connection.execute(deleted)).all()
         recorded = {key_id for detail in details if (key_id := _named_key(detail))}
@@ -348,7 +348,7 @@ class SqlApiKeys:
         ids = sorted(recorded)
         for start in range(0, len(ids), _AT_ONCE):
             some = standing.where(api_keys.c.id.in_(ids[start : start + _AT_ONCE]))
-            async with self.database.read() as connection:
+            async with self.database.read(patient=True) as connection:
                 brought_back += [_pair_of(row) for row in await connection.execute(some)]
         return KeysAgainstRecords(
             brought_back=brought_back,
@@ -388,7 +388,7 @@ class SqlProxySessions:
 
     async def purge(self, now: datetime) -> int:
         """Forget the sessions that are over; return how many."""
-        async with self.database.write() as connection:
+        async with self.database.write(patient=True) as connection:
             gone = await connection.execute(
                 proxy_sessions.delete().where(proxy_sessions.c.expires_at <= now)
             )

@@ -1,0 +1,245 @@
+"""A PostgreSQL that falls silent: nothing waits for it without an end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+from service.tests.support.databases import Base
+from sqlalchemy import text
+
+from keyturn_service.adapters.sql.database import (
+    Database,
+    PostgresConnection,
+    postgres_connection,
+)
+from keyturn_service.adapters.sql.lines import PostgresLine
+from keyturn_service.ports import StoreUnavailable
+
+pytestmark = pytest.mark.parametrize("base", ["postgresql"], indirect=True)
+ALL = 8  # connections of a pool
+PATIENCE = 20
+SHORT = 0.3
+SLOW = text("SELECT pg_sleep(0.6)")
+
+
+class Way:
+    """A way to the database on which what is open may fall silent.
+
+    This machine takes what is sent all the same: the system does not notice.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.carrying: set[asyncio.Task[None]] = set()
+        self.ends: list[asyncio.StreamWriter] = []
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry what comes from either end."""
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.ends += [writer, far_writer]
+        for source, sink in ((reader, far_writer), (far_reader, writer)):
+            self.carrying.add(asyncio.create_task(carry(source, sink)))
+
+    def fall_silent(self) -> None:
+        """Carry nothing more on what is open; that is not closed."""
+        for task in self.carrying:
+            task.cancel()
+
+    async def close(self) -> None:
+        """Close both ends of every connection."""
+        self.fall_silent()
+        for end in self.ends:
+            end.transport.abort()
+        await asyncio.gather(*self.carrying, return_exceptions=True)
+
+
+async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    """Carry what comes from one end to the other."""
+    while part := await source.read(65_536):
+        sink.write(part)
+    sink.close()
+
+
+@pytest.fixture
+async def way(base: Base) -> AsyncIterator[tuple[Way, Database]]:
+    """Give a way to the database, and a database at its other end that waits for a moment."""
+    way = Way(base.database.url.port or 5432)
+    listening = await asyncio.start_server(way.take, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    database = Database(base.database.url.set(host="127.0.0.1", port=port, query={}))
+    database.seconds = SHORT
+    yield way, database
+    async with asyncio.timeout(PATIENCE):
+        await database.close()
+    listening.close()
+    await way.close()
+
+
+async def ask(database: Database) -> object:
+    """Ask something."""
+    async with database.read() as reading:
+        return (await reading.execute(text("SELECT 1"))).scalar()
+
+
+async def fill(database: Database) -> None:
+    """Have as many connections as there may be."""
+
+    async def hold(all_there: asyncio.Barrier) -> None:
+        async with database.read(patient=True):
+            await all_there.wait()
+
+    all_there = asyncio.Barrier(ALL)
+    await asyncio.gather(*(hold(all_there) for _ in range(ALL)))
+
+
+async def test_the_pool_recovers_from_connections_that_fell_silent(
+    way: tuple[Way, Database],
+) -> None:
+    """Each is given up and not used again; new ones serve."""
+    line, database = way
+    await fill(database)
+    line.fall_silent()
+
+    async with asyncio.timeout(PATIENCE):
+        ended = await asyncio.gather(*(ask(database) for _ in range(ALL)), return_exceptions=True)
+        assert {type(one) for one in ended} == {StoreUnavailable}
+        assert await asyncio.gather(*(ask(database) for _ in range(ALL))) == [1] * ALL
+
+
+async def test_who_waits_for_a_silent_one_is_told_as_well(way: tuple[Way, Database]) -> None:
+    """All connections are in use; nobody waits for longer than for a statement."""
+    line, database = way
+    await fill(database)
+    line.fall_silent()
+
+    async with asyncio.timeout(PATIENCE):
+        asked = (ask(database) for _ in range(3 * ALL))
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(one) for one in ended} == {StoreUnavailable}
+
+
+async def test_a_slow_statement_is_given_up_unless_it_is_patient(
+    way: tuple[Way, Database],
+) -> None:
+    """Patient is what goes through as many rows as there are."""
+    _, database = way
+
+    with pytest.raises(StoreUnavailable):
+        async with database.write() as writing:
+            await writing.execute(SLOW)
+    with pytest.raises(StoreUnavailable):
+        async with database.read() as reading:
+            await reading.execute(SLOW)
+    async with database.write(patient=True) as writing:
+        await writing.execute(SLOW)
+    async with database.read(patient=True) as reading:
+        await reading.execute(SLOW)
+    assert await ask(database) == 1
+
+
+async def test_a_transaction_that_waits_for_a_lock_is_given_up_whole(
+    way: tuple[Way, Database], base: Base
+) -> None:
+    """It leaves nothing at the server that would carry it out later."""
+    _, database = way
+    renamed = text("UPDATE workspaces SET name = 'Later'")
+    async with base.database.write() as holding:
+        await holding.execute(text("LOCK TABLE workspaces IN EXCLUSIVE MODE"))
+        with pytest.raises(StoreUnavailable):
+            async with database.write() as writing:
+                await writing.execute(renamed)
+
+    async with base.database.read() as reading:
+        names = (await reading.execute(text("SELECT name FROM workspaces"))).scalars().all()
+    assert "Later" not in names
+
+
+async def test_limits_begin_with_serving(base: Base) -> None:
+    """Migrations before, and commands, take the time that they need."""
+    database = Database(base.database.url)
+    assert (database.seconds, database.patient_seconds) == (None, None)
+
+    database.serve()
+
+    assert database.seconds is not None
+    assert database.patient_seconds is not None
+    assert database.seconds < 25 < database.patient_seconds
+
+
+async def test_what_hangs_ends_when_another_database_is_gone_over_to(
+    way: tuple[Way, Database],
+) -> None:
+    """Nobody waits for the one that was there before, and the new one serves."""
+    line, database = way
+    database.seconds = None
+    await fill(database)
+    all_there, silent = asyncio.Barrier(ALL // 2 + 1), asyncio.Event()
+
+    async def hang() -> None:
+        async with database.read() as reading:
+            await all_there.wait()
+            await silent.wait()
+            await reading.execute(text("SELECT 1"))
+
+    hanging = [asyncio.create_task(hang()) for _ in range(ALL // 2)]
+    await all_there.wait()
+    line.fall_silent()
+    silent.set()
+
+    async with asyncio.timeout(1):
+        await database.accept(database._identity or "")
+        ended = await asyncio.gather(*hanging, return_exceptions=True)
+
+    assert {type(one) for one in ended} == {StoreUnavailable}
+    assert await ask(database) == 1
+
+
+async def test_a_line_whose_statement_could_not_be_prepared_is_made_again(
+    way: tuple[Way, Database],
+) -> None:
+    """Else it would be used with the statement of the one before."""
+    _, database = way
+    database.seconds = None
+    hot = PostgresLine(database, "SELECT n FROM {asked}", [("what", "text")])
+    whole, hot._statement = hot._statement, "SELECT nothing_there"
+    with pytest.raises(StoreUnavailable):
+        await hot.rows([("a",)])
+
+    assert hot._connection.is_closed()
+    hot._statement = whole
+    assert [tuple(row) for row in await hot.rows([("a",)])] == [(1,)]
+
+
+async def test_the_system_looks_after_each_connection(way: tuple[Way, Database]) -> None:
+    """Its other end may be gone without a word; then the server lets go of its locks."""
+    _, database = way
+    database.seconds = None
+    single = await postgres_connection(database.dsn, seconds=5)
+    async with database.read() as reading:
+        raw = await reading.get_raw_connection()
+        pooled = raw.driver_connection
+        idle = (
+            await reading.execute(text("SHOW idle_in_transaction_session_timeout"))
+        ).scalar_one()
+        for one in (single, pooled):
+            assert isinstance(one, PostgresConnection)
+            line = one._transport.get_extra_info("socket")
+            assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
+            assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 5
+    assert idle == "1min"
+    single.terminate()
+
+
+async def test_a_statement_of_a_single_connection_is_given_up(way: tuple[Way, Database]) -> None:
+    """Also the first ones, which say where it leads."""
+    line, database = way
+    single = await postgres_connection(database.dsn, seconds=SHORT)
+    line.fall_silent()
+
+    with pytest.raises(TimeoutError):
+        await single.fetchval("SELECT 1")
+    single.terminate()
