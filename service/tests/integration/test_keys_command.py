@@ -54,6 +54,32 @@ def test_without_the_audit_no_api_key_is_issued_and_its_operator_is_told(tmp_pat
     assert issued["result"]["api_key"].startswith("kt_live_")
 
 
+def test_a_workspace_is_named_by_its_id_as_well(tmp_path):
+    """Who writes the database can give its name to another one, but not its id."""
+    keys(tmp_path, "init")
+    ours = keys(tmp_path, *ISSUE)["result"]["workspace_id"]
+    theirs = keys(tmp_path, "issue", "--workspace", "Theirs", "--name", "b")["result"]
+    execute(tmp_path, "UPDATE workspaces SET name = 'Acme (live)'")
+
+    by_id = keys(tmp_path, "issue", "--workspace", ours, "--name", "b")
+    by_name = [
+        keys(tmp_path, *ISSUE),
+        keys(tmp_path, "rotate-data", "--workspace", "Acme (live)"),
+    ]
+    rotated = keys(tmp_path, "rotate-data", "--workspace", ours)
+    unknown = keys(tmp_path, "issue", "--workspace", ours[:-1] + "_", "--name", "b")
+    nobodys = keys(tmp_path, "issue", "--workspace", "ws_0000", "--name", "b")
+
+    assert by_id["result"]["workspace_id"] == ours != theirs["workspace_id"]
+    for one in by_name:
+        assert one["problem"]["code"] == "ambiguous"
+        assert ours in one["problem"]["title"]
+        assert theirs["workspace_id"] in one["problem"]["title"]
+    assert list(rotated["result"]["made"]) == [ours]
+    assert unknown["result"]["workspace_id"] not in {ours, theirs["workspace_id"]}
+    assert nobodys["problem"]["code"] == "not_found"
+
+
 def test_a_rotation_said_again_makes_the_key_active_that_was_staged(tmp_path):
     """As its problem asks for: replicas were given the file with it, and open what it wraps."""
     keys(tmp_path, "init")

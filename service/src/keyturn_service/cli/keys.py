@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 import click
 
@@ -21,6 +23,7 @@ from keyturn_service.vault.errors import KeySourceUnavailable
 from keyturn_service.vault.root_keys import KeyUnknown, RootKey, StillNeeded
 
 _ACTOR = "operator"
+_WORKSPACE_ID: Final = re.compile(r"ws_[0-9A-Za-z]+")
 
 
 @click.group()
@@ -62,7 +65,12 @@ def init() -> Outcome:
 
 
 @keys.command()
-@click.option("--workspace", required=True, metavar="NAME", help="Its name; made if it is new.")
+@click.option(
+    "--workspace",
+    required=True,
+    metavar="NAME|WS_ID",
+    help="Its name, and it is made if that is new; or its id.",
+)
 @click.option("--name", required=True, help="Whose key it is, for you to tell keys apart.")
 @click.option(
     "--right",
@@ -241,7 +249,11 @@ async def _destroy(house: House, key_id: str, *, backups_are_gone: bool) -> Outc
 
 
 @keys.command("rotate-data")
-@click.option("--workspace", metavar="NAME", help="Only this one's; all workspaces if left out.")
+@click.option(
+    "--workspace",
+    metavar="NAME|WS_ID",
+    help="Only that of the workspace with this name or id; all workspaces if left out.",
+)
 @json_option
 def rotate_data(*, workspace: str | None) -> Outcome:
     r"""Give each workspace a new data key, and retire the old ones.
@@ -260,11 +272,13 @@ def rotate_data(*, workspace: str | None) -> Outcome:
 async def _rotate_data(house: House, workspace: str | None) -> Outcome:
     workspace_id = None
     if workspace is not None:
-        named = {kept.name: kept.id for kept in await house.wiring.workspaces.all()}
-        workspace_id = named.get(workspace)
-        if workspace_id is None:
-            names = ", ".join(sorted(named))
+        found = await _workspaces(house, workspace)
+        if len(found) > 1:
+            return _ambiguous(workspace, found)
+        if not found:
+            names = ", ".join(sorted(kept.name for kept in await house.wiring.workspaces.all()))
             return failure("not_found", f"no workspace is named {workspace}; there are: {names}")
+        workspace_id = found[0]
     done = await house.data_keys.rotate(workspace_id)
     text = (
         f"{len(done.made)} workspaces have a new data key, {done.retired} are retired; running"
@@ -410,7 +424,12 @@ def _with_house(work: Callable[[House], Awaitable[Outcome]]) -> Outcome:
 async def _issue(
     house: House, workspace: str, name: str, rights: tuple[str, ...], days: int | None
 ) -> Outcome:
-    workspace_id = await _workspace(house, workspace)
+    found = await _workspaces(house, workspace)
+    if len(found) > 1:
+        return _ambiguous(workspace, found)
+    if not found and _WORKSPACE_ID.fullmatch(workspace):
+        return failure("not_found", f"there is no workspace {workspace}, and none is made of an id")
+    workspace_id = found[0] if found else await house.new_workspace(workspace)
     ends = None if days is None else house.clock.now() + timedelta(days=days)
     key, secret = await house.wiring.create_api_key(
         workspace_id,
@@ -429,11 +448,16 @@ async def _issue(
     return Outcome(result=result, text=f"{secret}\n(shown once; workspace {workspace_id})")
 
 
-async def _workspace(house: House, name: str) -> WorkspaceId:
-    for kept in await house.wiring.workspaces.all():
-        if kept.name == name:
-            return kept.id
-    return await house.new_workspace(name)
+async def _workspaces(house: House, which: str) -> Sequence[WorkspaceId]:
+    """Return the workspace of that id, or else all of that name."""
+    kept = await house.wiring.workspaces.all()
+    by_id = [one.id for one in kept if one.id == which]
+    return by_id or [one.id for one in kept if one.name == which]
+
+
+def _ambiguous(name: str, found: Sequence[WorkspaceId]) -> Outcome:
+    ids = ", ".join(sorted(found))
+    return failure("ambiguous", f"several workspaces are named {name}; name one by its id: {ids}")
 
 
 def _settings() -> Settings:
