@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 from service.tests.support.databases import Base
@@ -21,6 +23,7 @@ from keyturn_service.ports import StoreUnavailable
 pytestmark = pytest.mark.parametrize("base", ["postgresql"], indirect=True)
 ALL = 8  # connections of a pool
 PATIENCE = 20
+_MOST_PARTS = 12
 SHORT = 0.3
 SLOW = text("SELECT pg_sleep(0.6)")
 
@@ -33,20 +36,44 @@ class Way:
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self.left: int | None = (
+            None  # parts that the first connection sends yet; None: as many as it likes
+        )
+        self.fell = False
         self.carrying: set[asyncio.Task[None]] = set()
         self.ends: list[asyncio.StreamWriter] = []
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry what comes from either end."""
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.port)
+        first = not self.ends
         self.ends += [writer, far_writer]
-        for source, sink in ((reader, far_writer), (far_reader, writer)):
-            self.carrying.add(asyncio.create_task(carry(source, sink)))
+        for source, sink, counts in (
+            (reader, far_writer, first),
+            (far_reader, writer, False),
+        ):
+            self.carrying.add(asyncio.create_task(self.carry(source, sink, counts=counts)))
+
+    async def carry(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, counts: bool
+    ) -> None:
+        """Carry what comes from one end to the other."""
+        while part := await source.read(65_536):
+            if counts and self.left is not None:
+                if self.left == 0:
+                    self.fall_silent()
+                    await asyncio.sleep(0)  # where this one ends
+                self.left -= 1
+            sink.write(part)
+        sink.close()
 
     def fall_silent(self) -> None:
         """Carry nothing more on what is open; that is not closed."""
+        self.fell = True
         for task in self.carrying:
             task.cancel()
+        self.carrying.clear()
+        self.left = None  # what comes later is another connection
 
     async def close(self) -> None:
         """Close both ends of every connection."""
@@ -56,16 +83,15 @@ class Way:
         await asyncio.gather(*self.carrying, return_exceptions=True)
 
 
-async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Carry what comes from one end to the other."""
-    while part := await source.read(65_536):
-        sink.write(part)
-    sink.close()
-
-
 @pytest.fixture
 async def way(base: Base) -> AsyncIterator[tuple[Way, Database]]:
     """Give a way to the database, and a database at its other end that waits for a moment."""
+    async with _way(base) as both:
+        yield both
+
+
+@contextlib.asynccontextmanager
+async def _way(base: Base) -> AsyncIterator[tuple[Way, Database]]:
     way = Way(base.database.url.port or 5432)
     listening = await asyncio.start_server(way.take, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
@@ -107,6 +133,68 @@ async def test_the_pool_recovers_from_connections_that_fell_silent(
         ended = await asyncio.gather(*(ask(database) for _ in range(ALL)), return_exceptions=True)
         assert {type(one) for one in ended} == {StoreUnavailable}
         assert await asyncio.gather(*(ask(database) for _ in range(ALL))) == [1] * ALL
+
+
+class _Failed(Exception):
+    """What goes on in a transaction fails."""
+
+
+async def read(database: Database) -> None:
+    """Ask something."""
+    async with database.read() as reading:
+        await reading.execute(text("SELECT 1"))
+
+
+async def write(database: Database) -> None:
+    """Write something."""
+    async with database.write() as writing:
+        await writing.execute(text("SELECT pg_current_xact_id()"))
+
+
+async def fail_reading(database: Database) -> None:
+    """Ask something, and fail."""
+    async with database.read() as reading:
+        await reading.execute(text("SELECT 1"))
+        raise _Failed
+
+
+async def fail_writing(database: Database) -> None:
+    """Write something, and fail."""
+    async with database.write() as writing:
+        await writing.execute(text("SELECT pg_current_xact_id()"))
+        raise _Failed
+
+
+@pytest.mark.parametrize("work", [read, write, fail_reading, fail_writing])
+@pytest.mark.parametrize("ended_by", ["its limit", "its caller"])
+async def test_a_silence_at_any_part_is_not_waited_for(
+    base: Base, work: Callable[[Database], Awaitable[None]], ended_by: str
+) -> None:
+    """The ping, the beginning, a statement, the end; the pool has its connection back."""
+
+    async def silent_after(parts: int) -> bool:
+        async with _way(base) as (way, database):
+            with contextlib.suppress(_Failed):
+                await work(database)
+            database.seconds = SHORT if ended_by == "its limit" else None
+            way.left = parts
+            asked = asyncio.create_task(work(database))
+            if ended_by == "its caller":
+                await asyncio.wait({asked}, timeout=SHORT)
+                asked.cancel()
+            ended = (await asyncio.gather(asked, return_exceptions=True))[0]
+            if not way.fell:
+                assert isinstance(ended, _Failed | None)
+                return False
+            expected = StoreUnavailable if ended_by == "its limit" else asyncio.CancelledError
+            assert isinstance(ended, expected), (parts, ended)
+            assert database._writer.pool.checkedout() == 0
+            assert await ask(database) == 1
+            return True
+
+    async with asyncio.timeout(PATIENCE):
+        fell = await asyncio.gather(*(silent_after(parts) for parts in range(_MOST_PARTS)))
+    assert 4 <= sum(fell) < _MOST_PARTS
 
 
 async def test_who_waits_for_a_silent_one_is_told_as_well(way: tuple[Way, Database]) -> None:
@@ -211,6 +299,30 @@ async def test_a_line_whose_statement_could_not_be_prepared_is_made_again(
     assert hot._connection.is_closed()
     hot._statement = whole
     assert [tuple(row) for row in await hot.rows([("a",)])] == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"database": "nosuch"}, 'database "nosuch" does not exist'),
+        ({"query": {"sslmode": "require"}}, "SSL"),
+        ({"query": {"sslmode": "odd"}}, "sslmode"),
+    ],
+)
+async def test_why_nobody_is_let_in_is_told(
+    base: Base, changed: dict[str, Any], words: str
+) -> None:
+    """By a connection of the pool and by one of its own."""
+    url = base.database.url
+    if "query" in changed:
+        changed = {"query": {**url.query, **changed["query"]}}
+    database = Database(url.set(**changed))
+    with pytest.raises(StoreUnavailable, match=words):
+        await ask(database)
+    line = PostgresLine(database, "SELECT n FROM {asked}", [("what", "text")])
+    with pytest.raises(StoreUnavailable, match=words):
+        await line.rows([("a",)])
+    await database.close()
 
 
 async def test_the_system_looks_after_each_connection(way: tuple[Way, Database]) -> None:

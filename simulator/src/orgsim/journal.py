@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
+from urllib.parse import unquote
 
 from orgsim.orgs.org import same_org
 
 _MOST = 200_000
-_WORD = re.compile(r"[A-Za-z0-9._!=+~-]+")
+_WORD = re.compile(r"[A-Za-z0-9._!=+~%-]+")
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.")
 
 
@@ -18,7 +19,8 @@ def without_secrets(text: str, *, canary: str, reference: Callable[[str], str]) 
     """Put `secret-` and the reference of a word where the word holds the canary or is a JWT."""
 
     def shown(word: re.Match[str]) -> str:
-        secret = canary.lower() in word[0].lower() or _JWT.search(word[0]) is not None
+        plain = unquote(word[0])
+        secret = canary.lower() in plain.lower() or _JWT.search(plain) is not None
         return f"secret-{reference(word[0])}" if secret else word[0]
 
     return _WORD.sub(shown, text)

@@ -89,13 +89,16 @@ def test_the_journal_leaves_out_secrets_wherever_a_caller_puts_them(sim, caller)
         headers={"User-Agent": f"acme/1.0 (token={tokens['access_token']}; {jwt})"},
     )
     caller.http.get(f"{caller.org_url(org)}/services/nowhere/{token}/{jwt}")
+    escaped = "".join(f"%{ord(one):02X}" for one in jwt + tokens["access_token"])
+    caller.http.get(f"{caller.org_url(org)}/services/other", headers={"User-Agent": escaped})
     caller.refresh(token)
-    posted, walked, refreshed = sim.journal()[-3:]
+    posted, walked, other, refreshed = sim.journal()[-4:]
     hidden = f"secret-{refreshed['token_ref']}"
     assert asked.status_code == 400
     assert posted["grant_type"] == hidden
     assert posted["user_agent"].startswith("acme/1.0 (secret-")
     assert walked["path"].startswith(f"/services/nowhere/{hidden}/secret-")
+    assert other["user_agent"].startswith("secret-")
     text = sim.control.get("/journal").text
     assert sim.line["canary"] not in text
     assert jwt not in text

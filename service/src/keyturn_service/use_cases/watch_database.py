@@ -73,6 +73,7 @@ class WatchDatabase:
     grace: float = GRACE
     patience: float = math.inf  # seconds for journals that may be gone
     _epoch: str | None = field(default=None, init=False)
+    _accepted: str | None = field(default=None, init=False)  # the epoch that is gone over to
     _done: bool = field(default=False, init=False)  # with this replica's own journal
     _awaited: Sequence[SpoolId] = field(default=(), init=False)
     _untold: dict[ConnectionId, int] = field(default_factory=dict, init=False)
@@ -100,7 +101,7 @@ class WatchDatabase:
         exchanged = running or (standing.epoch is not None and not standing.same)
         if exchanged:
             _log.error("database_was_exchanged", identity=standing.identity)
-        if running:
+        if running and not (standing.same and standing.epoch == self._accepted):
             seen, lost = await self.epochs.accept(standing)
             self.presenting.close(seen)
             for connection_id, generation in seen.items():  # some of an earlier round's are untold
@@ -110,6 +111,7 @@ class WatchDatabase:
         if epoch is None or epoch == self._epoch or not standing.same:
             name = new_id("epoch", self.randomness.token_bytes(ID_BYTES))
             epoch = await self.epochs.begin(name, standing, self.spool.id, expects=exchanged)
+        self._accepted = epoch  # once: it ends what is under way
         if exchanged:
             await self.epochs.expect(epoch, self.spool.id)
         # Not before: who ran is told by when they last said so. Nor later: an answer may lie

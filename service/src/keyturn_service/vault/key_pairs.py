@@ -17,6 +17,7 @@ from keyturn_service.vault.errors import CannotOpen
 
 KEY_BITS: Final = 2048  # the certificate has to stay below 4 KB; RFC 7518 asks for no more
 _EXPONENT: Final = 65537
+_SHA256_WITH_RSA: Final = bytes.fromhex("300d06092a864886f70d01010b0500")  # RFC 8017, in DER
 _LONGEST_NAME: Final = 64  # bytes of a common name, as the library counts them (RFC 5280)
 
 
@@ -77,7 +78,7 @@ def see_certificate(private_key: PrivateKey, certificate_pem: str) -> None:
             unsafe_skip_rsa_key_validation=True,  # it was sealed here; to check it takes long
         )
         certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise CannotOpen("not a certificate and its private half") from None
     if not isinstance(key, rsa.RSAPrivateKey):
         raise CannotOpen("not a private key of RSA")
@@ -90,5 +91,9 @@ def see_certificate(private_key: PrivateKey, certificate_pem: str) -> None:
         )
     except InvalidSignature:
         raise CannotOpen("the certificate is another key's, or changed") from None
+    signed = certificate.tbs_certificate_bytes
+    unsigned = certificate.public_bytes(serialization.Encoding.DER).partition(signed)[2]
+    if not unsigned.startswith(_SHA256_WITH_RSA):
+        raise CannotOpen("the certificate says that it was signed otherwise")
     if certificate.public_bytes(serialization.Encoding.PEM) != certificate_pem.encode():
         raise CannotOpen("more than a certificate")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -105,6 +106,38 @@ def test_a_certificate_is_the_one_that_its_key_signed() -> None:
             see_certificate(own.private_key, pem)
     with pytest.raises(CannotOpen, match="not a certificate"):
         see_certificate(PrivateKey("no key"), own.certificate_pem)
+
+
+VERSION_3 = bytes.fromhex("a003020102")
+SHA256_WITH_RSA = bytes.fromhex("06092a864886f70d01010b")
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        ("version", "not a certificate"),
+        ("sha384", "signed otherwise"),
+        ("md5", "signed otherwise"),
+        ("nothing", "signed otherwise"),
+    ],
+)
+def test_what_no_signature_covers_is_as_it_was_made(what: str, why: str) -> None:
+    """The name of the signature's own algorithm, and a version that there is not."""
+    own = made()
+    der = bytearray(ssl.PEM_cert_to_DER_cert(own.certificate_pem))
+    last = der.rindex(SHA256_WITH_RSA) + len(SHA256_WITH_RSA) - 1
+    match what:
+        case "version":
+            der[der.index(VERSION_3) + 4] = 5
+        case "sha384":
+            der[last] = 0x0C
+        case "md5":
+            der[last] = 0x04
+        case _:
+            der[last - 1 : last + 1] = b"\x7f\x7f"
+
+    with pytest.raises(CannotOpen, match=why):
+        see_certificate(own.private_key, ssl.DER_cert_to_PEM_cert(bytes(der)))
 
 
 def _issued_by(issuer: MadeKey, subject: MadeKey) -> str:

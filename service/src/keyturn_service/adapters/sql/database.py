@@ -61,6 +61,28 @@ _IDENTITY: Final = (
 `pg_control_checkpoint()` would name a promoted standby's only after its next checkpoint.
 """
 _OID: Final = "SELECT oid FROM pg_database WHERE datname = current_database()"
+_OPTIONS: Final = frozenset(
+    {
+        "application_name",
+        "host",
+        "passfile",
+        "port",
+        "sslcert",
+        "sslkey",
+        "sslmode",
+        "sslrootcert",
+        "target_session_attrs",
+    }
+)
+_TELLING: Final = (  # what is said as somebody connects; nothing of a row is in it
+    asyncpg.CannotConnectNowError,
+    asyncpg.ClientConfigurationError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.TooManyConnectionsError,
+    sqlite3.Error,
+)
 _DRIVERS: Final = {"postgresql": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
 
 
@@ -83,6 +105,13 @@ def read_database_url(text: str) -> URL:
         raise DatabaseRefused(
             "KEYTURN_DATABASE_URL: write postgresql://user:password@host/database, or leave it"
             " out for SQLite in the data folder"
+        )
+    unknown = sorted(set(url.query) - _OPTIONS) if driver == _DRIVERS["postgresql"] else []
+    if unknown:
+        tls = "; TLS is asked for by sslmode, as libpq has it" if "ssl" in unknown else ""
+        raise DatabaseRefused(
+            f"KEYTURN_DATABASE_URL: {', '.join(unknown)} is no option that is known here{tls}."
+            f" Known are {', '.join(sorted(_OPTIONS))}"
         )
     return url.set(drivername=driver)
 
@@ -128,6 +157,19 @@ class PostgresConnection(asyncpg.Connection):  # type: ignore[misc]  # it has no
         for name, value in _SILENT:
             if hasattr(socket, name):  # Linux has all
                 line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _is_alive(connection: Any) -> bool:
+    """Tell whether a connection of the pool can be used; another one is made where it cannot.
+
+    Without a transaction around it, as the driver has it: it would have to be rolled back on a
+    connection that does not answer, and nothing ends that.
+    """
+    try:
+        connection.run_async(lambda line: line.fetchrow(";"))
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+        return False
+    return True
 
 
 async def postgres_connection(
@@ -186,20 +228,22 @@ class Database:
                 pool_size=_POOL,
                 max_overflow=0,
                 pool_timeout=_BUSY_SECONDS,
-                pool_pre_ping=True,
-                connect_args={
-                    "timeout": _CONNECT_SECONDS,
-                    "connection_class": PostgresConnection,
-                    "server_settings": {"idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s"},
-                },
+                pool_pre_ping=True,  # by `_is_alive`
+                async_creator=self._pooled,
             )
 
-            @event.listens_for(self._writer.sync_engine, "connect")
+            sync = self._writer.sync_engine
+            sync.dialect.do_ping = _is_alive  # type: ignore[assignment]
+
+            @event.listens_for(sync, "connect")
             def see(connection: Any, record: Any) -> None:
                 del record
                 self._there.add(connection.driver_connection)
-                connection.driver_connection.hear_silence()
                 connection.run_async(self.see)
+
+    async def _pooled(self) -> PostgresConnection:
+        settings = {"idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s"}
+        return await postgres_connection(self.dsn, seconds=None, settings=settings)
 
     def serve(self) -> None:
         """Wait for no transaction longer than those do who ask a serving replica."""
@@ -316,7 +360,8 @@ class Database:
         """
         with translated():
             self.see_file()
-            async with self._limit(patient=patient), self._reader.connect() as connection:
+            # A transaction with an end of its own: closing a connection is not to be cancelled.
+            async with self._limit(patient=patient), self._reader.begin() as connection:
                 yield connection
 
     @contextlib.asynccontextmanager
@@ -382,4 +427,16 @@ def translated() -> Any:
         OSError,
         TimeoutError,
     ) as error:
-        raise StoreUnavailable(type(error).__name__) from error
+        raise StoreUnavailable(_because(error)) from error
+
+
+def _because(error: BaseException) -> str:
+    """Return why, in words that hold nothing of what is kept."""
+    if isinstance(error, DBAPIError):
+        error = error.orig or error
+        if not isinstance(error, sqlite3.Error):  # the driver's own stands behind the adapter's
+            error = error.__cause__ or error
+    if isinstance(error, _TELLING):
+        return str(error)
+    words = (error.strerror or str(error)) if isinstance(error, OSError) else None
+    return words or type(error).__name__

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from keyturn_core.salesforce.hosts import Origin
 from keyturn_service.adapters.sql.claims import FREE, claim_end, is_free
 from keyturn_service.adapters.sql.database import Database
-from keyturn_service.adapters.sql.order import in_order
+from keyturn_service.adapters.sql.order import change_in_order, in_order
 from keyturn_service.adapters.sql.rows import ODD_ROW
 from keyturn_service.adapters.sql.standing import hold_connection
 from keyturn_service.adapters.sql.tables import (
@@ -102,7 +102,7 @@ class SqlIncidents:
                     opened_at=incident.opened_at,
                 )
             )
-            listed = listed.order_by(in_order(writing, connections))
+            listed = listed.order_by(in_order(writing, connections.c.id))
             await writing.execute(insert(incident_grants).from_select(names, listed))
             stopped = await writing.execute(
                 update(connections)
@@ -222,12 +222,13 @@ class SqlIncidents:
 
     async def put_off_host(self, login_url: Origin, *, until: datetime) -> None:
         """Leave a login host alone until then: none of its grants is due before."""
-        async with self.database.write() as writing:
-            await writing.execute(
-                update(incident_grants)
-                .where(_grant.login_url == login_url, _grant.due_at < until)
-                .values(due_at=until)
-            )
+        putting_off = (
+            update(incident_grants)
+            .where(_grant.login_url == login_url, _grant.due_at < until)
+            .values(due_at=until)
+        )
+        async with self.database.write(patient=True) as writing:
+            await change_in_order(writing, putting_off, by="connection_id")
 
     async def ended(
         self, grant: GrantToEnd, verdict: Verdict, *, generation: int | None, at: datetime
