@@ -13,7 +13,7 @@ from typing import Final
 
 from keyturn_service.adapters.background.rounds import Alarm, Rounds, going_on
 from keyturn_service.adapters.http.directory import HttpOrgDirectory
-from keyturn_service.adapters.http.egress import Egress
+from keyturn_service.adapters.http.egress import Egress, EgressRefused
 from keyturn_service.adapters.http.one_shot import OneShot
 from keyturn_service.adapters.http.relay import HttpOrgRelay
 from keyturn_service.adapters.http.token_endpoint import HttpTokenEndpoint
@@ -143,14 +143,16 @@ class House:
         return workspace_id
 
 
-async def make_key_file(settings: Settings) -> None:
+async def make_key_file(settings: Settings) -> bool:
     """Make the key file of a new installation; one that is there stays as it is.
+
+    Returns whether it was made.
 
     Raises:
         CannotStart: it cannot be made, or the one that is there cannot be used.
     """
     with telling():
-        await new_key_file(settings)
+        return await new_key_file(settings)
 
 
 @contextlib.asynccontextmanager
@@ -191,12 +193,15 @@ def telling() -> Iterator[None]:
         SpoolRefused,
         DatabaseRefused,
         SchemaTooNew,
+        EgressRefused,
     ) as error:
         raise CannotStart(str(error)) from None
     except (StoreUnavailable, AuditUnavailable) as error:
+        because = f" ({error})" if str(error) else ""
         raise CannotStart(
-            f"the database does not answer ({error}): look at KEYTURN_DATABASE_URL, and"
-            " whether the server runs and lets this user in"
+            f"the database cannot be used{because}: look at KEYTURN_DATABASE_URL, and whether its"
+            " server runs and lets this user in; where that is not set, at keyturn.sqlite in"
+            " KEYTURN_DATA_DIR, and at its disk"
         ) from None
     except KeyMissing as error:
         raise CannotStart(

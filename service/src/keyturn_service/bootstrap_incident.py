@@ -11,6 +11,7 @@ from keyturn_service.adapters.sql.incidents import SqlIncidents
 from keyturn_service.bootstrap import open_house
 from keyturn_service.domain.ids import IncidentId
 from keyturn_service.domain.incident import Incident
+from keyturn_service.ports import Workspaces
 from keyturn_service.settings import Settings
 from keyturn_service.use_cases.drop_unconfirmed import DropUnconfirmed
 from keyturn_service.use_cases.open_incident import OpenIncident, latest
@@ -28,11 +29,20 @@ class IncidentDesk:
     open: OpenIncident
     report: ReportIncident
     incidents: SqlIncidents
+    workspaces: Workspaces
     data_keys: DataKeyRotation
 
     async def find(self, incident_id: IncidentId | None) -> Incident | None:
-        """Return the incident of that id, the latest where none is named."""
-        return latest(await self.incidents.newest_first(), incident_id)
+        """Return the incident of that id; where none is named, the latest that lists a grant.
+
+        One that was opened again after all was ended lists none.
+        """
+        newest_first = await self.incidents.newest_first()
+        if incident_id is None:
+            for one in newest_first:
+                if (await self.incidents.progress(one.id)).total:
+                    return one
+        return latest(newest_first, incident_id)
 
 
 @contextlib.asynccontextmanager
@@ -74,5 +84,6 @@ async def incident_desk(settings: Settings) -> AsyncIterator[IncidentDesk]:
                 origin=settings.public_urls[0],
             ),
             incidents=stores.incidents,
+            workspaces=stores.workspaces,
             data_keys=house.data_keys,
         )

@@ -37,8 +37,10 @@ async def open_key_file(settings: Settings) -> KeyFile:
     return keys
 
 
-async def new_key_file(settings: Settings) -> KeyFile:
+async def new_key_file(settings: Settings) -> bool:
     """Make the key file of a new installation; one that is there stays as it is.
+
+    Returns whether it was made.
 
     Raises:
         KeyFileRefused: it cannot be made, or the one that is there cannot be used.
@@ -46,9 +48,11 @@ async def new_key_file(settings: Settings) -> KeyFile:
     """
     elsewhere = _keys_elsewhere(settings)
     asked = settings.next_key
-    if asked is not None and not await asyncio.to_thread(settings.keys.exists):
+    is_new = not await asyncio.to_thread(settings.keys.exists)
+    if asked is not None and is_new:
         asked = await elsewhere.current(asked)
-    return await asyncio.to_thread(KeyFile.create, settings.keys, _RANDOMNESS, asked, elsewhere)
+    await asyncio.to_thread(KeyFile.create, settings.keys, _RANDOMNESS, asked, elsewhere)
+    return is_new
 
 
 async def newest_key(settings: Settings) -> KeyUri | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -23,6 +25,7 @@ from keyturn_service.vault.key_uri import KeyUri
 from keyturn_service.vault.vault import KEPT_FOR
 
 _OF_THE_FILE: Final = "file"
+_HOST: Final = re.compile(r"[0-9A-Za-z_.:-]+")  # also an address of IPv6
 
 
 class SettingsRefused(Exception):
@@ -60,7 +63,8 @@ class Settings(BaseSettings):
     )
     database_url: str = Field(
         default="",
-        description="`postgresql://user:password@host/database`; empty for SQLite in data_dir.",
+        description="`postgresql://user:password@host/database`, with `?sslmode=verify-full` behind"
+        " it where TLS is asked for; empty for SQLite in data_dir.",
         repr=False,
     )
     key_file: Path | None = Field(
@@ -147,10 +151,11 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         texts = [text.strip() for text in value.split(",") if text.strip()]
-        origins = [origin_of(text) for text in texts]
-        if not origins or None in origins:
-            raise ValueError("write origins such as https://connect.acme.example")
-        return tuple(origins)
+        if not texts or not all(map(_is_origin, texts)):
+            raise ValueError(
+                "write origins such as https://connect.acme.example, without path or user"
+            )
+        return tuple(origin_of(text) for text in texts)
 
     @field_validator("key_source")
     @classmethod
@@ -163,15 +168,17 @@ class Settings(BaseSettings):
     def _see_that_tls_is_whole(self) -> Self:
         parts = (self.tls_port, self.tls_cert_file, self.tls_key_file)
         if any(part is not None for part in parts) and None in parts:
-            raise ValueError("tls_port, tls_cert_file and tls_key_file go together")
+            raise ValueError(
+                "KEYTURN_TLS_PORT, KEYTURN_TLS_CERT_FILE and KEYTURN_TLS_KEY_FILE go together"
+            )
         return self
 
     @model_validator(mode="after")
     def _see_that_what_is_removed_is_vouched_for(self) -> Self:
         if self.audit_keep_days is not None and self.audit_export_dir is None:
             raise ValueError(
-                "audit_keep_days needs audit_export_dir: only what an exported checkpoint"
-                " vouches for is removed"
+                "KEYTURN_AUDIT_KEEP_DAYS needs KEYTURN_AUDIT_EXPORT_DIR: only what an exported"
+                " checkpoint vouches for is removed"
             )
         return self
 
@@ -180,13 +187,14 @@ class Settings(BaseSettings):
         parts = (self.dev_hub_consumer_key, self.dev_hub_username, self.dev_hub_key_file)
         if any(part is not None for part in parts) and None in parts:
             raise ValueError(
-                "dev_hub_consumer_key, dev_hub_username and dev_hub_key_file go together"
+                "KEYTURN_DEV_HUB_CONSUMER_KEY, KEYTURN_DEV_HUB_USERNAME and"
+                " KEYTURN_DEV_HUB_KEY_FILE go together"
             )
         try:
             read_my_domain(self.dev_hub_login_url, loopback=self.loopback)
         except HostRefused:
             raise ValueError(
-                "dev_hub_login_url is a login host of Salesforce's or a My Domain, such as"
+                "KEYTURN_DEV_HUB_LOGIN_URL is a login host of Salesforce's or a My Domain, such as"
                 " https://acme.my.salesforce.com"
             ) from None
         return self
@@ -227,12 +235,30 @@ def read_settings(**given: object) -> Settings:
         return Settings(**given)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
         raise SettingsRefused(
-            "\n".join(_in_words(problem["loc"], problem["msg"]) for problem in error.errors())
+            "\n".join(
+                _in_words(problem["loc"], problem["type"], problem["msg"])
+                for problem in error.errors()
+            )
         ) from None
 
 
-def _in_words(where: tuple[int | str, ...], message: str) -> str:
+def _is_origin(text: str) -> bool:
+    """Tell whether a text is an origin and nothing more; a slash behind it does not count."""
+    origin = origin_of(text)
+    if origin is None or not origin.startswith(("https://", "http://")):
+        return False
+    parts = urlsplit(text)
+    more = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+    return not more and _HOST.fullmatch(parts.hostname or "") is not None
+
+
+def _in_words(where: tuple[int | str, ...], kind: str, message: str) -> str:
+    if not where:
+        return message.removeprefix("Value error, ")  # it names its settings itself
     name = "_".join(["KEYTURN", *(str(part).upper() for part in where)])
+    field = Settings.model_fields.get(str(where[0]))
+    if kind == "missing" and field is not None:
+        message = f"is not set. {field.description}"
     return f"{name}: {message.removeprefix('Value error, ')}"
 
 

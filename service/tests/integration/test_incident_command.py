@@ -28,7 +28,7 @@ from service.tests.support.values import (
     pending,
 )
 
-from keyturn.cli.outcome import DONE, FAILED, Outcome
+from keyturn.cli.outcome import DONE, FAILED, WRONG_USAGE, Outcome
 from keyturn_service.bootstrap import make_key_file, open_house
 from keyturn_service.bootstrap_incident import incident_desk
 from keyturn_service.cli.incident import _open, incident
@@ -340,6 +340,38 @@ def test_a_report_names_what_cannot_be_read(data: Path) -> None:
     result: Any = said.result
     assert (result["left_out"], result["connections"]) == ([CONNECTION], 0)
     assert CONNECTION in said.warnings[0]
+
+
+def test_evidence_is_of_the_incident_that_lists_a_grant(data: Path) -> None:
+    """Not of one that was opened again, after all was ended."""
+    _with_a_grant_ended(data)
+    changed(data, "DELETE FROM token_sets")
+    first: Any = run(data, "status").result
+    again: Any = opened(data).result
+    assert again["new"]
+
+    said: Any = run(data, "report", "--no-links", "--out", str(data.parent / "evidence")).result
+    asked = ("report", "--no-links", "--incident", again["id"])
+    empty: Any = run(data, *asked, "--out", str(data.parent / "empty")).result
+
+    assert said["id"] == first["incidents"][0]["id"] != again["id"]
+    assert (said["connections"], empty["connections"]) == (1, 0)
+
+
+def test_a_workspace_may_be_named(data: Path) -> None:
+    """By its name or its id; one that is not there is told from those that are."""
+    name = "Acme alone"
+    changed(data, f"UPDATE workspaces SET name = '{name}' WHERE id = '{WORKSPACE}'")  # noqa: S608 - ours
+
+    named, unknown = (
+        run(data, "open", "--dry-run", "--reason", REASON, "--workspace", one)
+        for one in (name, "Nobody")
+    )
+
+    assert named.status == DONE
+    assert unknown.status == WRONG_USAGE
+    assert unknown.problem is not None
+    assert f"{name} ({WORKSPACE})" in unknown.problem.title
 
 
 def test_a_seal_and_a_workspace_with_odd_moments_are_in_nobodys_way(data: Path) -> None:

@@ -67,8 +67,10 @@ def test_a_workspace_is_named_by_its_id_as_well(tmp_path):
         keys(tmp_path, "rotate-data", "--workspace", "Acme (live)"),
     ]
     rotated = keys(tmp_path, "rotate-data", "--workspace", ours)
-    unknown = keys(tmp_path, "issue", "--workspace", ours[:-1] + "_", "--name", "b")
-    nobodys = keys(tmp_path, "issue", "--workspace", "ws_0000", "--name", "b")
+    nobodys = [
+        keys(tmp_path, "issue", "--workspace", name, "--name", "b")
+        for name in ("ws_0000", "ws_", f"{ours}_")
+    ]
 
     assert by_id["result"]["workspace_id"] == ours != theirs["workspace_id"]
     for one in by_name:
@@ -76,8 +78,23 @@ def test_a_workspace_is_named_by_its_id_as_well(tmp_path):
         assert ours in one["problem"]["title"]
         assert theirs["workspace_id"] in one["problem"]["title"]
     assert list(rotated["result"]["made"]) == [ours]
-    assert unknown["result"]["workspace_id"] not in {ours, theirs["workspace_id"]}
-    assert nobodys["problem"]["code"] == "not_found"
+    assert {one["problem"]["code"] for one in nobodys} == {"not_found"}
+    assert ours in nobodys[0]["problem"]["title"]
+
+
+def test_what_is_made_is_told_from_what_was_there(tmp_path):
+    """A key file, and a workspace; a name that is a slip of the shell makes none."""
+    made = [keys(tmp_path, "init")["result"]["is_new"] for _ in range(2)]
+    issued = [
+        keys(tmp_path, "issue", "--workspace", name, "--name", "backend")
+        for name in ("Acme", "  Acme ", "", "  ", "x" * 201)
+    ]
+
+    assert made == [True, False]
+    assert [one["result"]["workspace_is_new"] for one in issued[:2]] == [True, False]
+    for one in issued[2:]:
+        assert one["status"] == 2
+        assert "a name of 1 to 200 characters" in one["problem"]["title"]
 
 
 def test_a_rotation_said_again_makes_the_key_active_that_was_staged(tmp_path):

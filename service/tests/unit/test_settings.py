@@ -37,8 +37,59 @@ def test_the_settings_of_the_dev_hub_go_together(left_out):
 )
 def test_the_dev_hub_is_at_a_host_of_salesforces(host):
     """An assertion goes nowhere else."""
-    with pytest.raises(SettingsRefused, match="dev_hub_login_url is a login host"):
+    with pytest.raises(SettingsRefused, match="KEYTURN_DEV_HUB_LOGIN_URL is a login host"):
         read_settings(public_urls=URLS, dev_hub_login_url=host, **HUB)
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        "",
+        "connect.acme.example",
+        "ftp://connect.acme.example",
+        "https://connect.acme.example/path",
+        "https://user:secret-word@connect.acme.example",
+        "https://connect.acme.example?x=1",
+        "https://*",
+        "https://connect.acme.example,https://*.acme.example",
+    ],
+)
+def test_a_public_url_is_an_origin(urls):
+    """A path or a user would be left out of links without a word."""
+    with pytest.raises(SettingsRefused, match=r"^KEYTURN_PUBLIC_URLS: write origins") as refused:
+        read_settings(public_urls=urls)
+    assert "secret-word" not in str(refused.value)
+
+
+def test_a_public_url_may_end_in_a_slash_and_be_an_address():
+    """Also one of IPv6."""
+    urls = "https://Connect.acme.example/, http://[::1]:8321,http://127.0.0.1:8321"
+    assert read_settings(public_urls=urls).public_urls == (
+        "https://connect.acme.example",
+        "http://[::1]:8321",
+        "http://127.0.0.1:8321",
+    )
+
+
+def test_a_setting_that_is_missing_is_named_and_explained(monkeypatch):
+    """It says what to write."""
+    monkeypatch.delenv("KEYTURN_PUBLIC_URLS", raising=False)
+    with pytest.raises(SettingsRefused, match=r"^KEYTURN_PUBLIC_URLS: is not set\. Origins by"):
+        read_settings()
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"tls_port": 8443}, "^KEYTURN_TLS_PORT, KEYTURN_TLS_CERT_FILE and KEYTURN_TLS_KEY_FILE"),
+        ({"audit_keep_days": 90}, "^KEYTURN_AUDIT_KEEP_DAYS needs KEYTURN_AUDIT_EXPORT_DIR"),
+        ({"dev_hub_username": "x"}, "^KEYTURN_DEV_HUB_CONSUMER_KEY, "),
+    ],
+)
+def test_settings_that_do_not_go_together_are_named(given, names):
+    """By the names that they are set by."""
+    with pytest.raises(SettingsRefused, match=names):
+        read_settings(public_urls=URLS, **given)
 
 
 def test_a_child_is_given_them_by_its_environment():

@@ -63,6 +63,7 @@ def run(arguments: Sequence[str], find: Callable[[], Mapping[str, EntryPoint]] =
     """Run the command with its arguments and return the exit status."""
     as_json = "--json" in arguments
     try:
+        _see_text(arguments)
         ended = Groups(find).main(args=list(arguments), prog_name="keyturn", standalone_mode=False)
     except click.UsageError as error:
         return _tell_usage(error, as_json=as_json)
@@ -75,6 +76,16 @@ def run(arguments: Sequence[str], find: Callable[[], Mapping[str, EntryPoint]] =
     if isinstance(ended, Outcome):
         return show(ended, as_json=as_json)
     return ended if isinstance(ended, int) else 0
+
+
+def _see_text(arguments: Sequence[str]) -> None:
+    """See that every argument was text: of what is not come halves of characters.
+
+    Raises:
+        click.UsageError: one was not.
+    """
+    if any("\ud800" <= character <= "\udfff" for one in arguments for character in one):
+        raise click.UsageError("an argument is not in UTF-8: set your terminal to it")
 
 
 def _load(found: EntryPoint) -> object:

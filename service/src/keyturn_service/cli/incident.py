@@ -16,8 +16,9 @@ from keyturn_service.bootstrap_audit import make_checkpoint
 from keyturn_service.bootstrap_incident import IncidentDesk, incident_desk
 from keyturn_service.cli.evidence import Evidence, EvidenceIsThere
 from keyturn_service.cli.logs import log_to_stderr
+from keyturn_service.cli.workspaces import ambiguous, not_found
 from keyturn_service.domain.errors import NotFound
-from keyturn_service.domain.ids import AppId, ConnectionId, IncidentId, WorkspaceId
+from keyturn_service.domain.ids import AppId, ConnectionId, IncidentId
 from keyturn_service.domain.incident import Incident, Progress, Scope
 from keyturn_service.ports import (
     AuditUnavailable,
@@ -26,6 +27,7 @@ from keyturn_service.ports import (
     StoreUnavailable,
 )
 from keyturn_service.settings import Settings, SettingsRefused, read_settings
+from keyturn_service.use_cases.find_workspaces import find_workspaces
 from keyturn_service.use_cases.open_incident import Opened
 from keyturn_service.vault.errors import KeySourceRefused, KeySourceUnavailable
 
@@ -69,7 +71,11 @@ def incident() -> None:
     callback=_in_words,
     help="For the audit, and for whoever reads the evidence.",
 )
-@click.option("--workspace", metavar="WS_ID", help="Only the grants of this workspace.")
+@click.option(
+    "--workspace",
+    metavar="NAME|WS_ID",
+    help="Only the grants of the workspace with this name or id.",
+)
 @click.option("--app", metavar="APP_ID", help="Only the grants of this app.")
 @click.option("--dry-run", is_flag=True, help="Count what would be ended; change nothing.")
 @json_option
@@ -116,7 +122,12 @@ def status() -> Outcome:
     metavar="PATH",
     help="Folder to make, or a file ending in .zip. One that is there is never changed.",
 )
-@click.option("--incident", "which", metavar="INC_ID", help="The latest where none is named.")
+@click.option(
+    "--incident",
+    "which",
+    metavar="INC_ID",
+    help="The latest that lists a grant, where none is named.",
+)
 @click.option(
     "--return-url",
     metavar="URL",
@@ -209,16 +220,9 @@ async def _open(
     app: str | None,
     dry_run: bool,  # noqa: FBT001 - handed on from the options
 ) -> Outcome:
-    try:
-        scope = await desk.open.scope(
-            None if workspace is None else WorkspaceId(workspace),
-            None if app is None else AppId(app),
-        )
-    except NotFound as error:
-        return refused_usage(
-            f"there is no such {error.what} on this service: look at GET /v1/apps, or leave it out"
-            " for the whole service"
-        )
+    scope = await _scope_of(desk, workspace, app)
+    if isinstance(scope, Outcome):
+        return scope
     if dry_run:
         count = await desk.open.count(scope)
         text = f"{count} grants would be ended ({_scope_words(scope)}). Nothing was changed."
@@ -239,6 +243,24 @@ async def _open(
             " it stopped; `keyturn incident status` says what there is",
         )
     return await _opened(desk, opened)
+
+
+async def _scope_of(desk: IncidentDesk, workspace: str | None, app: str | None) -> Scope | Outcome:
+    """Return the scope that is meant, or say that there is none."""
+    workspace_id = None
+    if workspace is not None:
+        found = await find_workspaces(desk.workspaces, workspace)
+        if len(found) > 1:
+            return refused_usage(ambiguous(workspace, found))
+        if not found:
+            return refused_usage(not_found(workspace, await desk.workspaces.all()))
+        workspace_id = found[0].id
+    try:
+        return await desk.open.scope(workspace_id, None if app is None else AppId(app))
+    except NotFound as error:
+        return refused_usage(
+            f"there is no such {error.what} there: GET /v1/apps names those of a workspace"
+        )
 
 
 async def _opened(desk: IncidentDesk, opened: Opened) -> Outcome:

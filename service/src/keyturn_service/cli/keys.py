@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,16 +13,26 @@ from keyturn.cli.outcome import Outcome, failure, json_option
 from keyturn_service.adapters.key_sources.file import KeyFileRefused
 from keyturn_service.bootstrap import CannotStart, House, make_key_file, open_house
 from keyturn_service.cli.logs import log_to_stderr
+from keyturn_service.cli.workspaces import ambiguous, not_found
 from keyturn_service.domain.api_key import Right
-from keyturn_service.domain.ids import WorkspaceId
 from keyturn_service.ports import AuditUnavailable, StoreUnavailable
 from keyturn_service.settings import Settings, SettingsRefused, read_settings
+from keyturn_service.use_cases.find_workspaces import find_workspaces
 from keyturn_service.vault.data_key_rotation import DataKeyStanding
 from keyturn_service.vault.errors import KeySourceUnavailable
 from keyturn_service.vault.root_keys import KeyUnknown, RootKey, StillNeeded
 
 _ACTOR = "operator"
-_WORKSPACE_ID: Final = re.compile(r"ws_[0-9A-Za-z]+")
+_IDS_BEGIN: Final = "ws_"
+_LONGEST_NAME: Final = 200
+
+
+def _name(context: click.Context, option: click.Parameter, value: str) -> str:
+    del context
+    name = value.strip()
+    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise click.BadParameter(f"a name of 1 to {_LONGEST_NAME} characters", param=option)
+    return name
 
 
 @click.group()
@@ -57,21 +66,25 @@ def init() -> Outcome:
     """
     try:
         settings = _settings()
-        asyncio.run(make_key_file(settings))
+        is_new = asyncio.run(make_key_file(settings))
     except (SettingsRefused, CannotStart) as error:
         return failure("cannot_start", str(error))
     path = str(settings.keys.absolute())
-    return Outcome(result={"key_file": path}, text=f"The key file is {path}")
+    text = f"Made the key file {path}" if is_new else f"The key file {path} is there already"
+    return Outcome(result={"key_file": path, "is_new": is_new}, text=text)
 
 
 @keys.command()
 @click.option(
     "--workspace",
     required=True,
+    callback=_name,
     metavar="NAME|WS_ID",
     help="Its name, and it is made if that is new; or its id.",
 )
-@click.option("--name", required=True, help="Whose key it is, for you to tell keys apart.")
+@click.option(
+    "--name", required=True, callback=_name, help="Whose key it is, for you to tell keys apart."
+)
 @click.option(
     "--right",
     "rights",
@@ -272,13 +285,12 @@ def rotate_data(*, workspace: str | None) -> Outcome:
 async def _rotate_data(house: House, workspace: str | None) -> Outcome:
     workspace_id = None
     if workspace is not None:
-        found = await _workspaces(house, workspace)
+        found = await find_workspaces(house.wiring.workspaces, workspace)
         if len(found) > 1:
-            return _ambiguous(workspace, found)
+            return failure("ambiguous", ambiguous(workspace, found))
         if not found:
-            names = ", ".join(sorted(kept.name for kept in await house.wiring.workspaces.all()))
-            return failure("not_found", f"no workspace is named {workspace}; there are: {names}")
-        workspace_id = found[0]
+            return failure("not_found", not_found(workspace, await house.wiring.workspaces.all()))
+        workspace_id = found[0].id
     done = await house.data_keys.rotate(workspace_id)
     text = (
         f"{len(done.made)} workspaces have a new data key, {done.retired} are retired; running"
@@ -424,12 +436,12 @@ def _with_house(work: Callable[[House], Awaitable[Outcome]]) -> Outcome:
 async def _issue(
     house: House, workspace: str, name: str, rights: tuple[str, ...], days: int | None
 ) -> Outcome:
-    found = await _workspaces(house, workspace)
+    found = await find_workspaces(house.wiring.workspaces, workspace)
     if len(found) > 1:
-        return _ambiguous(workspace, found)
-    if not found and _WORKSPACE_ID.fullmatch(workspace):
-        return failure("not_found", f"there is no workspace {workspace}, and none is made of an id")
-    workspace_id = found[0] if found else await house.new_workspace(workspace)
+        return failure("ambiguous", ambiguous(workspace, found))
+    if not found and workspace.startswith(_IDS_BEGIN):  # none is made of an id
+        return failure("not_found", not_found(workspace, await house.wiring.workspaces.all()))
+    workspace_id = found[0].id if found else await house.new_workspace(workspace)
     ends = None if days is None else house.clock.now() + timedelta(days=days)
     key, secret = await house.wiring.create_api_key(
         workspace_id,
@@ -442,22 +454,12 @@ async def _issue(
         "id": key.id,
         "api_key": secret,
         "workspace_id": workspace_id,
+        "workspace_is_new": not found,
         "rights": sorted(key.rights),
         "expires_at": None if ends is None else ends.isoformat(),
     }
-    return Outcome(result=result, text=f"{secret}\n(shown once; workspace {workspace_id})")
-
-
-async def _workspaces(house: House, which: str) -> Sequence[WorkspaceId]:
-    """Return the workspace of that id, or else all of that name."""
-    kept = await house.wiring.workspaces.all()
-    by_id = [one.id for one in kept if one.id == which]
-    return by_id or [one.id for one in kept if one.name == which]
-
-
-def _ambiguous(name: str, found: Sequence[WorkspaceId]) -> Outcome:
-    ids = ", ".join(sorted(found))
-    return failure("ambiguous", f"several workspaces are named {name}; name one by its id: {ids}")
+    made = "" if found else ", which is new"
+    return Outcome(result=result, text=f"{secret}\n(shown once; workspace {workspace_id}{made})")
 
 
 def _settings() -> Settings:

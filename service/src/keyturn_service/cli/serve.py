@@ -8,8 +8,11 @@ import gc
 import json
 import os
 import signal
+import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -70,7 +73,7 @@ async def run_replica(
     """Serve until told to stop. `between` may put something between use cases and adapters.
 
     Raises:
-        CannotStart: a port is taken, or the house cannot be opened.
+        CannotStart: a port is taken, a certificate cannot be used, or the house not be opened.
     """
     told = asyncio.Event()
     with _told_to_stop(told, watch_stdin=until_stdin_ends):
@@ -88,7 +91,9 @@ async def run_replica(
             finally:
                 for server in servers:
                     server.should_exit = True
-                await asyncio.gather(*serving)
+                await asyncio.wait(serving)
+            for ended in serving:
+                ended.result()
 
 
 def _configs(settings: Settings, app: Any) -> list[uvicorn.Config]:
@@ -114,11 +119,54 @@ def _configs(settings: Settings, app: Any) -> list[uvicorn.Config]:
                 **common,
             )
         )
+        _see_certificate(configs[-1])
     return configs
+
+
+def _see_certificate(config: uvicorn.Config) -> None:
+    """See that what HTTPS is to be served with can be read, and fits together.
+
+    Raises:
+        CannotStart: it cannot.
+    """
+    files = {
+        "KEYTURN_TLS_CERT_FILE": config.ssl_certfile,
+        "KEYTURN_TLS_KEY_FILE": config.ssl_keyfile,
+    }
+    for setting, path in files.items():
+        try:
+            Path(str(path)).read_bytes()
+        except OSError as error:
+            raise CannotStart(f"{setting}: cannot read {path}: {error.strerror}") from None
+    try:
+        config.load()
+    except ssl.SSLError as error:
+        raise CannotStart(
+            f"{' and '.join(files)}: {files['KEYTURN_TLS_CERT_FILE']} has to be a chain of"
+            " certificates in PEM, the service's own first, and the other file its private key"
+            f" ({error.reason or error})"
+        ) from None
 
 
 class _Server(uvicorn.Server):
     """A server whose end is decided by us: two of them share one process and its signals."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen.
+
+        Raises:
+            CannotStart: it cannot; the library would end the process.
+        """
+        try:
+            await super().startup(sockets)
+        except SystemExit as ended:
+            because = ended.__context__
+            words = because.strerror if isinstance(because, OSError) else None
+            raise CannotStart(
+                f"cannot listen on {self.config.host} port {self.config.port}"
+                f" ({words or 'no reason was given'}): another program may be there, or"
+                " KEYTURN_HOST is no address of this machine"
+            ) from None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -143,9 +191,9 @@ async def _until_started(servers: list[_Server], serving: list[asyncio.Task[None
         CannotStart: a port is taken.
     """
     while not all(server.started for server in servers):
-        if any(task.done() for task in serving):
-            ports = ", ".join(str(server.config.port) for server in servers)
-            raise CannotStart(f"cannot listen on {ports}: another program may be there")
+        for task in serving:
+            if task.done():
+                task.result()
         await asyncio.sleep(0.01)
 
 

@@ -151,6 +151,11 @@ class Progress:
     last_ended_at: datetime | None
 
     @property
+    def total(self) -> int:
+        """How many grants it lists."""
+        return self.waiting + self.failed + self.revoked + self.admin
+
+    @property
     def is_done(self) -> bool:
         """Whether nothing is left to be done by the service."""
         return not self.waiting and not self.failed

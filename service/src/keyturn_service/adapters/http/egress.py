@@ -28,6 +28,10 @@ class Road(Enum):
     GUARDED = auto()  # from here, to public addresses only
 
 
+class EgressRefused(Exception):
+    """A setting for calls to Salesforce cannot be used; the text says which and why."""
+
+
 class TargetRefused(Exception):
     """No call may go there: not a host of Salesforce's, or an address that is not public."""
 
@@ -41,6 +45,9 @@ class Egress:
     may speak plain http. Seconds are of the machine's own clock: until a connection stands, then
     until the last byte of an answer. Both together, and the time to keep what came, have to fit
     into a refresh lease (`use_cases.refresh_tokens`).
+
+    Raises:
+        EgressRefused: the proxy or the file cannot be used.
     """
 
     proxy_url: str | None = None
@@ -51,9 +58,9 @@ class Egress:
 
     def __post_init__(self) -> None:
         if self.proxy_url is not None:
-            proxy = urlsplit(self.proxy_url)
-            if proxy.scheme != "http" or not proxy.hostname:
-                raise ValueError("the egress proxy is given as http://host:port")
+            _see_proxy(self.proxy_url)
+        if self.ca_file is not None:
+            _see_authorities(self.ca_file)
 
     def road(self, origin: Origin) -> Road:
         """Choose the road to an origin.
@@ -157,6 +164,24 @@ def _inner_ipv4(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str |
 
 
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def _see_proxy(url: str) -> None:
+    try:
+        proxy = urlsplit(url)
+        fits = proxy.scheme == "http" and proxy.hostname and proxy.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise EgressRefused("KEYTURN_EGRESS_PROXY_URL: write http://[user:password@]host:port")
+
+
+def _see_authorities(ca_file: Path) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=ca_file)
+    except OSError as error:  # SSLError is one
+        words = error.strerror if not isinstance(error, ssl.SSLError) else "no certificate in PEM"
+        raise EgressRefused(f"KEYTURN_CA_FILE: cannot use {ca_file}: {words}") from None
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:

@@ -422,7 +422,8 @@ def _read(path: Path) -> tuple[os.stat_result, _Keys]:
     except FileNotFoundError:
         raise KeyFileRefused(
             f"there is no key file {path}: the service does not start without its key."
-            " Bring the file back from where you keep it apart from the database"
+            " Bring the file back from where you keep it apart from the database. On a new"
+            " installation `keyturn keys init` makes one"
         ) from None
     except OSError as error:
         raise KeyFileRefused(f"cannot read the key file {path}: {error.strerror}") from None

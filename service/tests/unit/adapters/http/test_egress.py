@@ -9,6 +9,7 @@ import pytest
 from keyturn_core.salesforce.hosts import Origin
 from keyturn_service.adapters.http.egress import (
     Egress,
+    EgressRefused,
     Road,
     TargetRefused,
     is_public,
@@ -63,8 +64,8 @@ def test_calls_of_an_api_go_to_my_domains_only(proxy):
 
 @pytest.mark.parametrize("url", ["socks5://egress.example", "https://egress.example", "http://"])
 def test_a_proxy_of_another_kind_is_refused_at_the_start(url):
-    """A wrong setting fails before the first call."""
-    with pytest.raises(ValueError, match="egress proxy"):
+    """A wrong setting fails before the first call, and is named."""
+    with pytest.raises(EgressRefused, match="KEYTURN_EGRESS_PROXY_URL"):
         Egress(proxy_url=url)
 
 
