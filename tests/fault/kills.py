@@ -370,7 +370,8 @@ class KillWorld:
             one.oracle.moved(spool, aside)
             one.oracle.given_up.add(aside)
             async with self.stores() as (house, _):
-                assert await house.root_keys.forget_spool((aside / "id").read_text())
+                spool_id = (aside / "id").read_text()
+                assert await house.root_keys.forget_spool(spool_id, disk_is_gone=True)
             # Nobody gives its lease back: it would end by itself, a minute later.
             await self.looking.look("UPDATE refresh_leases SET ends_at = 0")
         await self._look_away()

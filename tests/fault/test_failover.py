@@ -202,7 +202,7 @@ def test_only_what_no_journal_accounts_for_is_quarantined(two: Two) -> None:
 async def _declare_lost(world: CrashWorld, spool_id: str) -> None:
     settings = read_settings(**world.settings, dev_world=world.dev_world)
     async with open_house(settings, background=False) as house:
-        assert await house.root_keys.forget_spool(spool_id)
+        assert await house.root_keys.forget_spool(spool_id, disk_is_gone=True)
 
 
 def test_a_file_put_back_under_a_running_replica_is_noticed(tmp_path: Path) -> None:

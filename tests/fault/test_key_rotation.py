@@ -267,7 +267,7 @@ def test_a_key_that_a_stopped_replicas_spool_needs_is_not_destroyed(world: Crash
     assert old["spooled_answers"] >= 1
     assert refused["code"] == "key_still_needed"
     assert spool in refused["title"]
-    assert _beside(world, lambda root_keys: root_keys.forget_spool(spool))
+    assert _beside(world, lambda root_keys: root_keys.forget_spool(spool, disk_is_gone=True))
     assert "say --backups-are-gone" in _refusal(world, first, backups_are_gone=False)
     _beside(world, lambda root_keys: root_keys.destroy(first, backups_are_gone=True))
     assert first not in (Path(world.settings["data_dir"]) / "keyturn.key").read_text()

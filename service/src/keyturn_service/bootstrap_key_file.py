@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
+from pathlib import Path
 from typing import Final
 
 import structlog
+from sqlalchemy.exc import ProgrammingError
 
-from keyturn_service.adapters.key_sources.file import KeyFile
+from keyturn_service.adapters.key_sources.file import KeyFile, KeyFileRefused
 from keyturn_service.adapters.key_sources.kms_key import KmsAccess
 from keyturn_service.adapters.key_sources.remote import KmsKeys
+from keyturn_service.adapters.sql.database import Database, read_database_url
+from keyturn_service.adapters.sql.workspaces import SqlDataKeys
 from keyturn_service.adapters.system import SystemRandomness
+from keyturn_service.ports import StoreUnavailable
 from keyturn_service.settings import Settings
 from keyturn_service.vault.key_uri import KeyUri
 
@@ -43,16 +49,39 @@ async def new_key_file(settings: Settings) -> bool:
     Returns whether it was made.
 
     Raises:
-        KeyFileRefused: it cannot be made, or the one that is there cannot be used.
+        KeyFileRefused: it cannot be made, the one that is there cannot be used, or the database is
+            sealed under a key that another file has.
+        DatabaseRefused: the database's URL cannot be used.
         KeySourceUnavailable: what is to hold the key does not answer, or refuses.
     """
     elsewhere = _keys_elsewhere(settings)
     asked = settings.next_key
     is_new = not await asyncio.to_thread(settings.keys.exists)
+    sealed_under = sorted(await _sealed_under(settings)) if is_new else []
+    if sealed_under:
+        raise KeyFileRefused(
+            f"no key file is made: the database is sealed under {', '.join(sealed_under)}, which a"
+            f" new file would not have. Bring the key file that has it back to {settings.keys}"
+        )
     if asked is not None and is_new:
         asked = await elsewhere.current(asked)
     await asyncio.to_thread(KeyFile.create, settings.keys, _RANDOMNESS, asked, elsewhere)
     return is_new
+
+
+async def _sealed_under(settings: Settings) -> Collection[str]:
+    """Return the key-encryption keys that the database needs; none where there is no database."""
+    url = read_database_url(settings.database)
+    is_file = url.get_backend_name() == "sqlite"
+    if is_file and not await asyncio.to_thread(Path(url.database or "").exists):
+        return ()
+    database = Database(url)
+    try:
+        return await SqlDataKeys(database).needs()
+    except (StoreUnavailable, ProgrammingError):
+        return ()  # it is not there yet, or has no tables
+    finally:
+        await database.close()
 
 
 async def newest_key(settings: Settings) -> KeyUri | None:

@@ -72,6 +72,23 @@ async def test_a_spool_of_attempts_that_never_said_anything_is_named(base: Base)
     assert await keys.all(since=START) == [need(SPOOL, "kek_old", 1)]
 
 
+async def test_a_spool_is_heard_for_a_while(base: Base) -> None:
+    """By the database's clock; one that was declared lost is not."""
+    clock = FakeClock()
+    keys, within = SpoolKeysByWorldClock(base.database, clock), timedelta(minutes=2)
+    await keys.say("spool_a", {"kek_old": 2, "kek_new": 0})
+    clock.advance(seconds=119)
+
+    assert await keys.was_heard("spool_a", within=within)
+    assert not await keys.was_heard("spool_b", within=within)
+
+    clock.advance(seconds=1)
+    assert not await keys.was_heard("spool_a", within=within)
+    await keys.say("spool_a", {"kek_old": 2})
+    await keys.forget("spool_a", at=clock.now())
+    assert not await keys.was_heard("spool_a", within=within)
+
+
 async def test_a_lost_spool_needs_nothing_until_it_comes_back(base: Base) -> None:
     """One that nobody knows is not forgotten: it may be written wrongly."""
     keys = SpoolKeysByWorldClock(base.database, FakeClock())

@@ -82,6 +82,38 @@ def test_a_workspace_is_named_by_its_id_as_well(tmp_path):
     assert ours in nobodys[0]["problem"]["title"]
 
 
+def test_no_key_file_is_made_beside_a_database_that_needs_another(tmp_path):
+    """It would open nothing; with an empty database there is nothing to open."""
+    keys(tmp_path, "init")
+    keys(tmp_path, *ISSUE)
+    (tmp_path / "keyturn.key").rename(tmp_path / "lost.key")
+
+    refused = keys(tmp_path, "init")
+    execute(tmp_path, "DELETE FROM data_keys")
+    made = keys(tmp_path, "init")
+
+    assert "no key file is made: the database is sealed under kek_" in refused["problem"]["title"]
+    assert made["result"]["is_new"]
+
+
+def test_a_spool_that_was_heard_is_not_declared_lost_by_a_slip(tmp_path):
+    """Its answers would be lost, and their tokens presented again."""
+    keys(tmp_path, "init")
+    keys(tmp_path, *ISSUE)
+    execute(
+        tmp_path,
+        "INSERT INTO spool_keys (spool_id, key_id, files, seen_at) VALUES ('spool_here', 'kek_one',"
+        " 1, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))",
+    )
+
+    refused = keys(tmp_path, "forget-spool", "spool_here")
+    forgotten = keys(tmp_path, "forget-spool", "spool_here", "--disk-is-gone")
+
+    assert (refused["status"], refused["problem"]["code"]) == (1, "spool_heard")
+    assert "--disk-is-gone" in refused["problem"]["title"]
+    assert forgotten["result"] == {"forgotten": "spool_here"}
+
+
 def test_what_is_made_is_told_from_what_was_there(tmp_path):
     """A key file, and a workspace; a name that is a slip of the shell makes none."""
     made = [keys(tmp_path, "init")["result"]["is_new"] for _ in range(2)]

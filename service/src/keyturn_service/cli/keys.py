@@ -20,7 +20,7 @@ from keyturn_service.settings import Settings, SettingsRefused, read_settings
 from keyturn_service.use_cases.find_workspaces import find_workspaces
 from keyturn_service.vault.data_key_rotation import DataKeyStanding
 from keyturn_service.vault.errors import KeySourceUnavailable
-from keyturn_service.vault.root_keys import KeyUnknown, RootKey, StillNeeded
+from keyturn_service.vault.root_keys import KeyUnknown, RootKey, SpoolHeard, StillNeeded
 
 _ACTOR = "operator"
 _IDS_BEGIN: Final = "ws_"
@@ -379,8 +379,13 @@ def _data_keys_said(standing: DataKeyStanding) -> dict[str, object]:
 
 @keys.command("forget-spool")
 @click.argument("spool_id", metavar="ID")
+@click.option(
+    "--disk-is-gone",
+    is_flag=True,
+    help="Also where its replica said something in the last two minutes.",
+)
 @json_option
-def forget_spool(*, spool_id: str) -> Outcome:
+def forget_spool(*, spool_id: str, disk_is_gone: bool) -> Outcome:
     r"""Declare a spool lost, so that no key is kept for it, and no connection waits for it.
 
     Only for a disk that is gone: answers on it that were not delivered do not open any more once
@@ -390,11 +395,20 @@ def forget_spool(*, spool_id: str) -> Outcome:
     Example:
       keyturn keys forget-spool spool_4Xq0Xb1
     """
-    return _with_house(lambda house: _forget_spool(house, spool_id))
+    return _with_house(lambda house: _forget_spool(house, spool_id, disk_is_gone=disk_is_gone))
 
 
-async def _forget_spool(house: House, spool_id: str) -> Outcome:
-    if not await house.root_keys.forget_spool(spool_id):
+async def _forget_spool(house: House, spool_id: str, *, disk_is_gone: bool) -> Outcome:
+    try:
+        known = await house.root_keys.forget_spool(spool_id, disk_is_gone=disk_is_gone)
+    except SpoolHeard:
+        return failure(
+            "spool_heard",
+            f"{spool_id} said something in the last two minutes: if its replica runs, its answers"
+            " would be lost. Nothing was changed. Stop the replica and start it on its own disk;"
+            " where that is gone, wait two minutes, or say --disk-is-gone",
+        )
+    if not known:
         return failure("not_found", f"nobody knows a spool {spool_id}: see `keyturn keys status`")
     return Outcome(result={"forgotten": spool_id}, text=f"{spool_id} is not waited for any more")
 

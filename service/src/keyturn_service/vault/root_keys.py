@@ -16,6 +16,7 @@ from keyturn_service.vault.key_source import KeySource
 from keyturn_service.vault.key_uri import KeyUri
 
 BACKUP_AGE: Final = timedelta(days=35)  # the longest age of a backup; design.md 5.9
+HEARD: Final = timedelta(minutes=2)  # several times the pace at which spools say their keys
 _AT_ONCE: Final = 200
 
 
@@ -120,6 +121,10 @@ class SpoolNeeds(Protocol):
         """Keep what a spool needs, in place of what it said before, and when that was."""
         ...
 
+    async def was_heard(self, spool_id: str, *, within: timedelta) -> bool:
+        """Tell whether a spool said what it needs so lately, by the clock that notes it."""
+        ...
+
     async def forget(self, spool_id: str, *, at: datetime) -> bool:
         """Count a spool as lost: it needs nothing, and answers no attempt that waits for it.
 
@@ -167,6 +172,10 @@ async def _of_its_own() -> KeyUri | None:
 
 class StillNeeded(Exception):
     """The key is not destroyed; the text says what needs it."""
+
+
+class SpoolHeard(Exception):
+    """A spool is not counted as lost: its replica seems to run."""
 
 
 class KeyUnknown(Exception):
@@ -325,8 +334,14 @@ class RootKeys:
                 await self.data_keys.allow(key_id)
         return need.key
 
-    async def forget_spool(self, spool_id: str) -> bool:
-        """Count a spool as lost with its disk: what lay on it is not waited for any more."""
+    async def forget_spool(self, spool_id: str, *, disk_is_gone: bool = False) -> bool:
+        """Count a spool as lost with its disk: what lay on it is not waited for any more.
+
+        Raises:
+            SpoolHeard: its replica said something lately, and nobody says that its disk is gone.
+        """
+        if not disk_is_gone and await self.spools.was_heard(spool_id, within=HEARD):
+            raise SpoolHeard(spool_id)
         known = await self.spools.forget(spool_id, at=self.clock.now())
         if known:
             await self._note("spool.declared_lost", None, spool_id=spool_id)

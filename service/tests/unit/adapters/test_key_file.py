@@ -224,7 +224,10 @@ class TestLoading:
         with pytest.raises(KeyFileRefused) as refused:
             KeyFile.load(path, CountedRandomness())
 
-        assert str(refused.value) == f"{path} is no key file of ours, or was changed"
+        assert str(refused.value) == (
+            f"{path} is no key file of ours, or was changed: bring back a copy that you keep apart"
+            " from the database"
+        )
 
     @given(content=st.binary())
     def test_any_bytes_are_refused_at_most(self, tmp_path_factory, content):

@@ -145,4 +145,5 @@ def test_an_incident_is_done_when_nothing_is_left_for_the_service(
 ) -> None:
     """What an admin has to do does not keep it open."""
     progress = Progress(waiting=waiting, failed=failed, revoked=3, admin=2, last_ended_at=None)
+    assert progress.total == waiting + failed + 5
     assert progress.is_done is done

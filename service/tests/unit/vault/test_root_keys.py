@@ -103,6 +103,7 @@ class Needs:
 
     def __init__(self) -> None:
         self.said: list[SpoolNeed] = []
+        self.heard: set[str] = set()
 
     async def all(self, *, since):
         self.since = since
@@ -113,6 +114,10 @@ class Needs:
             SpoolNeed(spool_id=spool_id, key_id=key_id, files=files, seen_at=START)
             for key_id, files in needs.items()
         ]
+
+    async def was_heard(self, spool_id, *, within):
+        self.within = within
+        return spool_id in self.heard
 
     async def forget(self, spool_id, *, at):
         self.forgotten_at = at

@@ -8,7 +8,7 @@ import pytest
 from service.tests.support.values import START
 from service.tests.unit.vault.test_root_keys import Room
 
-from keyturn_service.vault.root_keys import BACKUP_AGE, SpoolNeed, StillNeeded
+from keyturn_service.vault.root_keys import BACKUP_AGE, SpoolHeard, SpoolNeed, StillNeeded
 
 
 @pytest.fixture
@@ -114,3 +114,18 @@ async def test_a_key_that_was_needed_in_between_waits_for_the_backups_made_meanw
         await room.root_keys.destroy(room.first)
     room.data_keys.kept = of_that_night
     assert await room.opens(sealed, "restored again")
+
+
+async def test_a_spool_whose_replica_runs_is_not_declared_lost(room):
+    """Unless somebody says that its disk is gone all the same: it may have been just now."""
+    await room.spools.say("spool_running", {room.first: 3})
+    room.spools.heard.add("spool_running")
+
+    with pytest.raises(SpoolHeard):
+        await room.root_keys.forget_spool("spool_running")
+    assert room.spools.said
+    assert room.spools.within == timedelta(minutes=2)
+    assert "spool.declared_lost" not in room.types()
+
+    assert await room.root_keys.forget_spool("spool_running", disk_is_gone=True)
+    assert not room.spools.said

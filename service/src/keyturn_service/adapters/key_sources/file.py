@@ -35,6 +35,7 @@ _log = structlog.get_logger()
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _LONGEST_WRAPPED: Final = 4096  # bytes; an RSA key of 4096 bits with its signature makes 1027
+_BRING_BACK: Final = ": bring back a copy that you keep apart from the database"
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _FORMAT: Final = 1
 _FORMAT_WITH_REMOTE: Final = 2  # an earlier release refuses the file, and does not lose keys of it
@@ -453,9 +454,11 @@ def _parsed(path: Path, text: str) -> _Keys:
     except KeyUriRefused as error:
         raise KeyFileRefused(f"{path} names a key that is no key's URI: {error}") from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise KeyFileRefused(f"{path} is no key file of ours, or was changed") from None
+        raise KeyFileRefused(
+            f"{path} is no key file of ours, or was changed{_BRING_BACK}"
+        ) from None
     if not fits or any(len(key) != _KEY_BYTES for key in held.keys.values()):
-        raise KeyFileRefused(f"{path} is no key file of ours, or was changed")
+        raise KeyFileRefused(f"{path} is no key file of ours, or was changed{_BRING_BACK}")
     return held
 
 

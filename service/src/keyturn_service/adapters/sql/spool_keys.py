@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from keyturn_service.adapters.sql.database import Database
 from keyturn_service.adapters.sql.leases import clock_of
@@ -60,6 +70,17 @@ class SqlSpoolKeys:
         async with self.database.write() as writing:
             await writing.execute(delete(spool_keys).where(spool_keys.c.spool_id == spool_id))
             await writing.execute(insert(spool_keys).values(rows))
+
+    async def was_heard(self, spool_id: str, *, within: timedelta) -> bool:
+        """Tell whether a spool said what it needs so lately, by the database's clock."""
+        asked = select(spool_keys.c.spool_id).where(
+            spool_keys.c.spool_id == spool_id,
+            spool_keys.c.key_id != _NONE,
+            type_coerce(spool_keys.c.seen_at, BigInteger)
+            > self._now() - round(within.total_seconds() * 1_000_000),
+        )
+        async with self.database.read() as reading:
+            return (await reading.execute(asked.limit(1))).first() is not None
 
     async def forget(self, spool_id: str, *, at: datetime) -> bool:
         """Count a spool as lost: it needs nothing, and answers no attempt that waits for it.
