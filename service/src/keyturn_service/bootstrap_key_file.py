@@ -56,8 +56,14 @@ async def new_key_file(settings: Settings) -> bool:
     """
     elsewhere = _keys_elsewhere(settings)
     asked = settings.next_key
-    is_new = not await asyncio.to_thread(settings.keys.exists)
-    sealed_under = sorted(await _sealed_under(settings)) if is_new else []
+    try:
+        is_new = not await asyncio.to_thread(settings.keys.exists)
+        sealed_under = sorted(await _sealed_under(settings)) if is_new else []
+    except OSError as error:
+        raise KeyFileRefused(
+            f"no key file is made: cannot look at {error.filename} ({error.strerror}); run the"
+            " command as the user that the service runs as"
+        ) from None
     if sealed_under:
         raise KeyFileRefused(
             f"no key file is made: the database is sealed under {', '.join(sealed_under)}, which a"
@@ -78,8 +84,11 @@ async def _sealed_under(settings: Settings) -> Collection[str]:
     database = Database(url)
     try:
         return await SqlDataKeys(database).needs()
-    except (StoreUnavailable, ProgrammingError):
-        return ()  # it is not there yet, or has no tables
+    except ProgrammingError:
+        return ()  # it has no tables
+    except StoreUnavailable as error:
+        _log.warning("database_not_looked_at", reason=str(error))
+        return ()  # it may not be there yet
     finally:
         await database.close()
 

@@ -63,8 +63,9 @@ class Settings(BaseSettings):
     )
     database_url: str = Field(
         default="",
-        description="`postgresql://user:password@host/database`, with `?sslmode=verify-full` behind"
-        " it where TLS is asked for; empty for SQLite in data_dir.",
+        description="`postgresql://user:password@host/database`, with"
+        " `?sslmode=verify-full&sslrootcert=FILE` behind it where TLS is asked for; empty for"
+        " SQLite in data_dir.",
         repr=False,
     )
     key_file: Path | None = Field(
@@ -153,7 +154,8 @@ class Settings(BaseSettings):
         texts = [text.strip() for text in value.split(",") if text.strip()]
         if not texts or not all(map(_is_origin, texts)):
             raise ValueError(
-                "write origins such as https://connect.acme.example, without path or user"
+                "write origins such as https://connect.acme.example, in ASCII (xn--…), without"
+                " path or user"
             )
         return tuple(origin_of(text) for text in texts)
 

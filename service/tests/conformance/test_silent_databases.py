@@ -301,6 +301,18 @@ async def test_a_line_whose_statement_could_not_be_prepared_is_made_again(
     assert [tuple(row) for row in await hot.rows([("a",)])] == [(1,)]
 
 
+async def test_one_of_several_hosts_is_enough(base: Base) -> None:
+    """For the pool and for a connection of its own; the first one takes nobody."""
+    url = base.database.url
+    several = {"host": "127.0.0.1,127.0.0.1", "port": f"1,{url.port}"}
+    database = Database(url._replace(host=None, port=None, query=several))
+
+    assert await ask(database) == 1
+    line = PostgresLine(database, "SELECT n FROM {asked}", [("what", "text")])
+    assert [tuple(row) for row in await line.rows([("a",)])] == [(1,)]
+    await database.close()
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [

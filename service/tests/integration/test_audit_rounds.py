@@ -183,7 +183,7 @@ def test_what_nobody_does_any_more_is_late(ended: Settings) -> None:
 
 def test_nothing_is_removed_that_is_not_exported() -> None:
     """The settings are refused, and say which one is missing."""
-    with pytest.raises(SettingsRefused, match="audit_export_dir"):
+    with pytest.raises(SettingsRefused, match="KEYTURN_AUDIT_EXPORT_DIR"):
         read_settings(public_urls="https://connect.acme.example", audit_keep_days=30)
 
 

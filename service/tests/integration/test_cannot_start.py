@@ -65,7 +65,7 @@ def test_a_port_that_is_taken(refused: Callable[..., str]) -> None:
         assert f"cannot listen on 127.0.0.1 port {port}" in refused(port=str(port))
 
 
-@pytest.mark.parametrize("host", [NOT_OURS, "nosuch.invalid"])
+@pytest.mark.parametrize("host", [NOT_OURS, "nosuch.invalid", "a..b"])
 def test_an_address_that_is_not_ours(refused: Callable[..., str], host: str) -> None:
     """It is the setting that is named."""
     said = refused(host=host)
@@ -98,7 +98,12 @@ def test_an_egress_proxy_of_another_kind(refused: Callable[..., str]) -> None:
 
 @pytest.mark.parametrize(
     ("option", "words"),
-    [("ssl=require", "TLS is asked for by sslmode"), ("foo=bar", "foo is no option")],
+    [
+        ("ssl=require", "TLS is asked for by sslmode"),
+        ("foo=bar", "foo is no option"),
+        ("host=a&host=b", "host is there more than once"),
+        ("port=abc", "port is a number"),
+    ],
 )
 def test_an_option_of_the_database_that_is_not_known(
     refused: Callable[..., str], option: str, words: str
@@ -108,6 +113,19 @@ def test_an_option_of_the_database_that_is_not_known(
     assert words in said
     assert "KEYTURN_DATABASE_URL" in said
     assert "secret-word" not in said
+
+
+def test_a_data_folder_of_somebody_else(tmp_path: Path) -> None:
+    """Who may not look into it does not make a key file beside a database that they do not see."""
+    if os.geteuid() == 0:
+        pytest.skip("root may look everywhere")
+    closed = tmp_path / "data"
+    closed.mkdir(mode=0o000)
+    ended = keyturn("keys", "init", data_dir=str(closed))
+    closed.chmod(0o700)
+    assert ended.returncode == 1
+    assert "Permission denied" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_database_file_that_is_none(refused: Callable[..., str], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from service.tests.support.replicas import World
 from service.tests.support.values import SPOOL
 
 from keyturn_service.domain.ids import ConnectionId, SpoolId
-from keyturn_service.ports import Awaited, Standing
+from keyturn_service.ports import Awaited, Standing, StoreUnavailable
 
 
 @dataclass
@@ -24,6 +24,7 @@ class FakeEpochs:
     spools: Sequence[SpoolId] = ()
     age: float = 100.0
     lost: int = 0
+    fails: int = 0  # how often naming an epoch does
     journal: list[str] = field(default_factory=list)
     remembered: int = 0
     met: list[SpoolId] = field(default_factory=list)
@@ -51,6 +52,9 @@ class FakeEpochs:
     ) -> str:
         """Name a new epoch."""
         assert spool_id == SPOOL
+        if self.fails:
+            self.fails -= 1
+            raise StoreUnavailable("read-only")
         self.journal.append(f"begin, {expects=}")
         self.epoch, self.begun_at = epoch, standing.identity
         return epoch

@@ -91,9 +91,10 @@ async def run_replica(
             finally:
                 for server in servers:
                     server.should_exit = True
-                await asyncio.wait(serving)
-            for ended in serving:
-                ended.result()
+                ended = await asyncio.gather(*serving, return_exceptions=True)
+            for one in ended:
+                if isinstance(one, BaseException):
+                    raise one
 
 
 def _configs(settings: Settings, app: Any) -> list[uvicorn.Config]:
@@ -159,7 +160,7 @@ class _Server(uvicorn.Server):
         """
         try:
             await super().startup(sockets)
-        except SystemExit as ended:
+        except (SystemExit, UnicodeError) as ended:  # a name that is none in the DNS
             because = ended.__context__
             words = because.strerror if isinstance(because, OSError) else None
             raise CannotStart(

@@ -102,6 +102,7 @@ class WatchDatabase:
         if exchanged:
             _log.error("database_was_exchanged", identity=standing.identity)
         if running and not (standing.same and standing.epoch == self._accepted):
+            self._accepted = None  # not gone over to before there is an epoch
             seen, lost = await self.epochs.accept(standing)
             self.presenting.close(seen)
             for connection_id, generation in seen.items():  # some of an earlier round's are untold

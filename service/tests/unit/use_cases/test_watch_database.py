@@ -239,6 +239,21 @@ async def test_a_database_is_gone_over_to_once_though_what_follows_fails(
     assert epochs.journal.count("accept two") == 2
 
 
+async def test_a_database_that_was_another_for_a_moment_is_gone_back_to(
+    watch: WatchDatabase, epochs: FakeEpochs
+) -> None:
+    """A name led to a standby that takes no writes, and then to the same one again."""
+    epochs.identity, epochs.fails = "standby", 1
+    with pytest.raises(StoreUnavailable):
+        await watch()
+
+    epochs.identity = "one"
+    await watch()
+
+    assert [one for one in epochs.journal if "accept" in one] == ["accept standby", "accept one"]
+    assert watch.presenting.is_open
+
+
 async def test_what_hangs_is_waited_for_no_longer_than_a_lease(
     watch: WatchDatabase, epochs: FakeEpochs
 ) -> None:

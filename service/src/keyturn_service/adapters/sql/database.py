@@ -113,6 +113,15 @@ def read_database_url(text: str) -> URL:
             f"KEYTURN_DATABASE_URL: {', '.join(unknown)} is no option that is known here{tls}."
             f" Known are {', '.join(sorted(_OPTIONS))}"
         )
+    twice = sorted(name for name, value in url.query.items() if not isinstance(value, str))
+    if twice:
+        raise DatabaseRefused(
+            f"KEYTURN_DATABASE_URL: {', '.join(twice)} is there more than once; write several hosts"
+            " as host=one,two"
+        )
+    ports = str(url.query.get("port", "0")).split(",")
+    if not all(port.isascii() and port.isdigit() for port in ports):
+        raise DatabaseRefused("KEYTURN_DATABASE_URL: port is a number, or one for each host")
     return url.set(drivername=driver)
 
 
@@ -224,7 +233,7 @@ class Database:
             self._writer = self._sqlite_engine(url, pool_size=1, begin="BEGIN IMMEDIATE")
         else:
             self._reader = self._writer = create_async_engine(
-                url,
+                URL.create(url.drivername),  # what it says is read by the driver
                 pool_size=_POOL,
                 max_overflow=0,
                 pool_timeout=_BUSY_SECONDS,
@@ -437,6 +446,6 @@ def _because(error: BaseException) -> str:
         if not isinstance(error, sqlite3.Error):  # the driver's own stands behind the adapter's
             error = error.__cause__ or error
     if isinstance(error, _TELLING):
-        return str(error)
+        return " ".join(str(error).split())
     words = (error.strerror or str(error)) if isinstance(error, OSError) else None
     return words or type(error).__name__
