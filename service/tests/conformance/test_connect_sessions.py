@@ -514,6 +514,30 @@ async def test_a_session_whose_end_is_kept_is_not_overdue(base: Base) -> None:
     assert await sessions.overdue(START + 10 * HOUR, after=None, limit=10) == []
 
 
+async def test_sessions_that_ended_long_ago_are_forgotten(base: Base) -> None:
+    """A limited number at once; none that goes on, that is younger, or that has a grant yet."""
+    sessions = base.stores.connect_sessions
+    names = ["cs_a", "cs_b", "cs_c", "cs_goes_on", "cs_granted", "cs_younger"]
+    for name in names:
+        at = START + HOUR if name == "cs_younger" else START
+        made = session(id=ConnectSessionId(name), link_hash=hash_of(name), created_at=at)
+        await sessions.add(made)
+        if name != "cs_goes_on":
+            assert await sessions.replace(made.failed("session_expired"))
+    await base.execute("UPDATE connect_sessions SET pending_grant = 'x' WHERE id = 'cs_granted'")
+
+    async def left() -> list[str]:
+        rows = await base.rows("SELECT id FROM connect_sessions ORDER BY id")
+        return [row[0] for row in rows]
+
+    assert await sessions.forget(created_before=START, limit=10) == 0
+    assert await left() == names
+
+    after = START + HOUR
+    assert [await sessions.forget(created_before=after, limit=2) for _ in range(3)] == [2, 1, 0]
+    assert await left() == ["cs_goes_on", "cs_granted", "cs_younger"]
+
+
 async def test_a_silent_database_is_told_apart_from_no_session(base: Base) -> None:
     """A link is not called unknown because nobody could look."""
     await base.break_it()

@@ -160,3 +160,10 @@ class ConnectSessions(Protocol):
         They are in order of their ids.
         """
         ...
+
+    async def forget(self, *, created_before: datetime, limit: int) -> int:
+        """Remove sessions that began so long ago; return how many.
+
+        Their end is kept, and no grant waits in them.
+        """
+        ...

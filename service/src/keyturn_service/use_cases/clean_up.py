@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -22,9 +22,11 @@ from keyturn_service.ports import (
 from keyturn_service.use_cases.drop_unconfirmed import DropUnconfirmed
 
 _AT_ONCE: Final = 200
+_FORGOTTEN_AT_ONCE: Final = 1000
 _log = structlog.get_logger()
 _IDEMPOTENCY_LIFE: Final = timedelta(hours=24)
 _JOURNAL_LIFE: Final = timedelta(days=35)  # the longest age of a backup; design.md 5.9
+_SESSION_LIFE: Final = 2 * _JOURNAL_LIFE  # a journal 35 days back may name those of such a backup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,15 @@ class CleanUp:
         await self.proxy_sessions.purge(now)
         await self.signing_keys.forget_retired(now - RETIRED_LIFE)
         await self.spool.purge(now - _JOURNAL_LIFE)
+        await self._forget_sessions(now - _SESSION_LIFE)
         return ended
+
+    async def _forget_sessions(self, created_before: datetime) -> None:
+        some = _FORGOTTEN_AT_ONCE
+        while some == _FORGOTTEN_AT_ONCE:
+            some = await self.sessions.forget(
+                created_before=created_before, limit=_FORGOTTEN_AT_ONCE
+            )
 
     async def _is_ended(self, session: ConnectSession | ConnectSessionId) -> bool:
         try:

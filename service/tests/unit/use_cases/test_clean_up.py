@@ -19,7 +19,7 @@ from service.tests.support.values import (
     spooled,
 )
 
-from keyturn_service.domain.connect_session import SessionStatus
+from keyturn_service.domain.connect_session import ConnectSession, SessionStatus
 from keyturn_service.domain.connection import ConnectionState
 from keyturn_service.domain.ids import AttemptId, ConnectSessionId
 from keyturn_service.vault.errors import KeySourceRefused
@@ -155,6 +155,8 @@ async def test_a_session_that_cannot_be_ended_now_holds_up_nothing(
         async def pending_grant(self, _session_id: ConnectSessionId) -> None:
             raise KeySourceRefused("disabled")
 
+        forget = sessions.forget
+
     refused: Any = Refused()
     clean_up = bare.connect.clean_up
     drop = replace(clean_up.drop_unconfirmed, sessions=refused)
@@ -233,6 +235,45 @@ async def test_what_is_over_is_forgotten(replica: Replica, world: World) -> None
     assert await left() == (False, 0, 1)
     world.clock.advance(days=34)
     assert await left() == (False, 0, 0)
+
+
+async def test_a_session_is_forgotten_after_seventy_days(bare: Replica, world: World) -> None:
+    """Of its beginning, which is less than an hour before its end."""
+    await bare.connect.asked()
+    count = "SELECT count(*) FROM connect_sessions"
+
+    world.clock.advance(days=70)
+    assert await bare.connect.clean_up() == 1
+    assert await world.base.rows(count) == [(1,)]
+    world.clock.advance(seconds=1)
+    assert await bare.connect.clean_up() == 0
+    assert await world.base.rows(count) == [(0,)]
+
+
+async def test_however_many_sessions_are_forgotten(bare: Replica) -> None:
+    """A full thousand may have left some."""
+    asked: list[int] = []
+
+    class Many:
+        """Two and a half thousand connect sessions that ended long ago."""
+
+        over = 2500
+
+        async def overdue(self, *_: Any, **__: Any) -> list[ConnectSession]:
+            return []
+
+        async def forget(self, *, created_before: datetime, limit: int) -> int:
+            del created_before
+            asked.append(limit)
+            some = min(self.over, limit)
+            self.over -= some
+            return some
+
+    many: Any = Many()
+    await replace(bare.connect.clean_up, sessions=many)()
+
+    assert many.over == 0
+    assert asked == [1000] * 3
 
 
 async def test_an_answer_that_was_not_delivered_is_never_forgotten(

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Select, insert, select, update
+from sqlalchemy import ColumnElement, Select, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keyturn_core.salesforce.hosts import Environment, Origin
@@ -237,6 +237,23 @@ class SqlConnectSessions:
             .limit(limit)
         )
         return await self._each(asked)
+
+    async def forget(self, *, created_before: datetime, limit: int) -> int:
+        """Remove sessions whose end is kept and that began so long ago; return how many."""
+        columns = connect_sessions.c
+        going = (
+            select(columns.id)
+            .where(
+                columns.created_at < created_before,
+                columns.ends_at.is_(None),
+                columns.pending_grant.is_(None),
+            )
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        async with self.database.write() as writing:
+            removed = await writing.execute(delete(connect_sessions).where(columns.id.in_(going)))
+        return removed.rowcount
 
     async def _each(self, asked: Select[Any]) -> Sequence[ConnectSession | ConnectSessionId]:
         """Read the sessions of these ids one by one: an odd row stands in nobody's way."""

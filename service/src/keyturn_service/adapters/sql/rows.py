@@ -261,6 +261,7 @@ def session_values(session: ConnectSession) -> dict[str, Any]:
         "ends_at": None if session.status in _OVER else session.ends_at(),
         "version": session.version,
         "document": _session_document(session),
+        "created_at": session.created_at,
     }
 
 

@@ -166,7 +166,9 @@ connect_sessions: Final = Table(
     Column("document", Document, nullable=False),
     Column("verifier", Sealed),
     Column("pending_grant", Sealed),
+    Column("created_at", Moment),  # None in rows of a release before 0019
     Index(None, "ends_at"),
+    Index(None, "created_at"),
 )
 
 connections: Final = Table(

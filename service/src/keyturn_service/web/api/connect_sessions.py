@@ -100,7 +100,7 @@ async def begin_connect_session(
 async def follow_connect_session(
     session_id: IdIn, caller: Reader, wired: Wired, face: Face
 ) -> ConnectSessionOut:
-    """Follow a connect session."""
+    """Follow a connect session. It is forgotten 70 days after it began."""
     session = await wired.find_connect_session(caller.workspace_id, ConnectSessionId(session_id))
     return _out(session, link=None, face=face)
 
