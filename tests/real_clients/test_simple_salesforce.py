@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -76,15 +77,17 @@ def test_it_creates_reads_changes_and_deletes(salesforce: Any) -> None:
         salesforce.Contact.get(made["id"])
 
 
-def test_it_upserts_by_external_id(salesforce: Any) -> None:
-    """201 the first time, 200 or 204 after that; one record."""
+@pytest.mark.parametrize("key", ["clients-1", "a/b;c\\d %"])
+def test_it_upserts_by_external_id(salesforce: Any, key: str) -> None:
+    """201 the first time, 200 or 204 after that; one record, whatever its key holds."""
     usage = salesforce.acme__Usage__c
-    assert usage.upsert("acme__Key__c/clients-1", {"acme__Logins__c": 1}) == 201
-    assert usage.upsert("acme__Key__c/clients-1", {"acme__Logins__c": 2}) in {200, 204}
-    assert usage.get_by_custom_id("acme__Key__c", "clients-1")["acme__Logins__c"] == 2
-    found = salesforce.query("SELECT Id FROM acme__Usage__c WHERE acme__Key__c = 'clients-1'")
-    usage.delete(found["records"][0]["Id"])
-    assert found["totalSize"] == 1
+    path = f"acme__Key__c/{quote(key, safe='')}"
+    assert usage.upsert(path, {"acme__Logins__c": 1}) == 201
+    assert usage.upsert(path, {"acme__Logins__c": 2}) in {200, 204}
+    assert usage.get_by_custom_id("acme__Key__c", key)["acme__Logins__c"] == 2
+    found = salesforce.query("SELECT Id, acme__Key__c FROM acme__Usage__c")
+    [record] = [one for one in found["records"] if one["acme__Key__c"] == key]
+    usage.delete(record["Id"])
 
 
 def test_it_describes(salesforce: Any) -> None:

@@ -135,6 +135,9 @@ class CompleteAuthorization:
         if browser is None or self.hashes("browser", browser) != authorization.browser_hash:
             await self._note(session, "connect_session.refused", "another browser")
             raise AuthorizationFailed("state_mismatch", None)
+        if session.never_came_back:  # until now, and what ends sessions was faster
+            await self._note(session, "connect_session.refused", "state too old")
+            raise AuthorizationFailed("session_expired", session)
         if session.status is not SessionStatus.AUTHORIZING:
             await self._note(session, "connect_session.refused", "replayed response")
             raise AuthorizationFailed("code_replayed", session)

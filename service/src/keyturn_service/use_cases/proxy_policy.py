@@ -14,6 +14,10 @@ from keyturn_service.domain.errors import ServiceError
 _VISIBLE: Final = re.compile(r"[\x21\x22\x24-\x7e]*")  # no `#`: what follows would not go out
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TRICK: Final = re.compile(r"[\\;\x00-\x1f\x7f]|//|/\.{1,2}(/|$)")
+_BY_EXTERNAL_ID: Final = re.compile(
+    r"(/services/data/[^/\\;%]+/sobjects/[^/\\;%]+/[^/\\;%]+)/([^/\\]+)/?"
+)
+_KEY_TRICK: Final = re.compile(r"[\x00-\x1f\x7f]|(^|[/\\;])\.{1,2}([/\\;]|$)")
 _REFERENCE: Final = re.compile(r"@\{[^{}/?#]*\}")
 _ALL_VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 _SALESFORCE_ID: Final = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
@@ -55,21 +59,33 @@ def read_path(path: str) -> Sequence[str]:
 
     A path that two readers could understand differently is refused before anything compares
     it: doubled or encoded slashes, dot segments, backslashes, path parameters, control
-    characters, escapes that hide others, bytes that are no UTF-8, a fragment.
+    characters, escapes that hide others, bytes that are no UTF-8, a fragment. The value of an
+    external id may have slashes and the like in it: behind `sobjects/<object>/<field>/` every
+    reader is at records of that object.
 
     Raises:
         ServiceError: `proxy_path_refused`.
     """
     if not _VISIBLE.fullmatch(path) or not path.startswith("/") or _BROKEN_ESCAPE.search(path):
         raise _refused()
-    decoded = path
+    if keyed := _BY_EXTERNAL_ID.fullmatch(path):
+        way, value = keyed.groups()
+        return [*_read(way, trick=_TRICK).split("/")[1:], _read(value, trick=_KEY_TRICK)]
+    decoded = _read(path, trick=_TRICK)
+    if decoded.count("/") != path.count("/"):
+        raise _refused()
+    return decoded.removesuffix("/").split("/")[1:]
+
+
+def _read(text: str, *, trick: re.Pattern[str]) -> str:
+    """Decode until nothing is left to decode; no layer may hold a trick."""
     for _ in range(_DEEPEST):
-        if _TRICK.search(decoded) or decoded.count("/") != path.count("/"):
+        if trick.search(text):
             raise _refused()
-        further = _decoded(decoded)
-        if further == decoded:
-            return decoded.removesuffix("/").split("/")[1:]
-        decoded = further
+        further = _decoded(text)
+        if further == text:
+            return text
+        text = further
     raise _refused()
 
 

@@ -227,6 +227,37 @@ async def test_a_late_answer_is_refused_and_ends_its_session(bare: Replica, worl
     assert (kept.status, kept.problem) == (SessionStatus.EXPIRED, "session_expired")
 
 
+async def test_a_late_answer_is_no_replay_though_its_session_has_been_ended(
+    bare: Replica, world: World
+) -> None:
+    """Every minute a round ends what is overdue: the person is told the same as before it."""
+    _, state = await gone(bare)
+    world.clock.advance(minutes=16)
+    await bare.connect.clean_up()
+
+    failure = await failure_of(bare.connect.returned(state))
+
+    assert failure.code == "session_expired"
+    assert failure.session is not None
+    assert world.org.presented == []
+    assert world.audit.of("connect_session.refused")[0].detail["about"] == "state too old"
+
+
+async def test_an_answer_again_after_nobody_confirmed_the_first_is_a_replay(
+    bare: Replica, world: World
+) -> None:
+    """Its code was used, whatever became of the session."""
+    _, state = await gone(bare)
+    await bare.connect.returned(state)
+    world.clock.advance(minutes=16)
+    await bare.connect.clean_up()
+
+    failure = await failure_of(bare.connect.returned(state))
+
+    assert failure.code == "code_replayed"
+    assert len(world.org.presented) == 1
+
+
 @pytest.mark.parametrize(
     ("query", "code"),
     [

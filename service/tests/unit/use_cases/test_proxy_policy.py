@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -215,6 +216,61 @@ def test_a_path_is_read_to_its_last_escape(path: str, segments: list[str]) -> No
     assert list(read_path(path)) == segments
 
 
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("a%2Fb", "a/b"),
+        ("a%3Bb", "a;b"),
+        ("a;b", "a;b"),
+        ("a%5Cb", "a\\b"),
+        ("%2F", "/"),
+        ("a%252Fb/", "a/b"),
+        ("a...%2Fb", "a.../b"),
+    ],
+)
+def test_the_value_of_an_external_id_may_hold_what_parts_a_path(value: str, read: str) -> None:
+    """However it is read, it is a record of the object."""
+    path = f"{DATA}/sobjects/Account/Ext__c/{value}"
+    assert list(read_path(path)) == [*path.split("/")[1:6], "Ext__c", read]
+    assert not target_refused(path)
+    assert not body_refused(composite(path))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{DATA}/sobjects/Account/Ext__c/..%2F..%2F..",
+        f"{DATA}/sobjects/Account/Ext__c/..%252Fx",
+        f"{DATA}/sobjects/Account/Ext__c/..;x",
+        f"{DATA}/sobjects/Account/Ext__c/x%5C.%3B",
+        f"{DATA}/sobjects/Account/Ext__c/x%2F%2e",
+        f"{DATA}/sobjects/Account/Ext__c/..",
+        f"{DATA}/sobjects/Account/Ext__c/a\\b",
+        f"{DATA}/sobjects/Account/Ext__c/a%0Ab",
+        f"{DATA}/sobjects/Account/Ext__c/a%2Fb/Contacts",
+        f"{DATA}/sobjects/Account/Ext__c//a%2Fb",
+        f"{DATA}/sobjects/Account/%2E%2E/a%2Fb",
+        f"{DATA}/sobjects/../Ext__c/a%2Fb",
+        f"{DATA}/sobjects/Account/Ext__c/%25252541",
+        f"{DATA}/sobjects/Account/a%2Fb",
+        f"{DATA}/tooling/sobjects/Account/a%2Fb",
+        f"{DATA}/SObjects/Account/Ext__c/a%2Fb",
+        "/services/apexrest/sobjects/Account/Ext__c/a%2Fb",
+    ],
+)
+def test_an_external_id_leads_to_no_other_place(path: str) -> None:
+    """Nor does anything that only looks like one."""
+    assert target_refused(path, unsafe=True)
+    assert body_refused(composite(path), unsafe=True)
+
+
+def test_an_external_id_that_names_anonymous_apex_needs_the_right() -> None:
+    """Wherever the words stand."""
+    path = f"{DATA}/sobjects/Account/Ext__c/x%2FexecuteAnonymous"
+    assert target_refused(path)
+    assert not target_refused(path, unsafe=True)
+
+
 def test_a_path_that_hides_too_deep_is_refused() -> None:
     """Three layers are read; a fourth is a trick by itself."""
     assert list(read_path("/%252541")) == ["A"]
@@ -235,6 +291,19 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     for segment in segments:
         assert segment not in {".", ".."}
         assert not set(segment) & set("/\\;\0")
+
+
+@given(st.text(alphabet="a%25eEfFcC./\\;?#0é\0", max_size=30))
+def test_any_value_of_an_external_id_is_read_or_refused(text: str) -> None:
+    """No reader takes a step up, wherever it parts the value."""
+    try:
+        segments = read_path(f"{DATA}/sobjects/Account/Ext__c/{text}")
+    except ServiceError as error:
+        if error.code != "proxy_path_refused":
+            raise
+        return
+    assert segments[:4] == ["services", "data", "v62.0", "sobjects"]
+    assert not {".", ".."} & set(re.split(r"[/\\;]", "/".join(segments)))
 
 
 @pytest.mark.parametrize(
