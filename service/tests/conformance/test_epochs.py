@@ -219,6 +219,23 @@ async def test_those_are_awaited_that_ran_then(base: Base, epochs: SqlEpochs) ->
     assert (await epochs.awaited("epoch_two")).spools == ["spool_new", OTHER]
 
 
+async def test_one_that_only_another_replica_knows_can_be_declared_lost(
+    base: Base, epochs: SqlEpochs
+) -> None:
+    """A backup may be older than the spool: its replica has met who waits for it now."""
+    found = replace(await epochs.look(), identity="elsewhere")
+    await epochs.begin("epoch_two", found, SPOOL, expects=True)
+    await epochs.replayed("epoch_two", SPOOL)
+    await epochs.expect("epoch_two", OTHER)
+    assert (await epochs.awaited("epoch_two")).spools == [OTHER]
+
+    keys = SpoolKeysByWorldClock(base.database, FakeClock())
+    assert not await keys.forget("spool_unknown", at=START)
+    assert await keys.forget(OTHER, at=START)
+
+    assert list((await epochs.awaited("epoch_two")).spools) == []
+
+
 async def test_nobody_is_awaited_in_the_first_epoch(epochs: SqlEpochs) -> None:
     """It is as if it were old."""
     awaited = await epochs.awaited("epoch_one")

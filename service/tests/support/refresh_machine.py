@@ -492,6 +492,16 @@ EXCHANGED: Sequence[Sequence[Move]] = (
         ("declare_lost", ()),
         *[("time_passes", (61,)), ("ask", (1, None))] * 3,
     ],
+    [  # the older one is older than a spool whose disk is lost, and another has met it
+        ("back_up", ()),
+        *_BOTH_RUN,
+        ("time_passes", (6,)),
+        ("deliver", (1, None)),
+        ("lose_disk", (0,)),
+        ("fail_over", (0, 1, None)),
+        ("declare_lost", ()),
+        *[("time_passes", (61,)), ("ask", (1, None))] * 2,
+    ],
     [  # a fail-over: one replica has refreshed since, the other is asked
         *_BOTH_RUN,
         ("back_up", ()),

@@ -16,6 +16,7 @@ from sqlalchemy import (
     or_,
     select,
     type_coerce,
+    union_all,
     update,
 )
 
@@ -87,7 +88,10 @@ class SqlSpoolKeys:
 
         False where nobody knows it.
         """
-        known = select(attempts.c.spool_id).where(attempts.c.spool_id == spool_id).limit(1)
+        known = union_all(  # one that is awaited may have met this database's forerunner only
+            select(attempts.c.spool_id).where(attempts.c.spool_id == spool_id),
+            select(spool_replays.c.spool_id).where(spool_replays.c.spool_id == spool_id),
+        ).limit(1)
         named = {"spool_id": spool_id, "key_id": _NONE, "files": 0, "seen_at": at}
         async with self.database.write() as writing:
             gone = await writing.execute(
