@@ -77,3 +77,17 @@ def test_a_first_generation_package_is_told_what_to_do(
     said = capsys.readouterr().err
     assert "small one of its own" in said
     assert "sf package convert" in said
+
+
+def test_an_api_key_file_that_is_no_text_is_wrong_usage(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And says so in words, not in those of a codec."""
+    key = folder / "key.txt"
+    key.write_text("kt_test_x", encoding="utf-16")
+    arguments = ["package", "release", f"--config={folder / 'keyturn.toml'}", "--json"]
+
+    assert run([*arguments, f"--api-key-file={key}"]) == 2
+
+    problem = json.loads(capsys.readouterr().out)["problem"]
+    assert problem["title"] == "the file of --api-key-file is not UTF-8: save it so"
