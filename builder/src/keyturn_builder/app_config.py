@@ -8,15 +8,35 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from keyturn_builder.addresses import IpRange, read_range
+from keyturn_builder.web_addresses import (
+    LOOPBACK,
+    callback_url,
+    https_url,
+    origin,
+    page_url,
+    service_url,
+    web_url,
+)
 from keyturn_core.salesforce.scopes import METADATA_NAMES
 
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1"})
+_VERSION: Final = r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$"
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ufffe\uffff]")
+_NOT_XML: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # XML 1.0, 2.2
+_ORIGINS_MOST: Final = 50  # what the service's API takes
 _API_NAME: Final = r"^[A-Za-z](_?[A-Za-z0-9])*$"
 _REFRESH: Final = frozenset({"refresh_token", "offline_access"})
 _CALLBACKS_LONGEST: Final = 2000  # characters for all together; Help, "Configure OAuth Settings"
@@ -40,33 +60,22 @@ class Access(StrEnum):
     DELETE = "delete"
 
 
-def _https(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc:
-        raise ValueError("write a whole https URL, such as https://acme.example/logo.png")
+def _label(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("holds a line end or another control character: write it in one line")
+    if not text.strip():
+        raise ValueError("has only blanks: write what people are to see")
     return text
 
 
-def _web(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme == "http" and parts.hostname in _LOOPBACK:
-        return text
-    return _https(text)
-
-
-def _callback(text: str) -> str:
-    parts = urlsplit(text)
-    if not parts.scheme or parts.fragment or "\n" in text or "*" in text:
-        raise ValueError("write the whole callback URL, without wildcard and without #fragment")
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        raise ValueError("only https; plain http is for localhost alone")
-    if parts.scheme in {"http", "https"} and not parts.hostname:
-        raise ValueError("write the whole callback URL, with its host")
+def _prose(text: str) -> str:
+    if _NOT_XML.search(text):
+        raise ValueError("holds a control character, which Salesforce's files cannot: leave it out")
     return text
 
 
 def _contact(text: str) -> str:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", text):
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", text) or _CONTROL.search(text):
         raise ValueError("write an e-mail address")
     return text
 
@@ -82,9 +91,16 @@ def _egress(text: str) -> str:
     return text
 
 
+def _number(value: object) -> object:
+    if type(value) is not int:  # true is 1 to Python, and 2.0 is 2
+        raise ValueError("write 1 or 2, as a number")
+    return value
+
+
 ApiName = Annotated[str, Field(max_length=40, pattern=_API_NAME)]
-HttpsUrl = Annotated[str, AfterValidator(_https)]
-WebUrl = Annotated[str, AfterValidator(_web)]
+Label = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_label)]
+HttpsUrl = Annotated[str, AfterValidator(https_url)]
+WebUrl = Annotated[str, AfterValidator(web_url)]
 Scope = Annotated[
     str, AfterValidator(_scope), Field(json_schema_extra={"enum": sorted(METADATA_NAMES)})
 ]
@@ -101,11 +117,11 @@ class AppTable(Table):
 
     name: ApiName
     """API name in the Dev Hub org. Permanent: it is part of the app's identity everywhere."""
-    label: Annotated[str, Field(min_length=1, max_length=80)]
+    label: Label
     """The name that people see."""
     contact: Annotated[str, AfterValidator(_contact)]
     """E-mail address that customers' admins see for support."""
-    description: Annotated[str, Field(max_length=255)] = ""
+    description: Annotated[str, Field(max_length=255), AfterValidator(_prose)] = ""
     """What customers' admins read about the app."""
     logo: HttpsUrl | None = None
     """https address of a picture."""
@@ -114,7 +130,9 @@ class AppTable(Table):
     a customer only with an upgrade of the package."""
     full_access_reason: str | None = None
     """Why the scope `full` is needed, in a sentence; without it `full` is refused."""
-    callback_urls: Annotated[list[Annotated[str, AfterValidator(_callback)]], Field(min_length=1)]
+    callback_urls: Annotated[
+        list[Annotated[str, AfterValidator(callback_url)]], Field(min_length=1)
+    ]
     """Where Salesforce sends the browser back: the service's `/oauth/callback`, byte for byte."""
     flows: Annotated[list[Flow], Field(min_length=1)] = [Flow.CODE]
     """`code`: a person connects; `jwt`: server to server, by a certificate."""
@@ -150,31 +168,35 @@ class AppTable(Table):
 class PackageTable(Table):
     """The managed package that ships the app."""
 
-    name: Annotated[str, Field(min_length=1, max_length=80)]
+    name: Label
     """Name of the package in the Dev Hub org."""
     namespace: Annotated[str, Field(max_length=15, pattern=_API_NAME)]
     """The registered namespace: everything of the package carries it in customers' orgs."""
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")] = "1.0.0"
-    """Version that is built next. What is released under it stays so."""
+    version: Annotated[str, Field(pattern=_VERSION)] = "1.0.0"
+    """Version that is built next, three numbers such as 1.4.0. What is released under it stays
+    so."""
     source: str | None = None
     """Package directory of your own second-generation project, such as `force-app`, seen from
     here. Left out: a project is started from templates in `salesforce/`."""
     post_install_url: WebUrl | None = None
     """Where an admin's browser goes after the install: the page that says "now connect"."""
-    generation: Literal[1, 2] = 2
+    generation: Annotated[Literal[1, 2], BeforeValidator(_number)] = 2
     """1 where your product lives in a first-generation package."""
 
 
 class ServiceTable(Table):
     """The Keyturn service that keeps the app's credentials."""
 
-    url: WebUrl
-    """Address of the service."""
-    app_id: str | None = None
+    url: Annotated[str, AfterValidator(service_url)]
+    """Address of the service, without path: it answers at the root of its host."""
+    app_id: Annotated[str, Field(max_length=80, pattern=r"^[A-Za-z0-9_]+$")] | None = None
     """The app's id at the service; left out, the app is found by its name or registered."""
-    return_origins: list[str] = []
-    """Origins of your product that browsers are sent back to; needed to register the app."""
-    start_url: WebUrl | None = None
+    return_origins: Annotated[
+        list[Annotated[str, AfterValidator(origin)]], Field(max_length=_ORIGINS_MOST)
+    ] = []
+    """Origins of your product that browsers are sent back to, such as `https://app.acme.example`;
+    needed to register the app."""
+    start_url: Annotated[str, AfterValidator(page_url)] | None = None
     """Page of your product on which connecting begins: where the service sends an admin's browser
     on that comes from the install and began nothing before."""
 
@@ -217,7 +239,7 @@ class AppConfig(Table):
                 "app.scopes: `full` opens everything the user may do; "
                 "security reviews ask for less, and so do customers"
             )
-        local = [url for url in self.app.callback_urls if urlsplit(url).hostname in _LOOPBACK]
+        local = [url for url in self.app.callback_urls if urlsplit(url).hostname in LOOPBACK]
         if local and len(local) < len(self.app.callback_urls):
             said.append(
                 "app.callback_urls: do not mix localhost with production: use an app of its own"
@@ -225,6 +247,11 @@ class AppConfig(Table):
         if not self.app.egress:
             said.append(
                 "app.egress is empty: the partner rules of 2026 ask for a short list of addresses"
+            )
+        if self.package.source is not None and Path(self.package.source).is_absolute():
+            said.append(
+                "package.source begins at the root of this machine's disk: "
+                "write it from the folder of keyturn.toml, so that it is right elsewhere too"
             )
         if self.package.post_install_url is None:
             said.append(

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from keyturn_builder.app_config import AppConfig, Table
 from keyturn_builder.errors import BuilderError, Finding
+from keyturn_builder.text_file import NotText, read_text_file
 
 FILE_NAME: Final = "keyturn.toml"
 _AT_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
@@ -31,9 +32,14 @@ def read_config(path: Path) -> AppConfig:
         BuilderError: there is none, or it is not right; then with a finding for each mistake.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError) as error:
+        text = read_text_file(path)
+    except FileNotFoundError as error:
         raise BuilderError("config_missing", str(path)) from error
+    except NotText as error:
+        found = Finding(
+            file=str(path), line=error.line, message=str(error.args[0]), remedy=error.remedy
+        )
+        raise BuilderError("config_invalid", findings=[found]) from error
     return parse_config(text, file=str(path))
 
 
@@ -45,7 +51,9 @@ def parse_config(text: str, *, file: str) -> AppConfig:
     """
     try:
         read = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise BuilderError("config_invalid", findings=[_too_deep(text, file)]) from error
+    except ValueError as error:  # also a number of more digits than Python reads
         raise BuilderError("config_invalid", findings=[_not_toml(error, file)]) from error
     try:
         return AppConfig.model_validate(read)
@@ -73,7 +81,7 @@ def lines_of(text: str) -> dict[tuple[str, ...], int]:
     Lines inside arrays and texts of several lines are no keys: they are told by trying which
     lines end a whole value.
     """
-    lines = text.splitlines()
+    lines = text.replace("\r\n", "\n").split("\n")
     found: dict[tuple[str, ...], int] = {(): 1}
     table: tuple[str, ...] = ()
     number = 0
@@ -94,7 +102,7 @@ def _end_of_value(lines: Sequence[str], begin: int) -> int:
     for end in range(begin, len(lines)):
         try:
             tomllib.loads("\n".join(lines[begin : end + 1]))
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             continue
         return end
     return begin
@@ -104,7 +112,23 @@ def _words(dotted: str) -> tuple[str, ...]:
     return tuple(word.strip().strip("\"'") for word in dotted.split("."))
 
 
-def _not_toml(error: tomllib.TOMLDecodeError, file: str) -> Finding:
+def _too_deep(text: str, file: str) -> Finding:
+    """Point at the line on which the most brackets are open; those inside texts count as well."""
+    deepest, line, open_now = 0, 1, 0
+    for number, said in enumerate(text.split("\n"), start=1):
+        for character in said:
+            open_now += (character in "[{") - (character in "]}")
+            if open_now > deepest:
+                deepest, line = open_now, number
+    return Finding(
+        file=file,
+        line=line,
+        message="not TOML that can be read: its brackets stand too deep in each other",
+        remedy="no key takes a list of lists: leave one pair of brackets",
+    )
+
+
+def _not_toml(error: ValueError, file: str) -> Finding:
     at = _AT_LINE.search(str(error))
     return Finding(
         file=file,

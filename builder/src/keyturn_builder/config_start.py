@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+from keyturn_builder.text_file import read_text_file
+
 PROJECT_FILE: Final = "sfdx-project.json"
 CALLBACK_PATH: Final = "/oauth/callback"
 _NUMBER: Final = re.compile(r"(\d+\.\d+\.\d+)(?:\.\w+)?")
@@ -123,17 +125,18 @@ def _quoted(text: str | None) -> str:
 def _object(path: Path) -> Mapping[str, Any]:
     """Return the JSON object of a file; nothing where there is none."""
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        read = json.loads(read_text_file(path))
+    except (OSError, ValueError, RecursionError):
         return {}
     return read if isinstance(read, dict) else {}
 
 
 def _package_directory(project: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the directory of a package: the only one, or the default among several."""
+    said = project.get("packageDirectories")
     directories = [
         found
-        for found in project.get("packageDirectories", ())
+        for found in (said if isinstance(said, list) else ())
         if isinstance(found, dict) and found.get("package")
     ]
     default = [found for found in directories if found.get("default")]

@@ -69,6 +69,10 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
         "config_exists": _vendor(
             "There is a keyturn.toml already", "edit it; keyturn config check says what is wrong"
         ),
+        "file_refused": _vendor(
+            "A file or folder cannot be read or written",
+            "the path in detail: that it is there, its permissions, room on the disk",
+        ),
         "project_missing": _vendor(
             "There is no second-generation project",
             "package.source in keyturn.toml; leave it out to start a project from templates",

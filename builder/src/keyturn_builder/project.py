@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from keyturn_builder.app_config import AppConfig
 from keyturn_builder.errors import BuilderError
+from keyturn_builder.text_file import read_text_file
 
 PROJECT_FILE: Final = "sfdx-project.json"
 STARTED_FOLDER: Final = "salesforce"
@@ -68,9 +69,12 @@ def read_project_file(path: Path) -> Mapping[str, Any]:
         BuilderError: it is not there, or no JSON object.
     """
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
+        read = json.loads(read_text_file(path))
     except FileNotFoundError as error:
         raise BuilderError("project_missing", str(path)) from error
+    except RecursionError as error:
+        detail = f"{path}: its brackets stand too deep in each other"
+        raise BuilderError("project_invalid", detail) from error
     except ValueError as error:
         raise BuilderError("project_invalid", f"{path}: {error}") from error
     if not isinstance(read, dict):
@@ -93,7 +97,11 @@ def _root_of(source: Path, *, started: bool) -> Path:
 
 
 def _entry(said: Mapping[str, Any], path: str, root: Path) -> Mapping[str, Any]:
-    for entry in said.get("packageDirectories", ()):
+    entries = said.get("packageDirectories")
+    if not isinstance(entries, list):
+        detail = f"{root / PROJECT_FILE}: packageDirectories is no list"
+        raise BuilderError("project_invalid", detail)
+    for entry in entries:
         if isinstance(entry, dict) and Path(str(entry.get("path"))).as_posix() == path:
             if not entry.get("package"):
                 raise BuilderError(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from keyturn_builder.errors import BuilderError
+from keyturn_builder.text_file import read_text_file
 
 FILE_NAME: Final = "keyturn.versions.json"
 _FORMAT: Final = 1
@@ -40,9 +41,12 @@ def read_record(folder: Path) -> list[ReleasedVersion]:
     """
     path = folder / FILE_NAME
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
+        read = json.loads(read_text_file(path))
     except FileNotFoundError:
         return []
+    except RecursionError as error:
+        detail = f"{path}: its brackets stand too deep in each other"
+        raise BuilderError("record_invalid", detail) from error
     except ValueError as error:
         raise BuilderError("record_invalid", f"{path}: {error}") from error
     try:

@@ -62,6 +62,67 @@ def test_what_salesforce_would_refuse_is_refused(
     assert said in refused(changed(sound, before, after))
 
 
+SERVICE = 'url = "https://connect.acme.example"'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (SERVICE, SERVICE + '\nreturn_origins = ["https://app.acme.example/x"]', "write an origin"),
+        (SERVICE, SERVICE + '\nreturn_origins = ["https://app.acme.example/"]', "write an origin"),
+        (SERVICE, SERVICE + '\nreturn_origins = ["app.acme.example"]', "write an origin"),
+        (SERVICE, SERVICE + '\nreturn_origins = ["https://a.example:99999"]', "up to 65535"),
+        (SERVICE, SERVICE + '\nstart_url = "https://a.example/#x"', "without #fragment"),
+        (SERVICE, SERVICE + '\nstart_url = "https://a.example/a b"', "visible ASCII"),
+        (SERVICE, SERVICE + '\napp_id = "app_1/../x"', "service.app_id"),
+        (SERVICE, 'url = "https://connect.acme.example/keyturn"', "there is no path"),
+        (SERVICE, 'url = "https://connect.acme.example?x=1"', "no query"),
+        (SERVICE, 'url = "https://me:you@connect.acme.example"', "whole https URL"),
+        (SERVICE, 'url = "https://connect.acme.example:"', "a port after it"),
+        ("https://connect.acme.example/oauth/callback", "https://ä.example/x", "visible ASCII"),
+        ("https://connect.acme.example/oauth/callback", "https://a.example\\\\x", "backslash"),
+        ('label = "Acme Connect"', 'label = "  "', "only blanks"),
+        ('label = "Acme Connect"', 'label = "Acme\\nConnect"', "in one line"),
+        ('label = "Acme Connect"', 'label = "Acme\\u0007"', "control character"),
+        ('label = "Acme Connect"', 'label = "Acme\\uffff"', "control character"),
+        ('name = "Acme"\n', 'name = "\\t"\n', "package.name"),
+        ('"Connects Acme to Salesforce."', '"Connects\\u0000"', "leave it out"),
+        ('"integrations@acme.example"', '"a\\u0000@acme.example"', "e-mail address"),
+        ('version = "1.0.0"', 'version = "01.0.0"', "package.version"),
+        ('version = "1.0.0"', 'version = "\\u0661.0.0"', "package.version"),
+        ('version = "1.0.0"', 'version = "1.0.0"\ngeneration = true', "write 1 or 2"),
+        ('version = "1.0.0"', 'version = "1.0.0"\ngeneration = 2.0', "write 1 or 2"),
+    ],
+)
+def test_what_the_service_or_a_file_of_salesforce_cannot_take_is_refused(
+    sound: str, before: str, after: str, said: str
+) -> None:
+    """Here, and not only when the app is registered, deployed or released."""
+    complaint = refused(changed(sound, before, after))
+    assert said in complaint
+    assert "remedy:" in complaint
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (SERVICE, 'url = "https://connect.acme.example/"'),
+        (SERVICE, 'url = "https://connect.acme.example:8443"'),
+        (SERVICE, SERVICE + '\nreturn_origins = ["https://App.acme.example:8443"]'),
+        (SERVICE, SERVICE + '\nreturn_origins = ["http://localhost:3000"]'),
+        (SERVICE, SERVICE + '\nstart_url = "http://localhost:3000/settings?tab=2"'),
+        ('label = "Acme Connect"', 'label = "Größe für Ämter"'),
+        ('"Connects Acme to Salesforce."', '"Connects.\\nAnd more."'),
+        ('version = "1.0.0"', 'version = "0.10.200"'),
+        ('version = "1.0.0"', 'version = "1.0.0"\nsource = "../force-app"'),
+        ('version = "1.0.0"', 'version = "1.0.0"\ngeneration = 1'),
+    ],
+)
+def test_what_looks_odd_and_works_is_taken(sound: str, before: str, after: str) -> None:
+    """A project may lie beside the folder of the file."""
+    assert parse_config(changed(sound, before, after), file="keyturn.toml").warnings() == []
+
+
 def test_a_service_on_this_machine_may_speak_plain_http(sound: str) -> None:
     """For development."""
     text = changed(sound, 'url = "https://connect.acme.example"', 'url = "http://127.0.0.1:8321"')
@@ -99,6 +160,11 @@ def test_callback_urls_fit_into_salesforces_field(sound: str) -> None:
             'post_install_url = "https://connect.acme.example/installed"',
             "",
             "post_install_url is missing",
+        ),
+        (
+            'version = "1.0.0"',
+            'version = "1.0.0"\nsource = "/home/me/force-app"',
+            "package.source begins at the root",
         ),
     ],
 )

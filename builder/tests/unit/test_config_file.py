@@ -70,6 +70,52 @@ def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     assert "keyturn config init" in refusal.value.where
 
 
+@pytest.mark.parametrize(
+    ("content", "line", "said", "remedy"),
+    [
+        ("[app]\nlabel = 'é'\n".encode("latin-1"), 2, "0xe9 is not UTF-8", "as UTF-8"),
+        ("[app]\n".encode("utf-16"), 1, "UTF-16", "as UTF-8"),
+        (b"a = 1\nb = " + b"[" * 2000 + b"]" * 2000, 2, "brackets", "one pair of brackets"),
+        (b"a = " + b"{a = " * 2000 + b"}" * 2000, 1, "brackets", "one pair of brackets"),
+        (b"a = " + b"9" * 5000, None, "not TOML", "texts stand in quotes"),
+    ],
+)
+def test_what_cannot_be_read_is_said_like_any_other_mistake(
+    tmp_path: Path, content: bytes, line: int | None, said: str, remedy: str
+) -> None:
+    """With file, line and remedy, and the code of a file that is not right."""
+    path = tmp_path / "keyturn.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(BuilderError) as refusal:
+        read_config(path)
+
+    (finding,) = refusal.value.findings
+    assert refusal.value.code == "config_invalid"
+    assert (finding.file, finding.line) == (str(path), line)
+    assert said in finding.message
+    assert remedy in finding.remedy
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path, sound: str) -> None:
+    """Some editors write one."""
+    path = tmp_path / "keyturn.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + sound.replace("\n", "\r\n").encode())
+    assert read_config(path) == parse_config(sound, file="keyturn.toml")
+
+
+@pytest.mark.parametrize("depth", range(60, 400, 20))
+def test_however_deep_brackets_stand_there_is_an_answer(sound: str, depth: int) -> None:
+    """Also just below the depth that is too deep to read."""
+    assert mistakes(sound.replace('"1.0.0"', "[" * depth + "]" * depth))
+
+
+def test_a_line_separator_in_a_text_ends_no_line(sound: str) -> None:
+    """Lines are counted as editors count them."""
+    text = sound.replace('label = "Acme Connect"', 'label = "Acme\u2028Connect"')
+    assert lines_of(text)[("package",)] == lines_of(sound)[("package",)]
+
+
 def test_a_file_is_read(tmp_path: Path, sound: str) -> None:
     """As its text says."""
     path = tmp_path / "keyturn.toml"

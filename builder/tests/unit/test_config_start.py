@@ -39,7 +39,17 @@ def test_the_dev_hub_of_all_projects_is_second(tmp_path: Path) -> None:
     assert already_said(tmp_path / "project", home=tmp_path).dev_hub == "hub"
 
 
-@pytest.mark.parametrize("project", ["", "[]", '{"packageDirectories": [{"path": "force-app"}]}'])
+@pytest.mark.parametrize(
+    "project",
+    [
+        "",
+        "[]",
+        '{"packageDirectories": [{"path": "force-app"}]}',
+        '{"packageDirectories": null}',
+        '{"packageDirectories": 1}',
+        '{"a": ' + "[" * 2000 + "]" * 2000 + "}",
+    ],
+)
 def test_an_empty_or_odd_project_says_nothing(tmp_path: Path, project: str) -> None:
     """It is not the place to complain about it."""
     (tmp_path / "sfdx-project.json").write_text(project)

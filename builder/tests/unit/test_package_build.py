@@ -14,7 +14,8 @@ from keyturn_builder.building import OUTPUT, build_package, lint_folder
 from keyturn_builder.errors import BuilderError
 from keyturn_builder.metadata.xml import read_document
 from keyturn_builder.package_build import content_hash
-from keyturn_builder.project import find_project
+from keyturn_builder.project import find_project, read_project_file
+from keyturn_builder.record import read_record
 
 FIXTURE = Path(__file__).parents[1] / "fixtures/northstar"
 BOND = Bond(
@@ -198,6 +199,8 @@ def test_a_project_that_does_not_fit_is_refused(
         ({"src/package.xml": "<Package/>"}, "first_generation"),
         ({"sfdx-project.json": "["}, "project_invalid"),
         ({"sfdx-project.json": "[]"}, "project_invalid"),
+        ({"sfdx-project.json": '{"packageDirectories": null}'}, "project_invalid"),
+        ({"sfdx-project.json": "[" * 2000 + "]" * 2000}, "project_invalid"),
     ],
 )
 def test_what_is_no_project_is_said_so(
@@ -211,6 +214,32 @@ def test_what_is_no_project_is_said_so(
     with pytest.raises(BuilderError) as refusal:
         find_project(config.model_copy(update={"package": package}), tmp_path)
     assert refusal.value.code == code
+
+
+@pytest.mark.parametrize("file", ["sfdx-project.json", "keyturn.versions.json"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{\n"a": "\xe9"}', "on line 2: save the file as UTF-8"),
+        (b"\xff\xfe{\x00", "UTF-16"),
+        (b"[" * 2000 + b"]" * 2000, "too deep"),
+    ],
+)
+def test_files_of_the_project_say_why_they_cannot_be_read(
+    tmp_path: Path, file: str, content: bytes, said: str
+) -> None:
+    """Whoever reads them."""
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(BuilderError) as refusal:
+        read_project_file(tmp_path / file) if file[0] == "s" else read_record(tmp_path)
+    assert refusal.value.code in {"project_invalid", "record_invalid"}
+    assert said in refusal.value.detail
+
+
+def test_a_project_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """Some editors write one."""
+    (tmp_path / "sfdx-project.json").write_bytes(b'\xef\xbb\xbf{"namespace": "acme"}')
+    assert read_project_file(tmp_path / "sfdx-project.json") == {"namespace": "acme"}
 
 
 @pytest.mark.parametrize(

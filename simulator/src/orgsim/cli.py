@@ -22,7 +22,7 @@ _CANARY = re.compile(r"[A-Za-z0-9]{8,40}")
 _PR_SET_PDEATHSIG = 1
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Salesforce orgs to develop and test against."""
 

@@ -51,6 +51,9 @@ MEANINGS: dict[FaultName, str] = {
     "propagation_delay": "what is deployed of an app is in force options.delay later",
 }
 
+PROGRAMS = ("acme", "service")
+"""Programs that follow the world's clock; any other is known once it has read it by its name."""
+
 _SLOW_SHARE = 0.06
 _HOSTILE: tuple[tuple[float, FaultName], ...] = (
     (_SLOW_SHARE, "slow"),

@@ -87,7 +87,7 @@ class Journal:
             for entry in self._entries
             if entry.n >= since
             and (path is None or fnmatchcase(entry.path, path))
-            and method in (None, entry.method)
+            and (method is None or entry.method.upper() == method.upper())
             and (org_id is None or same_org(entry.org_id, org_id))
             and grant_type in (None, entry.grant_type)
         ]

@@ -6,6 +6,7 @@ text. Its alphabets are the narrowest that Salesforce's own clients accept.
 Spec: `@salesforce/core` `authInfo.js` and `sfdc.js` (token and auth URL patterns).
 """
 
+import base64
 import hashlib
 import hmac
 import random  # noqa: TID251 - this is the place it comes from
@@ -17,6 +18,11 @@ _OPAQUE = ALPHANUMERIC + "._"
 _ID_CASE = string.ascii_uppercase + "012345"
 _ID_CHUNK = 5
 _MINIMUM_FILL = 32
+_GROUPS = 5
+# Three characters whose base64 is four letters in lower case or digits.
+_FIRST = "jknorsvwz"
+_SECOND = "789ghijklmnowxyz"
+_THIRD = string.digits + string.ascii_lowercase
 
 
 def widen_id(short: str) -> str:
@@ -32,8 +38,21 @@ def widen_id(short: str) -> str:
 
 
 def new_canary() -> str:
-    """Return a mark that occurs nowhere by chance."""
-    return "canary" + secrets.token_hex(6)
+    """Return a mark that occurs nowhere by chance.
+
+    It is the base64 of letters and digits, so that it can stand in a JWT as the JWT is sent.
+    """
+    inner = "".join(secrets.choice(some) for some in (_FIRST, _SECOND, _THIRD) * _GROUPS)
+    return base64.b64encode(inner.encode()).decode()
+
+
+def _read_from_base64(canary: str) -> str:
+    """Return what a canary is the base64 of; nothing where that is no text for a JSON string."""
+    try:
+        inner = base64.b64decode(canary, validate=True).decode("ascii")
+    except ValueError:
+        return ""
+    return inner if inner.isalnum() else ""
 
 
 def new_key() -> bytes:
@@ -93,6 +112,7 @@ class Mint:
 
     def __init__(self, *, canary: str, length_jitter: int) -> None:
         self._canary = canary
+        self._inner = _read_from_base64(canary)
         self._jitter = length_jitter
 
     def _marked(self, alphabet: str, length: int) -> str:
@@ -122,6 +142,15 @@ class Mint:
         """Return a request's id: 32 hexadecimal digits, no secret."""
         return secrets.token_hex(16)
 
-    def session_mark(self) -> str:
-        """Return the opaque `sfi` of a JWT access token, which carries the canary."""
-        return self._marked(_OPAQUE, 40)
+    def browser_secret(self) -> str:
+        """Return what logs a browser in: a session's cookie, a pass for a front door."""
+        return self._marked(ALPHANUMERIC, 60)
+
+    def session_mark(self, *, before: int) -> str:
+        """Return the opaque `sfi` of a JWT access token, behind so many bytes of its claims.
+
+        It carries the canary, and so placed that it is in the claims' base64 as well: three
+        bytes become four characters.
+        """
+        fill = _text(_OPAQUE, 4 + -(before + 4) % 3)
+        return fill + self._inner + self._marked(_OPAQUE, 40)

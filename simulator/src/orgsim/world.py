@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from orgsim import randomness
 from orgsim.clock import WorldClock
 from orgsim.data import OrgData, OrgSeed, UserSeed
-from orgsim.faults import FaultBook
+from orgsim.faults import PROGRAMS, FaultBook
 from orgsim.journal import Journal
 from orgsim.keyring import Seal, SigningKey, TokenHashes, kept_secret, load_or_make_key
 from orgsim.metadata.components import ComponentBook
@@ -71,6 +71,7 @@ class World:
         self.store = Store(kept)
         self._seal = Seal(seal_key)
         self._data: dict[str, OrgData] = {}
+        self.programs = set(PROGRAMS)
         self.journal = Journal()
         origin = self._kept_origin()
         self._build(origin)

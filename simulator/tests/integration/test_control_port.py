@@ -125,6 +125,7 @@ def test_the_journal_is_filtered_by_all_that_is_given(sim, caller):
     tokens = sim.journal(path="/services/oauth2/token")
     assert [entry["grant_type"] for entry in tokens] == ["authorization_code"] * 2
     assert len(sim.journal(path="/services/oauth2/*", method="GET")) == 2
+    assert len(sim.journal(path="/services/oauth2/*", method="get")) == 2
     assert len(sim.journal(path="/services/oauth2/token", org_id=larkfield)) == 1
     assert len(sim.journal(path="/services/oauth2/token", org_id=larkfield[:15])) == 1
     assert sim.journal(path="/services/oauth2/token", method="GET") == []
@@ -221,6 +222,44 @@ def test_a_fault_that_cannot_be_is_refused(sim, body, at):
     answer = sim.control.post("/faults", json=body)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["at"] == at
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"name": "slow", "match": {"org_id": "00D000000000001"}}, "no org 00D000000000001"),
+        ({"name": "slow", "match": {"org_id": "Northwind"}}, "no org Northwind"),
+        ({"name": "slow", "match": {"grant_type": "jwt-bearer"}}, "grant-type:jwt-bearer"),
+        ({"name": "lost_answer", "match": {"grant_type": "refresh"}}, "refresh_token"),
+        (
+            {"name": "clock_skew", "options": {"program": "sevrice", "by": "PT1H"}},
+            "acme, service",
+        ),
+    ],
+)
+def test_a_fault_that_nothing_could_meet_is_refused(sim, body, said):
+    """A misspelt org, grant type or program would be a test that tests nothing."""
+    answer = sim.control.post("/faults", json=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
+    assert said in answer.json()["detail"]
+    assert sim.control.get("/faults").json()["faults"] == []
+
+
+def test_a_program_that_reads_the_clock_by_name_is_known_from_then_on(sim):
+    """Whoever it is; also after a reset."""
+    skew = {"name": "clock_skew", "options": {"program": "worker", "by": "PT1H"}}
+    assert sim.control.post("/faults", json=skew).status_code == 409
+    sim.control.get("/clock", params={"program": "worker"})
+    assert sim.control.post("/faults", json=skew).status_code == 201
+    sim.reset()
+    assert sim.control.post("/faults", json=skew).status_code == 201
+
+
+def test_a_fault_finds_an_org_by_either_form_of_its_id(sim):
+    """Customers' orgs and the Dev Hub."""
+    hub = sim.control.get("/dev-hub").json()["org_id"]
+    for org_id in (sim.org()["org_id"], sim.org()["org_id"][:15], hub):
+        sim.fault("slow", match={"org_id": org_id, "grant_type": "refresh_token"})
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,23 @@ def test_names_and_numbers_of_packages_are_minded(vendor):
     assert (gone.status_code, gone.json()[0]["errorCode"]) == (404, "NOT_FOUND")
 
 
+def test_answers_of_the_tooling_api_say_how_many_calls_were_made(vendor):
+    """As every answer to a session does: found or not, taken or refused."""
+    url = vendor.url(vendor.hub, "/sobjects/Package2")
+    answers = [
+        vendor.client.http.get(f"{url}/0Ho000000000001AAA", headers=vendor.headers),
+        vendor.package(),
+        vendor.package(NamespacePrefix="other"),
+        vendor.client.http.get(
+            vendor.url(vendor.hub, "/query"), params={"q": "x"}, headers=vendor.headers
+        ),
+    ]
+    assert [answer.status_code for answer in answers] == [404, 201, 400, 400]
+    said = [answer.headers["sforce-limit-info"] for answer in answers]
+    numbers = [int(re.fullmatch(r"api-usage=([0-9]+)/15000", one)[1]) for one in said]
+    assert numbers == list(range(numbers[0], numbers[0] + 4))
+
+
 def test_a_version_that_names_no_link_or_the_wrong_app_is_not_built(vendor):
     """The request ends with errors that name the component."""
     package_id = vendor.package().json()["id"]

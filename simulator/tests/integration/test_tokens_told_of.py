@@ -1,6 +1,6 @@
 """Revocation, introspection, identity, userinfo, discovery."""
 
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from orgsim_caller import error_of
@@ -181,10 +181,12 @@ def test_a_frontdoor_address_logs_a_browser_in_once(sim, caller_of):
     tokens = caller.connect(sim.org())
     url = f"{caller.login_url}/services/oauth2/singleaccess"
     address = caller.http.post(url, headers=_bearer(tokens["access_token"])).json()["frontdoor_uri"]
+    assert sim.line["canary"] in parse_qs(urlsplit(address).query)["otp"][0]
     caller.http.cookies.clear()
     entered = caller.http.get(address)
     assert entered.status_code == 302
     assert entered.headers["location"].endswith("/home")
+    assert [sim.line["canary"] in text for text in caller.http.cookies.values()] == [True]
     caller.http.cookies.clear()
     assert "Login" in caller.http.get(address).text
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from orgsim_caller import Caller, error_of
 from orgsim_program import OrgsimProgram, user_of
 
@@ -121,3 +123,31 @@ def test_the_id_token_is_signed_by_a_published_key_and_carries_the_nonce(
     assert claims["nonce"] == "the-nonce"
     assert claims["sub"] == tokens["id"]
     assert claims["aud"] == caller.app["consumer_key"]
+
+
+def test_a_jwt_access_token_holds_the_canary_as_it_is_sent_and_stays_a_sound_jwt(
+    sim: OrgsimProgram, caller: Caller
+) -> None:
+    """A leak is found by one text, encoded or not; the published key verifies the signature."""
+    sim.change_app(access_token_format="jwt")
+    token = caller.connect(sim.org())["access_token"]
+    head, body, signature = token.split(".")
+    header, claims = (json.loads(_decoded(part)) for part in (head, body))
+    (key,) = [
+        key
+        for key in caller.http.get(f"{caller.login_url}/id/keys").json()["keys"]
+        if key["kid"] == header["kid"]
+    ]
+    number, exponent = (int.from_bytes(_decoded(key[name]), "big") for name in ("n", "e"))
+    public = rsa.RSAPublicNumbers(exponent, number).public_key()
+
+    public.verify(
+        _decoded(signature), f"{head}.{body}".encode(), padding.PKCS1v15(), hashes.SHA256()
+    )
+    assert sim.line["canary"] in body
+    assert sim.line["canary"] in claims["sfi"]
+    assert claims["iss"] == caller.org_url(sim.org())
+
+
+def _decoded(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))

@@ -55,6 +55,7 @@ def package() -> None:
 def lint(*, config_path: Path) -> Outcome:
     r"""Judge the package directory before Salesforce sees it; needs no org.
 
+    A directory without the app, as before the first build, is warned of.
     Exit status: 0 no error, 1 at least one.
 
     \b
@@ -66,8 +67,11 @@ def lint(*, config_path: Path) -> Outcome:
     if any(found.severity is Severity.ERROR for found in findings):
         return outcome_of(BuilderError("lint_failed", findings=findings))
     warnings = tuple(str(found) for found in findings)
+    there = all(found.rule != "app-missing" for found in findings)
     return Outcome(
-        result={"errors": 0, "warnings": len(warnings)}, text="no errors", warnings=warnings
+        result={"errors": 0, "warnings": len(warnings), "app": there},
+        text="no errors" if there else "no errors, and no app yet: keyturn package build writes it",
+        warnings=warnings,
     )
 
 

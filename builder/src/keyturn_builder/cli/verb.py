@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,8 +67,17 @@ def verb(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
             return function(*arguments, **named)
         except BuilderError as error:
             return outcome_of(error)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            detail = f"{_shown(error.filename)}: {error.strerror}"
+            return outcome_of(BuilderError("file_refused", detail))
 
     return _json_option(run)
+
+
+def _shown(path: object) -> str:
+    return os.fsdecode(path) if isinstance(path, bytes) else str(path)
 
 
 def new_steps() -> Steps:
@@ -92,6 +102,8 @@ def service_of(config: AppConfig, api_key_file: Any) -> Iterator[Keyturn | None]
         return
     try:
         keyturn = Keyturn(config.service.url, api_key=api_key_file.read().strip())
+    except UnicodeDecodeError as error:
+        raise click.UsageError("the file of --api-key-file is not UTF-8: save it so") from error
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     with keyturn:

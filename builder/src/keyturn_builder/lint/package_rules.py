@@ -11,16 +11,18 @@ from keyturn_builder.errors import Finding
 from keyturn_builder.lint.rule import Document, broken
 from keyturn_builder.metadata.xml import Node
 
+APP_FOLDER: Final = "externalClientApps"
 HEADER: Final = "ExternalClientApplication"
 OAUTH: Final = "ExtlClntAppOauthSettings"
 _API_NAME: Final = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
 _ORG_ID: Final = r"00D[0-9A-Za-z]{12}"
 _SCOPED: Final = re.compile(rf"(?P<org>{_ORG_ID}):(?P<name>\w+)", re.ASCII)
 _LINK: Final = re.compile(rf"(?P<org>{_ORG_ID}):888[0-9A-Za-z]{{12}}", re.ASCII)
-_PLACEHOLDER: Final = re.compile(r"(.)\1{7}")
+# An id is prefix, pod and a counter in base 62: low counters of a young pod have runs of zeros.
+_PLACEHOLDER: Final = re.compile(r"\b(?:00D|888)(?:[Xx]{12}|(.)\1{11})\b", re.ASCII)
 # Source: @salesforce/source-deploy-retrieve, metadataRegistry.json
 _FOLDERS: Final[Mapping[str, str]] = {
-    "eca": "externalClientApps",
+    "eca": APP_FOLDER,
     "ecaOauth": "extlClntAppOauthSettings",
     "ecaGlblOauth": "extlClntAppGlobalOauthSets",
     "ecaOauthSecurity": "extlClntAppOauthSecuritySettings",
@@ -86,6 +88,8 @@ def reference_rules(documents: Sequence[Document]) -> Iterator[Finding]:
         if one.root.name in _UNPACKAGEABLE_ROOTS and suffix_of(one.file) not in _UNPACKAGEABLE:
             message = f"a package does not carry {one.root.name}"
             yield broken("not-packageable", one.file, message, node=one.root)
+    if not headers:
+        yield broken("app-missing", APP_FOLDER, "there is no External Client App in the package")
     named_by = Counter(one.root.said("externalClientApplication") for one in settings)
     for one in settings:
         if named_by[one.root.said("externalClientApplication")] > 1:

@@ -89,6 +89,12 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             source=f'{_HELP}"Configure Packageable External Client Apps"',
             remedy="keyturn package build writes both",
         ),
+        "app-missing": Rule(
+            asks="The package directory holds the app that the package ships.",
+            source=f'{_HELP}"Configure Packageable External Client Apps"',
+            remedy="keyturn package build writes it; or name its folder in package.source",
+            severity=Severity.WARNING,
+        ),
         "org-scoped-app": Rule(
             asks="The header's orgScopedExternalApp is <org ID, 15>:<app name>.",
             source=f'{_META}"ExternalClientApplication"',

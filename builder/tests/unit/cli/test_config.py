@@ -94,6 +94,45 @@ def test_check_says_file_line_and_remedy(
     assert mistake["field"] == "package.version"
 
 
+def test_init_says_where_it_may_not_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder is not there: a problem with its path, and no traceback."""
+    path = tmp_path / "nowhere" / "keyturn.toml"
+
+    assert run(["config", "init", "--config", str(path), *FLAGS, "--json"]) == 1
+
+    problem = envelope(capsys)["problem"]
+    assert problem["code"] == "file_refused"
+    assert str(path) in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("config", "check"),
+        ("app", "plan"),
+        ("app", "apply"),
+        ("package", "lint"),
+        ("package", "build"),
+        ("package", "release"),
+        ("package", "versions"),
+    ],
+)
+def test_every_verb_says_what_is_wrong_with_a_file_that_is_no_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, str]
+) -> None:
+    """In one object, with the line of the first byte that is wrong."""
+    path = tmp_path / "keyturn.toml"
+    path.write_bytes("[app]\n\nlabel = 'é'".encode("latin-1"))
+
+    assert run([*arguments, f"--config={path}", "--json"]) == 1
+
+    problem = envelope(capsys)["problem"]
+    assert problem["code"] == "config_invalid"
+    assert problem["errors"][0]["line"] == "3"
+
+
 def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """As it is published."""
     assert run(["config", "schema"]) == 0

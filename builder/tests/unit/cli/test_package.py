@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,25 @@ def test_lint_says_each_finding_with_rule_source_and_remedy(
     assert all(one["source"] and one["remedy"] and one["line"] for one in problem["errors"])
 
 
+def test_lint_of_a_directory_without_the_app_says_so(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a warning: the first build writes it. To people it does not only say "no errors"."""
+    build(folder, "--json")
+    shutil.rmtree(folder / "salesforce/force-app/keyturn")
+    capsys.readouterr()
+
+    assert run(["package", "lint", f"--config={folder / 'keyturn.toml'}"]) == 0
+    people = capsys.readouterr()
+    assert run(["package", "lint", f"--config={folder / 'keyturn.toml'}", "--json"]) == 0
+    programs = json.loads(capsys.readouterr().out)
+
+    assert "no app yet: keyturn package build" in people.out
+    assert "warning: " in people.err
+    assert programs["result"] == {"errors": 0, "warnings": 1, "app": False}
+    assert "[app-missing]" in programs["warnings"][0]
+
+
 def test_a_first_generation_package_is_told_what_to_do(
     folder: Path, capsys: pytest.CaptureFixture[str], sound: str
 ) -> None:
@@ -77,3 +97,17 @@ def test_a_first_generation_package_is_told_what_to_do(
     said = capsys.readouterr().err
     assert "small one of its own" in said
     assert "sf package convert" in said
+
+
+def test_an_api_key_file_that_is_no_text_is_wrong_usage(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And says so in words, not in those of a codec."""
+    key = folder / "key.txt"
+    key.write_text("kt_test_x", encoding="utf-16")
+    arguments = ["package", "release", f"--config={folder / 'keyturn.toml'}", "--json"]
+
+    assert run([*arguments, f"--api-key-file={key}"]) == 2
+
+    problem = json.loads(capsys.readouterr().out)["problem"]
+    assert problem["title"] == "the file of --api-key-file is not UTF-8: save it so"

@@ -73,6 +73,9 @@ BREAKS = [
     ("https", ECA, "<label>", "<logoUrl>http://acme.example/l.png</logoUrl><label>"),
     ("org-scoped-app", ECA, "00D5g00000AcmeX:Acme_Connect", "00D5g00000AcmeX:Other"),
     ("org-scoped-app", ECA, "00D5g00000AcmeX:Acme_Connect", "00DXXXXXXXXXXXX:Acme_Connect"),
+    ("org-scoped-app", ECA, "00D5g00000AcmeX:", "00D000000000000:"),
+    ("org-scoped-app", ECA, "00D5g00000AcmeX:", "00DxxXxxxxxxxxx:"),
+    ("org-scoped-app", ECA, "00D5g00000AcmeX:", "{{ORG_ID}}:"),
     ("org-scoped-app", ECA, "00D5g00000AcmeX:", ""),
     (
         "org-scoped-app",
@@ -81,6 +84,10 @@ BREAKS = [
         "",
     ),
     ("oauth-link", OAUTH, "8885g00000AcmeY", "3MV5g00000AcmeY"),
+    ("oauth-link", OAUTH, "8885g00000AcmeY", "888XXXXXXXXXXXX"),
+    ("oauth-link", OAUTH, "8885g00000AcmeY", "888000000000000"),
+    ("oauth-link", OAUTH, "00D5g00000AcmeX:", "00DXXXXXXXXXXXX:"),
+    ("oauth-link", OAUTH, "8885g00000AcmeY", "YOUR_CONSUMER"),
     ("oauth-link", OAUTH, "<oauthLink>00D5g00000AcmeX:8885g00000AcmeY</oauthLink>", ""),
     ("one-owner", OAUTH, "00D5g00000AcmeX:", "00D5g00000OtheX:"),
     (
@@ -128,6 +135,31 @@ def test_one_change_breaks_the_rule_that_forbids_it(
     assert found.file == file
     assert found.line is not None
     assert (found.source, found.remedy) == (RULES[rule].source, RULES[rule].remedy)
+
+
+@pytest.mark.parametrize("counter", ["0000000001", "000000000A", "0000000010", "0000000zzz"])
+@pytest.mark.parametrize("pod", ["5g", "Qy", "00", "XX"])
+def test_ids_with_low_counters_are_no_placeholders(
+    package: dict[str, str], pod: str, counter: str
+) -> None:
+    """An id is prefix, pod and a counter: the first ones of a pod are mostly zeros."""
+    org, consumer = f"00D{pod}{counter}", f"888{pod}{counter}"
+    changed = {
+        file: text.replace("00D5g00000AcmeX", org).replace("8885g00000AcmeY", consumer)
+        for file, text in package.items()
+    }
+    assert lint_package(changed) == []
+
+
+def test_a_package_without_the_app_is_warned_of(package: dict[str, str]) -> None:
+    """Before the first build that is as it should be; released, it would ship nothing."""
+    without = {file: text for file, text in package.items() if file not in {ECA, OAUTH}}
+
+    (found,) = lint_package(without)
+
+    assert (found.rule, found.severity) == ("app-missing", Severity.WARNING)
+    assert "keyturn package build" in found.remedy
+    assert lint_package({}) == [found]
 
 
 GLOBAL_BREAKS = [
@@ -183,6 +215,7 @@ def test_a_file_too_many_or_in_a_wrong_place_is_found(
 def test_every_rule_is_broken_by_a_test() -> None:
     """A rule that nothing breaks may not be one."""
     others = {"not-packageable", "file-place", "one-settings", "api-name", "settings-missing"}
+    others |= {"app-missing"}
     assert {row[0] for row in (*BREAKS, *GLOBAL_BREAKS)} | others == set(RULES)
 
 

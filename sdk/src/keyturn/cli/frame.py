@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from typing import Final
 
 import click
@@ -30,11 +30,54 @@ def installed() -> Mapping[str, EntryPoint]:
     return {found.name: found for found in entry_points(group=GROUP)}
 
 
+class _Said(Exception):
+    """An option was all that was asked; it ends the command with an outcome."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
+def _say_version(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's shape
+    if value and not context.resilient_parsing:
+        number = version("keyturn")
+        raise _Said(Outcome(result={"version": number}, text=f"keyturn {number}"))
+
+
+def _refuse_json(_: click.Context, __: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's shape
+    if value:
+        raise click.UsageError("--json stands behind the verb: keyturn <group> <verb> --json")
+
+
 class Groups(click.Group):
     """The groups of all parts that are installed; one is loaded when it is asked for."""
 
     def __init__(self, find: Callable[[], Mapping[str, EntryPoint]]) -> None:
-        super().__init__(name="keyturn", help=_HELP, context_settings={"max_content_width": 100})
+        super().__init__(
+            name="keyturn",
+            help=_HELP,
+            params=[
+                click.Option(
+                    ["--version"],
+                    is_flag=True,
+                    is_eager=True,
+                    expose_value=False,
+                    callback=_say_version,
+                    help="Show the version and exit; with --json in one object.",
+                ),
+                click.Option(
+                    ["--json"],
+                    is_flag=True,
+                    expose_value=False,
+                    hidden=True,
+                    callback=_refuse_json,
+                ),
+            ],
+            context_settings={
+                "max_content_width": 100,
+                "help_option_names": ["-h", "--help"],
+            },
+        )
         _keep_line_breaks(self)
         self._find = find
 
@@ -65,6 +108,8 @@ def run(arguments: Sequence[str], find: Callable[[], Mapping[str, EntryPoint]] =
     try:
         _see_text(arguments)
         ended = Groups(find).main(args=list(arguments), prog_name="keyturn", standalone_mode=False)
+    except _Said as said:
+        ended = said.outcome
     except click.UsageError as error:
         return _tell_usage(error, as_json=as_json)
     except click.ClickException as error:

@@ -38,5 +38,7 @@ def client_of(url: str, api_key_file: Any) -> Keyturn:
     """
     try:
         return Keyturn(url, api_key=api_key_file.read().strip())
+    except UnicodeDecodeError as error:
+        raise click.UsageError("the file of --api-key-file is not UTF-8: save it so") from error
     except ValueError as error:
         raise click.UsageError(str(error)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, version
 
 import click
 import pytest
@@ -132,6 +132,38 @@ def test_the_help_has_examples_and_all_groups(capsys):
     assert "Examples:\n    keyturn dev " in said
     assert "shop    Sell things." in said
     assert "broken  (cannot be loaded)" in said
+
+
+@pytest.mark.parametrize("words", [[], ["shop"], ["shop", "sell"], ["broken"]])
+def test_help_has_a_short_name_everywhere(capsys, words):
+    """As people try it first."""
+    assert run([*words, "--help"], find) == 0
+    long = capsys.readouterr().out
+
+    assert run([*words, "-h"], find) == 0
+
+    assert capsys.readouterr().out == long
+    assert "-h, --help" in long
+
+
+def test_the_version_is_said_to_people_and_programs(capsys):
+    """As the distribution is installed; to programs in the envelope of every verb."""
+    assert run(["--version"], find) == 0
+    people = capsys.readouterr().out
+    assert run(["--version", "--json"], find) == 0
+    one = json.loads(capsys.readouterr().out)
+    assert run(["--json", "--version"], find) == 0
+
+    assert people == f"keyturn {version('keyturn')}\n"
+    assert one["result"] == {"version": version("keyturn")}
+    assert (one["status"], one["warnings"], one["problem"]) == (0, [], None)
+    assert json.loads(capsys.readouterr().out) == one
+
+
+def test_before_a_group_json_is_wrong_usage(capsys):
+    """It belongs to the verb, and the refusal says so in one object."""
+    assert run(["--json", "shop", "sell"], find) == 2
+    assert "behind the verb" in json.loads(capsys.readouterr().out)["problem"]["title"]
 
 
 def test_a_group_that_cannot_be_loaded_says_why(capsys):

@@ -74,6 +74,8 @@ def _clock_routes(world: World) -> APIRouter:
     @router.get("/clock", responses=_QUERY)
     async def read_clock(query: Annotated[ClockQuery, Query()]) -> views.ClockView:
         """Tell the time, to a program that names itself with whatever skew it was given."""
+        if query.program is not None:
+            world.programs.add(query.program)
         return views.clock_view(world, program=query.program)
 
     @router.post("/clock", responses=_BODY | documented(409))
@@ -138,14 +140,8 @@ def _fault_routes(world: World) -> APIRouter:
 
     @router.post("/faults", status_code=HTTPStatus.CREATED, responses=_BODY | documented(409))
     async def set_fault(asked: FaultAsked) -> views.FaultView:
-        """Set a fault; `times` 0 lasts until deleted."""
-        fault = world.faults.add(
-            name=asked.name,
-            match=asked.match.value(),
-            options=asked.options.value(),
-            times=asked.times,
-        )
-        return views.fault_view(fault)
+        """Set a fault; `times` 0 lasts until deleted. One that nothing can meet is refused."""
+        return views.fault_view(changes.set_fault(world, asked))
 
     @router.delete("/faults", status_code=HTTPStatus.NO_CONTENT)
     async def delete_faults() -> None:

@@ -9,15 +9,18 @@ from orgsim.control.problems import Conflict, NotThere
 from orgsim.control.requests import (
     AppAsked,
     AppChange,
+    FaultAsked,
     InstallationChange,
     OrgChange,
     SwitchesChange,
     UserChange,
 )
+from orgsim.faults import Fault
 from orgsim.orgs.apps import App
 from orgsim.orgs.org import Org
 from orgsim.orgs.policies import Installation, Switches
 from orgsim.orgs.registering import new_registration
+from orgsim.surfaces.oauth.grant_types import GRANT_TYPES
 from orgsim.world import World
 
 
@@ -27,6 +30,26 @@ def find_org(world: World, org_id: str) -> Org:
     if org is None:
         raise NotThere(f"there is no org {org_id}")
     return org
+
+
+def set_fault(world: World, asked: FaultAsked) -> Fault:
+    """Set a fault that something of this world can meet.
+
+    Raises:
+        Conflict: nothing can: a test with it would test nothing.
+    """
+    match, options = asked.match.value(), asked.options.value()
+    if match.org_id is not None and world.org(match.org_id) is None:
+        raise Conflict(f"there is no org {match.org_id}; GET /orgs lists them")
+    if match.grant_type not in (None, *GRANT_TYPES):
+        known = ", ".join(sorted(GRANT_TYPES))
+        raise Conflict(f"there is no grant type {match.grant_type}; there are {known}")
+    if options.program not in (None, *world.programs):
+        known = ", ".join(sorted(world.programs))
+        raise Conflict(
+            f"no program {options.program} has read GET /clock?program= so far; known are {known}"
+        )
+    return world.faults.add(name=asked.name, match=match, options=options, times=asked.times)
 
 
 def find_app(world: World, consumer_key: str) -> App:

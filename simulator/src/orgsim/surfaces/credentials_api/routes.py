@@ -18,6 +18,8 @@ from orgsim.surfaces.credentials_api import errors, rules
 from orgsim.surfaces.rest_api.errors import RestRefused, not_found
 from orgsim.surfaces.rest_api.exchange import Answer
 from orgsim.surfaces.rest_api.json_bodies import read_json
+from orgsim.surfaces.rest_api.org_wide import usage_of
+from orgsim.surfaces.session import ApiSession
 from orgsim.world import World
 
 _BASE = "/services/data/v{version:int}.0/apps/oauth"
@@ -51,20 +53,23 @@ _Handler = Callable[[Caller], Awaitable[Answer]]
 
 def _endpoint(handler: _Handler, *, since: int) -> Callable[[Request], Awaitable[Response]]:
     async def call(request: Request) -> Response:
+        session = await session_of(request)
+        data = call_of(request).world.data(session.org_id)
+        data.count_call()
         try:
-            answer = await handler(await _caller(request, since=since))
+            answer = await handler(_caller(request, session, since=since))
         except RestRefused as refused:
             answer = refused.answer()
         body = b"" if answer.body is None else compact_json(answer.body)
-        headers = {"Content-Type": _JSON, "Cache-Control": "no-cache,no-store"}
+        headers = {"Content-Type": _JSON, "Cache-Control": "no-cache,no-store", **usage_of(data)}
         return Response(body, status_code=answer.status, headers=headers)
 
     call.__doc__ = handler.__doc__
     return call
 
 
-async def _caller(request: Request, *, since: int) -> Caller:
-    session, call = await session_of(request), call_of(request)
+def _caller(request: Request, session: ApiSession, *, since: int) -> Caller:
+    call = call_of(request)
     org = call.org
     user = None if org is None else org.user(session.user_id)
     if org is None or user is None or request.path_params["version"] < since:

@@ -134,7 +134,13 @@ async def single_access(request: Request) -> Response:
             raise IdentityRefused("Bad_OAuth_Token")  # noqa: TRY301 - as above
     except IdentityRefused as refused:
         return _refusal(request, refused)
-    address = pass_address(call, org=about["org"], user=about["user"], start="/home")
+    address = pass_address(
+        call,
+        org=about["org"],
+        user=about["user"],
+        start="/home",
+        ticket=call.world.mint.browser_secret(),
+    )
     return _json({"frontdoor_uri": address})
 
 

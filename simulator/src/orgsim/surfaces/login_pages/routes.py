@@ -50,7 +50,7 @@ def _page(
 
 def _log_in(call: Call, answer: Response, *, org: Org, user: User) -> BrowserLogin:
     """Give the browser a login session of this site."""
-    world, handle = call.world, call.world.mint.handle()
+    world, handle = call.world, call.world.mint.browser_secret()
     login = BrowserLogin(
         site=call.site,
         org_id=org.org_id,

@@ -135,9 +135,13 @@ def after_login(call: Call, login: BrowserLogin, source: str) -> str:
     return pass_address(call, org=known[0], user=known[1], start=start)
 
 
-def pass_address(call: Call, *, org: Org, user: User, start: str) -> str:
-    """Return the address that carries a login from the login host to the org's own host."""
-    ticket = call.world.mint.handle()
+def pass_address(call: Call, *, org: Org, user: User, start: str, ticket: str | None = None) -> str:
+    """Return the address that carries a login to the org's own host, once.
+
+    A browser follows it at once between the pages here, where it is no more than a handle; one
+    that is issued to a program comes with a `ticket` that carries the canary.
+    """
+    ticket = ticket or call.world.mint.handle()
     call.world.browsers.passes.put(
         ticket,
         Pass(org_id=org.org_id, user_id=user.user_id, site=org.slot, at=call.world.clock.now()),

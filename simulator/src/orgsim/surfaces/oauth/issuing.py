@@ -99,12 +99,12 @@ def _jwt_access_token(party: Party, *, scopes: frozenset[str], ends_at: datetime
     key, now = party.world.signing_keys[-1], party.now
     origin = party.face.origin(party.org.slot)
     claims = {
+        "sfi": party.world.mint.session_mark(before=len('{"sfi":"')),  # the canary's place
         "scp": " ".join(sorted(scopes)),
         "aud": [origin],
         "sub": f"uid:{party.user.user_id}",
         "nbf": int((now - _NOT_YET).timestamp()),
         "mty": "oauth",
-        "sfi": party.world.mint.session_mark(),
         "roles": [],
         "iss": origin,
         "hsc": False,

@@ -6,6 +6,7 @@ Items"; Salesforce API end-of-life policy (21.0 to 30.0 retired in Summer '25).
 
 from typing import Any
 
+from orgsim.data import OrgData
 from orgsim.surfaces.rest_api.errors import RestRefused, not_found
 from orgsim.surfaces.rest_api.exchange import ROOT, Answer, Asked
 
@@ -21,6 +22,11 @@ def _label(version: int) -> str:
     """Return the release of a version: three a year, 68.0 is Winter '27."""
     years, season = divmod(version - _WINTER_27, len(_SEASONS))
     return f"{_SEASONS[season]} '{27 + years:02}"
+
+
+def usage_of(data: OrgData) -> dict[str, str]:
+    """Return the header that says how many calls there were today."""
+    return {"Sforce-Limit-Info": f"api-usage={data.calls_today()}/{DAILY_CALLS}"}
 
 
 def versions() -> list[dict[str, str]]:

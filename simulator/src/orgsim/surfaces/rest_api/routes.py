@@ -4,7 +4,7 @@ Spec: REST API Developer Guide, "Headers" and "Compression".
 """
 
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
@@ -23,7 +23,7 @@ from orgsim.surfaces.call import read_pairs
 from orgsim.surfaces.rest_api.cursors import Cursors
 from orgsim.surfaces.rest_api.errors import RestRefused, not_found, unreadable_json
 from orgsim.surfaces.rest_api.exchange import ROOT, Answer, Asked, read_path
-from orgsim.surfaces.rest_api.org_wide import DAILY_CALLS, versions
+from orgsim.surfaces.rest_api.org_wide import usage_of, versions
 from orgsim.surfaces.rest_api.printing import compressed, pretty_json
 from orgsim.surfaces.rest_api.resources import RESOURCES, Handler, answer_to
 from orgsim.surfaces.session import ApiSession
@@ -70,13 +70,13 @@ class _RestApi:
             answer = answer_to(await self._asked(request, session, data))
         except RestRefused as refused:
             answer = refused.answer()
-        return _response(request, answer, usage=data.calls_today())
+        return _response(request, answer, usage=usage_of(data))
 
     async def apex(self, request: Request) -> Response:
         """Answer Apex REST: no class is there."""
         session = await self._session_of(request)
         refused = RestRefused("NOT_FOUND", "Could not find a match for URL")
-        usage = self._data_of(session.org_id).calls_today()
+        usage = usage_of(self._data_of(session.org_id))
         return _response(request, refused.answer(), usage=usage)
 
     async def _asked(self, request: Request, session: ApiSession, data: OrgData) -> Asked:
@@ -130,10 +130,10 @@ async def _body_of(request: Request) -> bytes:
     return body
 
 
-def _response(request: Request, answer: Answer, *, usage: int | None) -> Response:
+def _response(request: Request, answer: Answer, *, usage: Mapping[str, str] | None) -> Response:
     headers = {**_HEADERS, **answer.headers}
     if usage is not None:
-        headers["Sforce-Limit-Info"] = f"api-usage={usage}/{DAILY_CALLS}"
+        headers |= usage
     if answer.body is None:
         return Response(status_code=answer.status, headers=headers)
     body = _written(answer.body, pretty=request.headers.get("x-prettyprint") == "1")

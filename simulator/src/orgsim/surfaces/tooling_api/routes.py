@@ -32,6 +32,7 @@ from orgsim.surfaces.rest_api.errors import (
 )
 from orgsim.surfaces.rest_api.exchange import Answer
 from orgsim.surfaces.rest_api.json_bodies import read_json
+from orgsim.surfaces.rest_api.org_wide import usage_of
 from orgsim.surfaces.session import ApiSession
 from orgsim.surfaces.tooling_api import errors, records
 from orgsim.surfaces.tooling_api.building import key_hash
@@ -52,26 +53,29 @@ Handler = Callable[[Request, Caller], Awaitable[Answer]]
 
 def _endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def call(request: Request) -> Response:
+        session = await session_of(request)
+        data = call_of(request).world.data(session.org_id)
+        data.count_call()
         try:
-            answer = await handler(request, await _caller(request))
+            answer = await handler(request, _caller(request, session))
         except RestRefused as refused:
             answer = refused.answer()
         except QueryRefused as refused:
             answer = answer_of_query(refused)
         body = b"" if answer.body is None else compact_json(answer.body)
-        headers = {"Content-Type": _JSON, **answer.headers}
+        headers = {"Content-Type": _JSON, **usage_of(data), **answer.headers}
         return Response(body, status_code=answer.status, headers=headers)
 
     call.__doc__ = handler.__doc__
     return call
 
 
-async def _caller(request: Request) -> Caller:
+def _caller(request: Request, session: ApiSession) -> Caller:
     """Return who calls; only admins have packaging permissions.
 
     Spec: Second-Generation Managed Packaging Developer Guide, "Packaging Permissions".
     """
-    session, call = await session_of(request), call_of(request)
+    call = call_of(request)
     org = call.org
     user = None if org is None else org.user(session.user_id)
     if org is None or user is None:
