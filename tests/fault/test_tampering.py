@@ -143,10 +143,12 @@ def test_a_host_planted_in_the_database_is_sent_nothing(
     change(f"UPDATE connections SET instance_url = '{host}' WHERE id = '{called}'")  # noqa: S608
     world.start()
     proxied = world.call("GET", f"/v1/connections/{called}/salesforce{path}")
+    handed_out = world.token(called)
     world.advance("PT3H")
     token = world.token(refreshed)
 
     assert (proxied.status_code, proxied.json()["code"]) == (503, "org_unavailable")
+    assert (handed_out.status_code, handed_out.json()["code"]) == (503, "org_unavailable")
     assert (token.status_code, token.json()["code"]) == (503, "org_unavailable")
     assert asked_of_the_proxy == []
     logged = (world.folder / "replica.log").read_text()

@@ -542,6 +542,7 @@ def _wired(
             audit=audit,
             uses=stores.uses,
             clock=clock,
+            loopback=settings.loopback,
         ),
         open_proxy_session=OpenProxySession(
             connections=stores.connections,

@@ -30,7 +30,7 @@ from keyturn_core.salesforce.ids import OrgId
 from keyturn_service.domain.connection import Connection, ConnectionState, Renewal
 from keyturn_service.domain.ids import AppId, ConnectionId, CustomerId, SigningKeyId
 from keyturn_service.domain.signing_key import SigningKeyState
-from keyturn_service.ports import ConnectionFilter, StoreUnavailable
+from keyturn_service.ports import ConnectionFilter, CursorUnknown, StoreUnavailable
 
 ALL = ConnectionFilter()
 
@@ -118,7 +118,7 @@ def _sealed(text: str) -> str:
 )
 async def test_a_cursor_that_is_not_ours_is_refused(base: Base, cursor: str) -> None:
     """As a value that is wrong, not as a fault of the database."""
-    with pytest.raises(ValueError, match=r"."):
+    with pytest.raises(CursorUnknown):
         await base.stores.connections.list(WORKSPACE, ALL, limit=1, cursor=cursor)
 
 

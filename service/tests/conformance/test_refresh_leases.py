@@ -139,6 +139,57 @@ async def test_a_lease_is_given_back_though_the_database_was_cut_off(base: Base,
         assert await other.leases.acquire(CONNECTION, ttl=LONG) is not None
 
 
+async def test_a_lease_that_could_not_be_given_back_is_given_back_later(base: Base) -> None:
+    """As soon as its own replica asks: no other waits for its end because of a restart."""
+    leases = base.stores.leases
+    lease = await leases.acquire(CONNECTION, ttl=LONG)
+    assert lease is not None
+    base.database.lose_before_commit = 2
+    with pytest.raises(StoreUnavailable):
+        await leases.release(lease)
+
+    async with base.replica("spool_two") as other:
+        assert await other.leases.acquire(CONNECTION, ttl=LONG) is None
+        again = await leases.acquire(CONNECTION, ttl=LONG)
+        assert again is not None
+        assert again.fence > lease.fence
+        assert await leases.acquire(CONNECTION, ttl=LONG) is None  # what it holds now it holds
+        await leases.release(again)
+        assert await other.leases.acquire(CONNECTION, ttl=LONG) is not None
+        assert await leases.acquire(CONNECTION, ttl=LONG) is None
+
+
+async def test_a_lease_given_back_late_takes_nobody_elses(base: Base) -> None:
+    """An older database counts its fences again: there the same one may be another's."""
+    leases = base.stores.leases
+    lease = await leases.acquire(CONNECTION, ttl=LONG)
+    assert lease is not None
+    base.database.lose_before_commit = 2
+    with pytest.raises(StoreUnavailable):
+        await leases.release(lease)
+    await base.execute("DELETE FROM refresh_leases")
+    async with base.replica("spool_two") as other:
+        taken = await other.leases.acquire(CONNECTION, ttl=LONG)
+        assert taken is not None
+        assert taken.fence == lease.fence
+
+        assert await leases.acquire(CONNECTION, ttl=LONG) is None
+
+
+async def test_a_caller_that_goes_away_leaves_its_lease_to_the_next(base: Base) -> None:
+    """Whatever of the giving back was done."""
+    leases = base.stores.leases
+    lease = await leases.acquire(CONNECTION, ttl=LONG)
+    assert lease is not None
+    giving = asyncio.create_task(leases.release(lease))
+    await asyncio.sleep(0)
+    giving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await giving
+
+    assert await leases.acquire(CONNECTION, ttl=LONG) is not None
+
+
 @pytest.mark.parametrize("side", ["lose_before_commit", "lose_after_commit"])
 async def test_a_lease_whose_commit_was_not_told_is_free(base: Base, side: str) -> None:
     """Who asked is told that there is no database; nobody waits, and the fence still grows."""

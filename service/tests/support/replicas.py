@@ -405,7 +405,12 @@ def _replica(
         ),
         renew=renew,
         get_access_token=GetAccessToken(
-            reads=stores.serving, renew_if_needed=renew, audit=audit, uses=uses, clock=clock
+            reads=stores.serving,
+            renew_if_needed=renew,
+            audit=audit,
+            uses=uses,
+            clock=clock,
+            loopback=frozenset(),
         ),
         guard=GuardConnections(
             keys=stores.signing_keys,

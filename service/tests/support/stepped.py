@@ -292,6 +292,7 @@ class Replica:
                 clock=clock,
             ),
             uses=fakes.NotedUses(),
+            loopback=frozenset(),
             **shared,
         )
         if world.watches:

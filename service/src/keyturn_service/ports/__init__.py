@@ -184,6 +184,9 @@ from keyturn_service.ports.vendors import (
     Apps as Apps,
 )
 from keyturn_service.ports.vendors import (
+    CursorUnknown as CursorUnknown,
+)
+from keyturn_service.ports.vendors import (
     IdempotencyKeys as IdempotencyKeys,
 )
 from keyturn_service.ports.vendors import (

@@ -76,7 +76,7 @@ class Connections(Protocol):
         `asked.search` matches part of customer id, org name, username or e-mail, any case.
 
         Raises:
-            ValueError: the cursor is not one of ours.
+            CursorUnknown: the cursor is not one of ours.
         """
         ...
 

@@ -36,6 +36,10 @@ class SealUnavailable(Exception):
     """What opens a value that rests sealed cannot be had now; the value may be as it was."""
 
 
+class CursorUnknown(ValueError):
+    """The cursor is none that a page named."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[_T_co]):
     """Some items in order, and where the next ones start; None where there are no more."""

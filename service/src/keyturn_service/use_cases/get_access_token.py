@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import msgspec
+import structlog
 
+from keyturn_core.salesforce.hosts import Origin, serves_api
 from keyturn_service.domain.api_key import ApiKey, Right
 from keyturn_service.domain.audit import AuditEvent
 from keyturn_service.domain.connection import ConnectionInUse, TokenInForce
+from keyturn_service.domain.errors import ConnectionCannotServe
 from keyturn_service.domain.ids import ConnectionId
 from keyturn_service.ports import AuditLog, Clock, ServingReads, Uses
 from keyturn_service.use_cases.admit import admit
 from keyturn_service.use_cases.renew_if_needed import RenewIfNeeded, in_force
+
+_MENDED_BY_AN_OPERATOR: Final = 60  # seconds: not sooner than somebody looks
+_log = structlog.get_logger()
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +37,8 @@ class GetAccessToken:
 
     A token that was read before is taken from memory, and the record of its read looks in the
     same moment whether nothing of it has changed: one trip instead of two, and no stale token.
+    The caller will send the token to the instance URL that goes with it: to a My Domain, whatever
+    the database says, or to one of `loopback`.
     """
 
     reads: ServingReads
@@ -37,6 +46,7 @@ class GetAccessToken:
     audit: AuditLog
     uses: Uses
     clock: Clock
+    loopback: frozenset[Origin]
 
     async def __call__(
         self,
@@ -74,7 +84,7 @@ class GetAccessToken:
             tokens = in_force(
                 connection, serving.tokens, ending=serving.ending, at_least=tokens.generation
             )
-        served = Served(connection=connection, tokens=tokens, api_key=key)
+        served = await self._out(Served(connection=connection, tokens=tokens, api_key=key))
         await self.audit.record(_event("token.read", served, now))
         self.uses.note(connection.id, now)
         return served
@@ -92,12 +102,21 @@ class GetAccessToken:
         if not serving.tokens.serves(now):
             return None
         key, connection = admit(serving, Right.TOKENS_READ, now=now)
-        served = Served(connection=connection, tokens=serving.tokens, api_key=key)
+        served = await self._out(Served(connection=connection, tokens=serving.tokens, api_key=key))
         if await self.audit.record_on(_event("token.read", served, now), serving.basis):
             self.uses.note(connection.id, now)
             return served
         await self.audit.record(_event("token.withheld", served, now))
         return None
+
+    async def _out(self, served: Served) -> Served:
+        """See that the token is not sent by its reader to whoever can write the database."""
+        origin = served.connection.instance_url
+        if serves_api(origin) or origin in self.loopback:
+            return served
+        _log.error("host_serves_no_api", connection_id=served.connection.id, host=origin)
+        await self.audit.record(_event("token.host_refused", served, self.clock.now()))
+        raise ConnectionCannotServe("org_unavailable", retry_after=_MENDED_BY_AN_OPERATOR)
 
 
 def _event(type_: str, served: Served, now: datetime) -> AuditEvent:

@@ -146,6 +146,8 @@ class VerifyConnection:
             raise ConnectionCannotServe("connection_pending")
         if await self.seals.current() is not None:
             raise ConnectionCannotServe("sealed")
+        # Before any of its tokens is used: without a record none is.
+        await self._record("connection.verify_begun", connection, actor)
         by_assertion = connection.renewal is Renewal.JWT_BEARER
         missing, problem, refused = None, None, None
         key = active_key(await self.keys.list(connection.workspace_id, connection.app_id))
@@ -159,7 +161,8 @@ class VerifyConnection:
             missing, problem = found.step, found.code
         if key is not None and not by_assertion:
             refused = await self._refusal_of_way_out(connection)
-        await self._note(connection, actor, problem)
+        works = problem is None
+        await self._record("connection.verified", connection, actor, works=works, problem=problem)
         stands = await self.connections.get(workspace_id, connection_id)
         of_age = None if key is None else key.problem(self.clock.now())
         return Verification(
@@ -254,14 +257,16 @@ class VerifyConnection:
         if identity.user_id != connection.user_id:
             raise _Missing(Step.IDENTITY, "user_mismatch")
 
-    async def _note(self, connection: Connection, actor: str, problem: str | None) -> None:
+    async def _record(
+        self, type_: str, connection: Connection, actor: str, **detail: str | bool | None
+    ) -> None:
         await self.audit.record(
             AuditEvent(
-                type="connection.verified",
+                type=type_,
                 at=self.clock.now(),
                 workspace_id=connection.workspace_id,
                 actor=actor,
                 connection_id=connection.id,
-                detail={"works": problem is None, "problem": problem},
+                detail=detail,
             )
         )

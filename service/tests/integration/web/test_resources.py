@@ -22,6 +22,13 @@ NEW_APP = {
 }
 
 
+class Odd:
+    """A connection whose row somebody wrote."""
+
+    def __getattr__(self, name):
+        raise ValueError(name)
+
+
 async def test_an_app_is_registered_and_read_again(house, admin):
     """What was sent comes back, with Salesforce's login hosts where none were named."""
     made = await house.http.post("/v1/apps", headers=admin, json=NEW_APP)
@@ -198,6 +205,16 @@ async def test_a_cursor_is_one_of_ours(house, admin, path):
     answer = await house.http.get(f"{path}?cursor=made-up", headers=admin)
 
     assert (answer.status_code, answer.json()["code"]) == (409, "cursor_unknown")
+
+
+async def test_a_row_that_cannot_be_read_is_not_called_a_cursor(house, admin):
+    """It is the operator's: whoever asks can do nothing about it."""
+    house.memory.connections["con_one"] = Odd()
+
+    answer = await house.http.get("/v1/connections?customer_id=northwind", headers=admin)
+
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert answer.json()["who"] == "operator"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from keyturn_service.domain.errors import NotFound
 from keyturn_service.domain.signing_key import SigningKeyState
 from keyturn_service.ports import (
     AuditUnavailable,
+    CursorUnknown,
     KeptAnswer,
     Lease,
     MadeKey,
@@ -26,6 +27,14 @@ from keyturn_service.ports import (
 from keyturn_service.use_cases.verify_connection import BY_ASSERTION, Verification
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def place_of(cursor):
+    """Return where a page begins."""
+    try:
+        return 0 if cursor is None else int(cursor)
+    except ValueError:
+        raise CursorUnknown(cursor) from None
 
 
 class FakeClock:
@@ -235,7 +244,7 @@ class FakeConnections:
 
     async def list(self, workspace_id, asked, *, limit, cursor):
         found = self._matching(workspace_id, asked)
-        start = 0 if cursor is None else int(cursor)
+        start = place_of(cursor)
         end = start + limit
         further = str(end) if end < len(found) else None
         return Page(items=found[start:end], next_cursor=further)

@@ -97,7 +97,7 @@ class Trail:
         self.memory = memory
 
     async def list(self, workspace_id, *, connection_id, type, since, limit, cursor):
-        start = 0 if cursor is None else int(cursor)
+        start = fakes.place_of(cursor)
         records = [
             chained(event, writer="run_1", sequence=number, previous=CHAIN_START)
             for number, event in enumerate(self.memory.events)
@@ -359,7 +359,8 @@ def wire(memory, clock, refreshing, relay, *, public_urls):
             end_grant=end_grant, audit=audit, clock=clock, waiting=None,
         ),
         get_access_token=GetAccessToken(
-            reads=reads, renew_if_needed=renew, audit=audit, uses=uses, clock=clock
+            reads=reads, renew_if_needed=renew, audit=audit, uses=uses, clock=clock,
+            loopback=frozenset(),
         ),
         open_proxy_session=OpenProxySession(
             connections=connections, sessions=proxy_sessions, audit=audit, hashes=hashes,

@@ -17,14 +17,22 @@ from service.tests.support.values import (
     START,
     WORKSPACE,
     api_key,
+    connection,
     hash_of,
     in_force,
 )
 
 from keyturn_core.oauth.token_answer import OutcomeUnknown, TokenAnswer
+from keyturn_core.salesforce.hosts import Origin
 from keyturn_service.adapters.sql.stores import Stores
 from keyturn_service.domain.api_key import Right
-from keyturn_service.domain.errors import Forbidden, NotFound, ServiceError, Unauthorized
+from keyturn_service.domain.errors import (
+    ConnectionCannotServe,
+    Forbidden,
+    NotFound,
+    ServiceError,
+    Unauthorized,
+)
 from keyturn_service.domain.ids import ConnectionId, IncidentId
 from keyturn_service.domain.incident import Incident, Scope
 from keyturn_service.ports import AuditUnavailable, ServiceSeal
@@ -99,6 +107,34 @@ async def test_without_audit_no_token_leaves(replica: Replica) -> None:
 
     with pytest.raises(AuditUnavailable):
         await replica.get_access_token(CONNECTION, key_hash=KEY)
+
+
+@pytest.mark.parametrize(
+    "host", ["https://evil.example", "https://else.my.site.com", "http://127.0.0.1:9999"]
+)
+async def test_no_token_leaves_for_a_host_that_somebody_wrote(replica: Replica, host: str) -> None:
+    """Its reader would send it there; one of a development world is named in the settings."""
+    await replica.world.base.stores.api_keys.add(api_key())
+    await replica.world.base.execute("UPDATE connections SET instance_url = :new", new=host)
+
+    with pytest.raises(ConnectionCannotServe, match="org_unavailable"):
+        await replica.get_access_token(CONNECTION, key_hash=KEY)
+
+    assert replica.world.audit.types == ["token.host_refused"]
+    in_a_dev_world = replace(replica.get_access_token, loopback=frozenset({Origin(host)}))
+    assert await in_a_dev_world(CONNECTION, key_hash=KEY)
+
+
+async def test_what_is_remembered_does_not_leave_for_such_a_host_either(replica: Replica) -> None:
+    """A replica may have read it before it looked like that."""
+    planted = replace(connection().in_use(), instance_url=Origin("https://evil.example"))
+    get_access_token, _ = remembering(replica, connection=planted)
+    replica.world.audit.standing.add(BASIS)
+
+    with pytest.raises(ConnectionCannotServe, match="org_unavailable"):
+        await get_access_token(CONNECTION, key_hash=KEY)
+
+    assert replica.world.audit.types == ["token.host_refused"]
 
 
 async def test_a_token_that_is_remembered_is_handed_out_without_a_look(replica: Replica) -> None:

@@ -25,7 +25,7 @@ from keyturn_core.salesforce.identity import InvalidIdentity
 from keyturn_service.domain.connection import Connection, ConnectionState
 from keyturn_service.domain.errors import Conflict, ConnectionCannotServe, NotFound
 from keyturn_service.domain.ids import ConnectionId
-from keyturn_service.ports import AccessTokenRefused, OrgUnreachable
+from keyturn_service.ports import AccessTokenRefused, AuditUnavailable, OrgUnreachable
 from keyturn_service.use_cases.verify_connection import (
     BY_ASSERTION,
     BY_REFRESH,
@@ -66,6 +66,32 @@ async def test_it_works_from_end_to_end(bare: Replica, made: Connection, world: 
     assert world.directory.given == [(INSTANCE_URL, loaded[1].access_token.reveal())]
     [event] = world.audit.of("connection.verified")
     assert (event.actor, event.detail) == (API_KEY, {"works": True, "problem": None})
+
+
+async def test_without_audit_no_token_is_used(
+    bare: Replica, made: Connection, world: World
+) -> None:
+    """The record comes before the use, as of every token."""
+    world.directory.given.clear()
+    presented = len(world.org.presented)
+    world.audit.down = True
+
+    with pytest.raises(AuditUnavailable):
+        await verified(bare, made.id)
+
+    assert world.directory.given == []
+    assert len(world.org.presented) == presented
+
+
+async def test_it_is_recorded_before_the_token_is_used(replica: Replica, world: World) -> None:
+    """By a refresh token too; the end says how it went."""
+    world.audit.refuses = {"connection.verified"}
+
+    with pytest.raises(AuditUnavailable):
+        await verified(replica, CONNECTION)
+
+    assert len(world.directory.given) == 1
+    assert "connection.verify_begun" in world.audit.types
 
 
 @pytest.mark.parametrize(

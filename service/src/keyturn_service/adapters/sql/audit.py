@@ -27,7 +27,14 @@ from keyturn_service.domain.audit import (
     chained,
 )
 from keyturn_service.domain.ids import ConnectionId, WorkspaceId
-from keyturn_service.ports import AuditUnavailable, Basis, Clock, Page, StoreUnavailable
+from keyturn_service.ports import (
+    AuditUnavailable,
+    Basis,
+    Clock,
+    CursorUnknown,
+    Page,
+    StoreUnavailable,
+)
 
 _AT_ONCE: Final = 500
 _ALWAYS: Final = 8  # events that a group takes before it leaves some for the next one
@@ -260,7 +267,7 @@ class SqlAuditTrail:
         """Return events of a workspace in order of time.
 
         Raises:
-            ValueError: the cursor is not one of ours.
+            CursorUnknown: the cursor is not one of ours.
         """
         columns = audit_events.c
         order = (columns.at, columns.writer, columns.sequence)
@@ -353,7 +360,7 @@ def _read_cursor(cursor: str) -> tuple[datetime, str, int]:
     """Return where the next page starts.
 
     Raises:
-        ValueError: the cursor is not one of ours.
+        CursorUnknown: the cursor is not one of ours.
     """
     try:
         said = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
@@ -365,4 +372,4 @@ def _read_cursor(cursor: str) -> tuple[datetime, str, int]:
         ):
             return from_micros(micros), writer, sequence
         case _:
-            raise ValueError("not a cursor of ours")
+            raise CursorUnknown("not a cursor of ours")

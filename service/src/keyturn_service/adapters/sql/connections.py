@@ -30,7 +30,7 @@ from keyturn_service.adapters.sql.tables import connections
 from keyturn_service.adapters.sql.types import Moment, as_of, from_micros, to_micros
 from keyturn_service.domain.connection import Connection, ConnectionState
 from keyturn_service.domain.ids import AppId, ConnectionId, WorkspaceId
-from keyturn_service.ports import ConnectionFilter, Page
+from keyturn_service.ports import ConnectionFilter, CursorUnknown, Page
 
 _CURSOR: Final = re.compile(r"(?P<micros>[0-9]{1,16}):(?P<id>[0-9A-Za-z_]{1,64})")  # year 2286
 
@@ -63,7 +63,7 @@ class SqlConnections:
         """Return connections, oldest first.
 
         Raises:
-            ValueError: the cursor is not one of ours.
+            CursorUnknown: the cursor is not one of ours.
         """
         order = (connections.c.created_at, connections.c.id)
         statement = (
@@ -226,10 +226,13 @@ def _read_cursor(cursor: str) -> tuple[datetime, str]:
     """Return where the next page starts.
 
     Raises:
-        ValueError: the cursor is not one of ours.
+        CursorUnknown: the cursor is not one of ours.
     """
     padded = cursor + "=" * (-len(cursor) % 4)
-    match = _CURSOR.fullmatch(base64.urlsafe_b64decode(padded).decode())
+    try:
+        match = _CURSOR.fullmatch(base64.urlsafe_b64decode(padded).decode())
+    except ValueError:
+        match = None
     if match is None:
-        raise ValueError("not a cursor of ours")
+        raise CursorUnknown("not a cursor of ours")
     return from_micros(int(match["micros"])), match["id"]

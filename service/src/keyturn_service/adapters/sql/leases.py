@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import BigInteger, ColumnElement, and_, literal_column, update
+from sqlalchemy import BigInteger, ColumnElement, literal_column, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from keyturn_service.adapters.sql.database import Database
@@ -24,6 +24,14 @@ or by another database, and holds nobody off; as of `claims`."""
 
 
 @dataclass(frozen=True, slots=True)
+class _Taken:
+    """What tells a lease from every other, also from those of a database that was exchanged."""
+
+    fence: int
+    ends_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class SqlRefreshLeases:
     """`ports.RefreshLeases`. The owner is the replica's spool, which one process holds."""
 
@@ -31,13 +39,17 @@ class SqlRefreshLeases:
     owner: SpoolId
     clock: Clock
     _count: Iterator[int] = field(default_factory=itertools.count, init=False, repr=False)
+    _left: dict[ConnectionId, _Taken] = field(default_factory=dict, init=False, repr=False)
+    _held: dict[ConnectionId, _Taken] = field(default_factory=dict, init=False, repr=False)
 
     async def acquire(self, connection_id: ConnectionId, *, ttl: timedelta) -> Lease | None:
         """Take the lease, or return None where somebody holds it.
 
         Given back where its commit was not told. Whose it is then its end says, which has no other
-        lease of this replica: its fence is somebody else's, too, where it was not committed.
+        lease of this replica: its fence is somebody else's, too, where it was not committed. So is
+        one, first of all, that could not be given back while the database was away.
         """
+        await self._give_back_left(connection_id)
         asked_at = self.clock.monotonic()
         now = self._now()
         dialect = sqlite if self.database.is_sqlite else postgresql
@@ -60,15 +72,13 @@ class SqlRefreshLeases:
                 taken = (await connection.execute(statement)).first()
         except StoreUnavailable:
             if taken is not None:
-                ours = and_(
-                    refresh_leases.c.owner == self.owner,
-                    refresh_leases.c.ends_at == taken.ends_at,
-                )
+                self._left[connection_id] = _Taken(taken.fence, taken.ends_at)
                 with contextlib.suppress(StoreUnavailable):
-                    await self._release(connection_id, taken.fence, ours)
+                    await self._give_back_left(connection_id)
             raise
         if taken is None:
             return None
+        self._held[connection_id] = _Taken(taken.fence, taken.ends_at)
         deadline = asked_at + ttl.total_seconds()
         return Lease(connection_id=connection_id, fence=taken.fence, deadline=deadline)
 
@@ -86,26 +96,35 @@ class SqlRefreshLeases:
         """Give the lease back; nothing happens where it is not ours any more.
 
         Tried twice: where the connection to the database was cut, the next one is another, and
-        nobody waits for the lease's end.
+        nobody waits for the lease's end. Where the database is away for longer, or the caller goes
+        away, it is given back when somebody asks for it here again.
         """
+        held = self._held.pop(lease.connection_id, None)
+        if held is None or held.fence != lease.fence:
+            return  # it was taken again since
+        self._left[lease.connection_id] = held
         try:
-            await self._release(lease.connection_id, lease.fence)
+            await self._give_back_left(lease.connection_id)
         except StoreUnavailable:
-            await self._release(lease.connection_id, lease.fence)
+            await self._give_back_left(lease.connection_id)
 
-    async def _release(
-        self, connection_id: ConnectionId, fence: int, *ours: ColumnElement[bool]
-    ) -> None:
+    async def _give_back_left(self, connection_id: ConnectionId) -> None:
+        left = self._left.get(connection_id)
+        if left is None:
+            return
         async with self.database.write() as connection:
             await connection.execute(
                 update(refresh_leases)
                 .where(
                     refresh_leases.c.connection_id == connection_id,
-                    refresh_leases.c.fence == fence,
-                    *ours,
+                    refresh_leases.c.fence == left.fence,
+                    refresh_leases.c.owner == self.owner,
+                    refresh_leases.c.ends_at == left.ends_at,
                 )
                 .values(ends_at=_FREE)
             )
+        if self._left.get(connection_id) is left:
+            del self._left[connection_id]
 
     def _now(self) -> ColumnElement[int]:
         return clock_of(self.database)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 
 from keyturn_service.domain.audit import AuditRecord
 from keyturn_service.domain.ids import ConnectionId
+from keyturn_service.ports import CursorUnknown
 from keyturn_service.web.api.route import ApiRoute, Reader, Wired
 from keyturn_service.web.api.wire import Cursor, IdIn, Limit, Out, Page, Text, Time, TimeIn
 from keyturn_service.web.problems import WebRefusal
@@ -51,7 +52,7 @@ async def list_audit_events(
             limit=limit,
             cursor=cursor,
         )
-    except ValueError:
+    except CursorUnknown:
         raise WebRefusal("cursor_unknown") from None
     return Page(data=[_out(record) for record in page.items], next_cursor=page.next_cursor)
 

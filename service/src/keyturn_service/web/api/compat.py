@@ -22,7 +22,7 @@ from keyturn_service.domain.api_key import ApiKey, Right
 from keyturn_service.domain.connection import SESSION_MARGIN, Connection, ConnectionState
 from keyturn_service.domain.errors import NotFound, Unauthorized
 from keyturn_service.domain.ids import AppId, ConnectionId
-from keyturn_service.ports import ConnectionFilter, Page
+from keyturn_service.ports import ConnectionFilter, CursorUnknown, Page
 from keyturn_service.use_cases.get_access_token import Served
 from keyturn_service.use_cases.proxied_answer import ProxyCaller
 from keyturn_service.use_cases.proxy_call import BufferedAnswer
@@ -100,7 +100,7 @@ class Compat:
         )
         try:
             page, total = await self._page(key, asked, wanted)
-        except ValueError:
+        except CursorUnknown:
             raise WebRefusal("cursor_unknown") from None
         now = self.parts.wiring.clock.now()
         said: dict[str, object] = {
@@ -169,7 +169,7 @@ class Compat:
         """Return a page and the number of all.
 
         Raises:
-            ValueError: the cursor is not one of ours.
+            CursorUnknown: the cursor is not one of ours.
         """
         if asked.status == _CONNECTED:
             return await self._connected(key, asked, wanted)

@@ -16,7 +16,7 @@ from keyturn_service.domain.connection import Connection, ConnectionState, DiesB
 from keyturn_service.domain.errors import NotFound
 from keyturn_service.domain.ids import AppId, ConnectionId, CustomerId
 from keyturn_service.domain.signing_key import active_key
-from keyturn_service.ports import ConnectionFilter
+from keyturn_service.ports import ConnectionFilter, CursorUnknown
 from keyturn_service.web.api.route import ApiRoute, Face, Proxier, Reader, Wired, Writer
 from keyturn_service.web.api.wire import (
     Cursor,
@@ -127,7 +127,7 @@ async def list_connections(
     )
     try:
         page = await wired.connections.list(caller.workspace_id, asked, limit=limit, cursor=cursor)
-    except ValueError:
+    except CursorUnknown:
         raise WebRefusal("cursor_unknown") from None
     ends = await _certificates_end(page.items, wired)
     data = [
