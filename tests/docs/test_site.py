@@ -64,6 +64,12 @@ def test_every_link_leads_somewhere(site: Path) -> None:
     assert dead == []
 
 
+def test_the_first_page_leads_to_every_other(pages: dict[str, str]) -> None:
+    """Decisions apart: what it does not name is not found by who begins there."""
+    linked = set(re.findall(r"\]\(([\w/-]+\.md)\)", pages["index.md"]))
+    assert linked == {path for path in pages if not path.startswith("adr/")} - {"index.md"}
+
+
 def test_nothing_comes_from_other_hosts(site: Path) -> None:
     """No font, script, style or picture of somebody else's, and no link that leads away."""
     pages = built(site).items()
