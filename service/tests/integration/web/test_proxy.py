@@ -208,7 +208,7 @@ async def test_a_long_upload_ends_when_its_caller_leaves(house, admin, org):
     [
         "/services/oauth2/token",
         "/secur/frontdoor.jsp?sid=x",  # codespell:ignore secur
-        "/services/Soap/u/68.0",
+        "/services/Soap/s/68.0",
         "/services/data/v68.0/../../oauth2/token",
         "/services/data/v68.0/%2e%2e/%2e%2e/oauth2/token",
         "/services%2Fdata",
