@@ -55,6 +55,7 @@ class SoapUpload(Upload):
         self._scope = scope
         self._target = target
         self._fed = 0
+        self._read_to_its_end = False
         self.refusal: InvalidRequest | None = None
         """What was found while the body went by: the call was broken off before its end."""
 
@@ -73,12 +74,7 @@ class SoapUpload(Upload):
         _check_headers(self._scope)
         self._reader = EnvelopeReader(api)
         begun = await self.begin(HEAD)
-        try:
-            self._feed(begun)
-            if self._whole.is_set():
-                self._reader.end()
-        except EnvelopeRefused as refused:
-            raise _invalid(refused) from refused
+        self._read_on(begun)
         self._operation = self._reader.operation or ""
         check_soap(self._scope["method"], self._target, self._operation)
 
@@ -109,11 +105,7 @@ class SoapUpload(Upload):
         before = b"".join(self._first)[: place.start]
         rest: bytes | AsyncIterator[bytes]
         if isinstance(body, bytes):
-            try:
-                self._feed(body[self._fed :])
-                self._reader.end()
-            except EnvelopeRefused as refused:
-                raise _invalid(refused) from refused
+            self._read_on(body[self._fed :])
             rest = body[place.end :]
         else:
             rest = _behind(place.end, self._checked(body))
@@ -130,6 +122,18 @@ class SoapUpload(Upload):
         if place is None:
             raise InvalidRequest(_SESSION_ID, "is missing: the session id stands there")
         return place
+
+    def _read_on(self, part: bytes) -> None:
+        """Read on, to the end where the body is whole; a second time that is nothing more."""
+        if self._read_to_its_end:
+            return
+        try:
+            self._feed(part)
+            if self._whole.is_set():
+                self._reader.end()
+                self._read_to_its_end = True
+        except EnvelopeRefused as refused:
+            raise _invalid(refused) from refused
 
     def _feed(self, part: bytes) -> None:
         self._reader.feed(part)
