@@ -30,6 +30,7 @@ from keyturn_service.web.upload import CallerGone, Upload, unless_gone
 PATH: Final = "/v1/connections/{connection_id}/salesforce/{path:path}"
 _COMPOSITE: Final = 16 * 1024 * 1024  # bytes of a body that is looked into, so held as a whole
 _SEGMENTS_BEFORE: Final = 5  # of the raw path: '', v1, connections, the id, salesforce
+_DOUBLED: Final = "//services/"  # of `sf`: its instance URL ends with a slash after a token login
 _SESSION_MARK: Final = "!"  # stands in every session id and in no API key
 PROXIED_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _EMPTY: Final = frozenset({204, 304})  # such answers have no body, whatever they say
@@ -43,6 +44,7 @@ def proxy_routes(door: Door, proxy_call: ProxyCall) -> list[Route]:
     return [
         Route(PATH, _App(proxy.by_connection)),
         Route("/services/{path:path}", _App(proxy.by_session)),
+        Route("//services/{path:path}", _App(proxy.by_session)),
         Route("/id/{org_id}/{user_id}", _App(proxy.by_session)),
     ]
 
@@ -89,6 +91,8 @@ class Proxy:
     async def by_session(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Proxy a call to a path of Salesforce's own; the session id names the connection."""
         target = _with_query(_raw_path(scope), scope)
+        if target.startswith(_DOUBLED):
+            target = target[1:]
         session_id, soap = _session_id(scope), None
         if is_soap(target):
             soap = SoapUpload(scope, target, receive)

@@ -201,7 +201,7 @@ def _invalid(refused: EnvelopeRefused) -> InvalidRequest:
 def is_of_soap(scope: Scope) -> bool:
     """Tell whether a request is for a path of SOAP's, at the root or by its connection."""
     path: str = scope["path"]
-    return is_soap(path) or _PROXY.match(path) is not None
+    return path.startswith((PREFIX, f"/{PREFIX}")) or _PROXY.match(path) is not None
 
 
 def speaks_soap(scope: Scope, problem: Problem) -> bool:
@@ -243,5 +243,5 @@ def fault_of(scope: Scope, problem: Problem) -> Response:
 
 def _api(scope: Scope) -> SoapApi:
     """Return the API that was called; one that is none has the partner's words."""
-    letter = _PROXY.sub("", scope["path"]).removeprefix(PREFIX)[:1]
+    letter = scope["path"].partition(PREFIX)[2][:1]
     return SoapApi(letter) if letter in set(SoapApi) else SoapApi.PARTNER

@@ -325,6 +325,28 @@ async def test_a_proxy_session_opens_its_connection(house, org, session_id, head
     assert house.memory.events[-2].detail["proxy_session_id"].startswith("ps_")
 
 
+@pytest.mark.parametrize(
+    ("path", "arrives"),
+    [
+        (f"/{QUERY}", QUERY),
+        ("//services/oauth2/token", None),
+        ("///services/data", None),
+        ("//services//data", None),
+        ("//id/00D000000000001/005000000000001", None),
+    ],
+)
+async def test_one_slash_too_many_before_services_is_dropped(house, org, session_id, path, arrives):
+    """So calls `sf` after a login by token; what goes out has one, and all else is refused."""
+    headers = {"Authorization": f"Bearer {session_id}"}
+    request = house.http.build_request("GET", "/x", headers=headers)
+    request.url = request.url.copy_with(raw_path=path.encode())
+
+    answer = await house.http.send(request)
+
+    assert [seen.target for seen in org.arrived] == ([arrives] if arrives else [])
+    assert answer.headers.get("keyturn-problem") in {None, "proxy_path_refused", "not_found"}
+
+
 async def test_a_proxy_session_is_for_one_connection(house, org, session_id):
     """Another connection's path does not open with it."""
     house.add_connection("con_two", instance_url=org.origin)
