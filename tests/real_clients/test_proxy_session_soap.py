@@ -149,6 +149,22 @@ def test_simple_salesforce_deploys(salesforce: Any, tmp_path: Path) -> None:
     assert status["state"] == "Succeeded"
 
 
+def test_a_session_that_ended_is_renewed_behind_its_client(vendor: Vendor, salesforce: Any) -> None:
+    """The org's fault is met by the service alone, which presents one refresh token."""
+    connection = vendor.world.line["connections"][0]
+
+    def presented() -> int:
+        asked = {"connection_id": connection["id"], "type": "token.presented", "limit": "200"}
+        answer = vendor.api.get("/v1/audit-events", params=asked).raise_for_status()
+        return len(answer.json()["data"])
+
+    before = presented()
+    vendor.control.post(f"/orgs/{connection['org_id']}/end-sessions").raise_for_status()
+
+    assert salesforce.mdapi.describe_metadata().metadataObjects
+    assert presented() == before + 1
+
+
 # --- sf ------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,8 @@ What is not on it:
 - `login` takes a password and hands out a session; `logout` and `invalidateSessions` end the
   connection's own; `setPassword`, `resetPassword` and `changeOwnPassword` set or hand out
   credentials of people.
+- `renderEmailTemplate`, `renderStoredEmailTemplate` and `sendEmail` fill merge fields into a text
+  that the caller chooses, and nobody documents that none of them is the session's.
 - `/services/Soap/s` and `/T` (Apex and Tooling) run any code by `executeAnonymous`; those who
   may have that have it by the REST Tooling API, under the right `proxy:unsafe`.
 - `/services/Soap/class` calls an org's own Apex web services in a namespace of each class; Apex
@@ -99,13 +101,10 @@ _DATA: Final = frozenset(
         "query",
         "queryAll",
         "queryMore",
-        "renderEmailTemplate",
-        "renderStoredEmailTemplate",
         "retrieve",
         "retrieveMassQuickActionTemplates",
         "retrieveQuickActionTemplates",
         "search",
-        "sendEmail",
         "sendEmailMessage",
         "undelete",
         "update",

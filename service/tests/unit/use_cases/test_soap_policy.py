@@ -31,6 +31,9 @@ REFUSED = {
     "resetPassword",
     "changeOwnPassword",
     "executeAnonymous",
+    "renderEmailTemplate",
+    "renderStoredEmailTemplate",
+    "sendEmail",
 }
 
 
