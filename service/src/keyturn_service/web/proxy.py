@@ -8,6 +8,7 @@ calls; where the path names the connection, a header says so and the envelope's 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -31,6 +32,7 @@ PATH: Final = "/v1/connections/{connection_id}/salesforce/{path:path}"
 _COMPOSITE: Final = 16 * 1024 * 1024  # bytes of a body that is looked into, so held as a whole
 _SEGMENTS_BEFORE: Final = 5  # of the raw path: '', v1, connections, the id, salesforce
 _DOUBLED: Final = "//services/"  # of `sf`: its instance URL ends with a slash after a token login
+_SERVICES: Final = re.compile("^//?services/(?P<path>.*)$")
 _SESSION_MARK: Final = "!"  # stands in every session id and in no API key
 PROXIED_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _EMPTY: Final = frozenset({204, 304})  # such answers have no body, whatever they say
@@ -41,10 +43,11 @@ _log = structlog.get_logger()
 def proxy_routes(door: Door, proxy_call: ProxyCall) -> list[Route]:
     """Return the routes, the root's last."""
     proxy = Proxy(door=door, proxy_call=proxy_call)
+    services = Route("/services/{path:path}", _App(proxy.by_session))
+    services.path_regex = _SERVICES
     return [
         Route(PATH, _App(proxy.by_connection)),
-        Route("/services/{path:path}", _App(proxy.by_session)),
-        Route("//services/{path:path}", _App(proxy.by_session)),
+        services,
         Route("/id/{org_id}/{user_id}", _App(proxy.by_session)),
     ]
 
