@@ -130,14 +130,18 @@ class SoapUpload(Upload):
         try:
             self._feed(part)
             if self._whole.is_set():
-                self._reader.end()
-                self._read_to_its_end = True
+                self._end()
         except EnvelopeRefused as refused:
             raise _invalid(refused) from refused
 
     def _feed(self, part: bytes) -> None:
         self._reader.feed(part)
         self._fed += len(part)
+
+    def _end(self) -> None:
+        if not self._read_to_its_end:
+            self._reader.end()
+        self._read_to_its_end = True
 
     async def _checked(self, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Give the parts one late, so that the last one waits for the end of the check."""
@@ -151,7 +155,7 @@ class SoapUpload(Upload):
                     self._feed(part[self._fed - passed :])
                 yield held
                 held = part
-            self._reader.end()
+            self._end()
         except EnvelopeRefused as refused:
             self.refusal = _invalid(refused)
             raise
