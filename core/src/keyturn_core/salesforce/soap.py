@@ -25,7 +25,7 @@ _BODY: Final = f"{ENVELOPE_NAMESPACE} Body"
 _FAULT_CODE: Final = (_ENVELOPE, _BODY, f"{ENVELOPE_NAMESPACE} Fault", "faultcode")
 _DEEPEST: Final = 256  # elements inside one another; each costs the parser memory until it ends
 _LONGEST_TOKEN: Final = 1024 * 1024  # bytes of a tag or comment, which the parser holds as a whole
-_IN_ENVELOPE, _IN_PART, _IN_BLOCK, _IN_SESSION_ID = 1, 2, 3, 4  # elements around one that begins
+_IN_ENVELOPE, _IN_PART, _IN_BLOCK = 1, 2, 3  # elements around one that begins
 
 
 class SoapApi(StrEnum):
@@ -163,9 +163,12 @@ class EnvelopeReader:
             self._part_begins(name)
         elif depth == _IN_PART:
             self._block_begins(name)
-        elif self._open[_IN_PART : _IN_PART + 1] == [self._session_header]:
+        elif self._in_session_header():
             self._of_session_begins(name, depth)
         self._open.append(name)
+
+    def _in_session_header(self) -> bool:
+        return self._open[_IN_ENVELOPE:_IN_BLOCK] == [_HEADER, self._session_header]
 
     def _part_begins(self, name: str) -> None:
         """Take a Header before the Body, and the Body."""
@@ -204,10 +207,9 @@ class EnvelopeReader:
         self._text.append(text)
 
     def _ends(self, name: str) -> None:
+        del name  # the last that began
         self._open.pop()
-        if name != self._session_id or len(self._open) != _IN_BLOCK:
-            return
-        if self._open[_IN_PART] != self._session_header:
+        if len(self._open) != _IN_BLOCK or not self._in_session_header():
             return
         self._parser.CharacterDataHandler = None
         if self._start is not None:
@@ -225,7 +227,7 @@ class EnvelopeReader:
     def _check_plain(self, comment: str = "") -> None:
         """Refuse a comment or CDATA section about the session."""
         del comment
-        if self._open[_IN_PART : _IN_PART + 1] == [self._session_header]:
+        if self._in_session_header():
             raise _ambiguous("holds a comment or a CDATA section")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree as ET
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,6 +95,7 @@ def test_each_api_has_its_namespace(api):
     "data",
     [
         envelope(""),
+        envelope("", SESSION),
         envelope("<SessionHeader/>"),
         envelope("<SessionHeader><sessionId/></SessionHeader>"),
         f'<Envelope xmlns="{ENVELOPE_NAMESPACE}"><Body><login xmlns="{METADATA}"/></Body>'
@@ -104,7 +107,7 @@ def test_an_envelope_may_have_no_session(data):
     reader = read(data)
 
     assert reader.session is None
-    assert reader.operation in {"listMetadata", "login"}
+    assert reader.operation in {"listMetadata", "login", "SessionHeader"}
 
 
 SESSIONS = "Envelope.Header.SessionHeader"
@@ -213,6 +216,64 @@ def test_any_bytes_are_read_or_refused(junk, at, over):
     place = reader.session
     if place is not None:
         assert data[place.start : place.end].decode().strip() == place.text
+
+
+PIECES = [
+    SESSION,
+    OTHER,
+    ID,
+    "<SessionHeader>",
+    "</SessionHeader>",
+    "<sessionId>",
+    "</sessionId>",
+    "<e:Header>",
+    "</e:Header>",
+    f'<e:Header xmlns="{METADATA}">',
+    f'<e:Body xmlns="{METADATA}">',
+    "<e:Body>",
+    "</e:Body>",
+    "<x>",
+    "</x>",
+    "<listMetadata/>",
+    "<logout/>",
+    f'<m:logout xmlns:m="{METADATA}"/>',
+    "<!--",
+    "-->",
+    "<![CDATA[",
+    "]]>",
+    "&#33;",
+    "&lt;",
+    " ",
+    "\r\n",
+    "é",
+]
+
+
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=8),
+    st.lists(st.sampled_from(PIECES), max_size=8),
+)
+def test_another_parser_finds_the_token_where_it_was_put(header, body):
+    """What is taken is, with the token in it, one envelope with that session and operation."""
+    data = envelope("".join([*header, SESSION]), "".join([*body, OPERATION]))
+    _compare(data)
+    _compare(envelope("".join(header), "".join(body)))
+
+
+def _compare(data):
+    try:
+        reader = read(data)
+    except EnvelopeRefused:
+        return
+    place = reader.session
+    if place is None:
+        return
+    root = ET.fromstring(data[: place.start] + b"the-token" + data[place.end :])  # noqa: S314
+    header, (operation,) = root
+    found = [block for block in header if block.tag.lower().endswith("}sessionheader")]
+    assert [block.tag for block in found] == [f"{{{METADATA}}}SessionHeader"]
+    assert [child.text for child in found[0]] == ["the-token"]
+    assert operation.tag == f"{{{METADATA}}}{reader.operation}"
 
 
 def fault(code="sf:INVALID_SESSION_ID", name="e:Fault"):
