@@ -138,3 +138,27 @@ def test_a_kept_world_keeps_what_was_deployed(tmp_path):
             assert canary.encode() not in file.read_bytes()
     with OrgsimProgram("--data", str(tmp_path)) as again:
         assert again.app("Plain") == app
+
+
+def test_components_are_read_one_by_one(client, hub, token):
+    """By their type, as the org has them now; what is not there is nil; ten at once."""
+    deploy_by_soap(client, hub, token, zip_of())
+    asked = "<readMetadata><type>ExternalClientApplication</type>{}</readMetadata>"
+
+    def read(*names):
+        inner = "".join(f"<fullNames>{name}</fullNames>" for name in names)
+        return call_soap(client, hub, token, asked.format(inner))
+
+    answer = read("Plain", "Nobody").text
+
+    assert '<records xsi:type="ExternalClientApplication">' in answer
+    assert "<fullName>Plain</fullName>" in answer
+    assert "<contactEmail>a@acme.example</contactEmail>" in answer
+    assert '<records xsi:nil="true"/>' in answer
+    refused = read(*["Plain"] * 11)
+    assert (refused.status_code, "sf:EXCEEDED_ID_LIMIT" in refused.text) == (500, True)
+
+
+def test_a_slash_behind_the_version_is_nothing(client, hub, token):
+    """Some clients write it."""
+    assert call_soap(client, hub, token, LIST, path="/services/Soap/m/68.0/").status_code == 200

@@ -25,6 +25,23 @@ def test_an_expired_session_is_renewed(body):
     assert session_verdict(401, body) is EXPIRED
 
 
+def fault(code, said="x"):
+    """Return a SOAP fault."""
+    return (
+        '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><e:Fault>'
+        f"<faultcode>{code}</faultcode><faultstring>{said}</faultstring></e:Fault></e:Body>"
+        "</e:Envelope>"
+    ).encode()
+
+
+def test_soap_says_so_by_a_fault():
+    """Its status is 500, as that of any fault."""
+    assert session_verdict(500, fault("sf:INVALID_SESSION_ID")) is EXPIRED
+    assert session_verdict(500, fault("sf:INVALID_FIELD")) is FINE
+    text = "This session is not valid for use with the API"
+    assert session_verdict(500, fault("sf:INVALID_SESSION_ID", text)) is REFUSED
+
+
 @pytest.mark.parametrize("body", [b"Bad_OAuth_Token", b" Bad_OAuth_Token\r\n"])
 def test_identity_says_so_in_one_word(body):
     """Identity, userinfo and singleaccess answer 403 and plain text."""

@@ -142,6 +142,9 @@ from keyturn_service.ports.salesforce import (
     DeadlinePassed as DeadlinePassed,
 )
 from keyturn_service.ports.salesforce import (
+    OpenEnvelope as OpenEnvelope,
+)
+from keyturn_service.ports.salesforce import (
     Organization as Organization,
 )
 from keyturn_service.ports.salesforce import (

@@ -116,17 +116,30 @@ class OrgDirectory(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenEnvelope:
+    """A SOAP envelope that was cut open where its caller's session stood; that is in no part.
+
+    `before` ends where the access token goes; what follows is the call's `body`.
+    """
+
+    operation: str
+    before: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrgCall:
     """A call for an org, as its caller made it.
 
     `target` is path and query as they go out; header names are lower case. A `body` of bytes can
-    be sent again, one that is iterated over cannot.
+    be sent again, one that is iterated over cannot. With an `envelope`, the token goes into it
+    and into no header; a stated `content-length` counts both of its parts without the token.
     """
 
     method: str
     target: str
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes | AsyncIterable[bytes]
+    envelope: OpenEnvelope | None = None
 
 
 class OrgAnswer(Protocol):

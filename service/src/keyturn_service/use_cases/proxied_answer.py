@@ -65,6 +65,8 @@ class ProxyRecord:
             "path": path[:_PATH_SHOWN],
             "generation": generation,
         }
+        if call.envelope is not None:
+            detail["operation"] = call.envelope.operation
         if self.caller.proxy_session_id is not None:
             detail["proxy_session_id"] = self.caller.proxy_session_id
         event = self._event("proxy.begun", detail)

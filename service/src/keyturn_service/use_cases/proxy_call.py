@@ -38,6 +38,7 @@ from keyturn_service.use_cases.proxy_policy import (
     holds_subrequests,
     runs_code,
 )
+from keyturn_service.use_cases.soap_policy import check_soap, takes_token
 from keyturn_service.use_cases.token_for_proxy import Admission
 
 REPLAYABLE: Final = 1024 * 1024  # bytes of a request body that are held to be sent again
@@ -199,7 +200,7 @@ class ProxyCall:
     ) -> OrgAnswer:
         """Send the call, and once more where the first token turned out to be dead."""
         first = await self._sent(connection, tokens, call)
-        if first.status not in _MAY_BE_EXPIRY:
+        if not _may_be_expiry(first, call, tokens):
             return first
         answer = PeekedAnswer(first)
         try:
@@ -231,6 +232,15 @@ class ProxyCall:
             raise _unanswered(call, error) from error
 
 
+def _may_be_expiry(answer: OrgAnswer, call: OrgCall, tokens: TokenInForce) -> bool:
+    """Tell whether an answer has to be looked into; SOAP says all by one status."""
+    if call.envelope is None:
+        return answer.status in _MAY_BE_EXPIRY
+    return answer.status == HTTPStatus.INTERNAL_SERVER_ERROR and takes_token(
+        call.target, tokens.access_token
+    )
+
+
 async def _says_expired(answer: PeekedAnswer, call: OrgCall) -> bool:
     """Look into a refusal; one that breaks off is no answer."""
     try:
@@ -242,6 +252,9 @@ async def _says_expired(answer: PeekedAnswer, call: OrgCall) -> bool:
 
 def _check(call: OrgCall, *, unsafe: bool) -> None:
     """See that neither the call nor what its body asks for in turn is refused."""
+    if call.envelope is not None:
+        check_soap(call.method, call.target, call.envelope.operation)
+        return
     check_target(call.target, unsafe=unsafe)
     if call.method != "POST" or not holds_subrequests(call.target):
         return

@@ -37,6 +37,7 @@ from keyturn_service.web.idempotency import Idempotency
 from keyturn_service.web.problems import EXPECTED, problem_of, response_to
 from keyturn_service.web.proxy import PROXIED_METHODS, proxy_routes
 from keyturn_service.web.security import Door, Strangers
+from keyturn_service.web.soap import METHOD, fault_of, is_of_soap, speaks_soap
 from keyturn_service.web.wiring import Wiring
 
 _RESOURCES: Final = (
@@ -134,6 +135,8 @@ async def _refused(request: Request, error: Exception) -> Response:
         _log.warning("request_refused", code=problem.code, error=type(error).__name__)
     if request.url.path.startswith(f"{compat.PREFIX}/"):
         return compat.answer_of(problem)
+    if speaks_soap(request.scope, problem):
+        return fault_of(request.scope, problem)
     parts: Parts = request.app.state.parts
     return response_to(problem, face=parts.faces.of(request.scope))
 
@@ -143,6 +146,8 @@ def _allowed(request: Request) -> str:
 
     Spec: RFC 9110 section 15.5.6.
     """
+    if is_of_soap(request.scope):
+        return METHOD
     methods: set[str] = set()
     for route in request.app.state.routes:
         if route.path_regex.match(request.url.path):

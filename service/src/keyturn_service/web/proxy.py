@@ -2,11 +2,13 @@
 
 By `/v1/connections/{id}/salesforce/{path}` with an API key or a proxy session, and by
 Salesforce's own paths at the root with a proxy session, for clients that keep only host and
-port of an instance URL.
+port of an instance URL. In SOAP the session stands in the envelope: at the root it says who
+calls; where the path names the connection, a header says so and the envelope's is replaced.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +17,7 @@ import structlog
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from keyturn_service.domain.errors import NotFound, Unauthorized
+from keyturn_service.domain.errors import NotFound, ServiceError, Unauthorized
 from keyturn_service.domain.ids import ConnectionId
 from keyturn_service.ports import AnswerLost, OrgCall, ProxySession
 from keyturn_service.use_cases.proxied_answer import ProxiedAnswer, ProxyCaller
@@ -23,11 +25,14 @@ from keyturn_service.use_cases.proxy_call import REPLAYABLE, ProxyCall
 from keyturn_service.use_cases.proxy_policy import holds_subrequests
 from keyturn_service.web.problems import WebRefusal
 from keyturn_service.web.security import Door, bearer, header_values, named_connection
+from keyturn_service.web.soap import SoapUpload, is_soap
 from keyturn_service.web.upload import CallerGone, Upload, unless_gone
 
 PATH: Final = "/v1/connections/{connection_id}/salesforce/{path:path}"
 _COMPOSITE: Final = 16 * 1024 * 1024  # bytes of a body that is looked into, so held as a whole
 _SEGMENTS_BEFORE: Final = 5  # of the raw path: '', v1, connections, the id, salesforce
+_DOUBLED: Final = "//services/"  # of `sf`: its instance URL ends with a slash after a token login
+_SERVICES: Final = re.compile("^//?services/(?P<path>.*)$")
 _SESSION_MARK: Final = "!"  # stands in every session id and in no API key
 PROXIED_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _EMPTY: Final = frozenset({204, 304})  # such answers have no body, whatever they say
@@ -38,9 +43,11 @@ _log = structlog.get_logger()
 def proxy_routes(door: Door, proxy_call: ProxyCall) -> list[Route]:
     """Return the routes, the root's last."""
     proxy = Proxy(door=door, proxy_call=proxy_call)
+    services = Route("/services/{path:path}", _App(proxy.by_session))
+    services.path_regex = _SERVICES
     return [
         Route(PATH, _App(proxy.by_connection)),
-        Route("/services/{path:path}", _App(proxy.by_session)),
+        services,
         Route("/id/{org_id}/{user_id}", _App(proxy.by_session)),
     ]
 
@@ -86,16 +93,34 @@ class Proxy:
 
     async def by_session(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Proxy a call to a path of Salesforce's own; the session id names the connection."""
-        session = await self.door.proxy_session(scope, _session_id(scope))
-        call = _Call(
-            caller=_through(session),
-            connection_id=session.connection_id,
-            target=_with_query(_raw_path(scope), scope),
-        )
-        await self._pass_on(call, scope, receive, send)
+        target = _with_query(_raw_path(scope), scope)
+        if target.startswith(_DOUBLED):
+            target = target[1:]
+        session_id, soap = _session_id(scope), None
+        if is_soap(target):
+            soap = SoapUpload(scope, target, receive)
+            try:
+                await soap.open()
+            except CallerGone:
+                return
+            session_id = soap.session_id(session_id)
+        session = await self.door.proxy_session(scope, session_id)
+        call = _Call(caller=_through(session), connection_id=session.connection_id, target=target)
+        if soap is None:
+            await self._pass_on(call, scope, receive, send)
+        else:
+            await self._pass_soap_on(call, soap, send)
 
     async def _pass_on(self, call: _Call, scope: Scope, receive: Receive, send: Send) -> None:
         """Make the call and hand the answer on; end both where the caller leaves."""
+        if is_soap(call.target):
+            soap = SoapUpload(scope, call.target, receive)
+            try:
+                await soap.open()
+            except CallerGone:
+                return
+            await self._pass_soap_on(call, soap, send)
+            return
         held = REPLAYABLE
         if scope["method"] == "POST" and holds_subrequests(call.target):
             held = _COMPOSITE
@@ -108,6 +133,19 @@ class Proxy:
             method=scope["method"], target=call.target, headers=scope["headers"], body=body
         )
         await unless_gone(upload, self._carry(call, org_call, send))
+
+    async def _pass_soap_on(self, call: _Call, soap: SoapUpload, send: Send) -> None:
+        """Make a SOAP call whose envelope is open, as any other."""
+        try:
+            org_call = await soap.call()
+        except CallerGone:
+            return
+        try:
+            await unless_gone(soap, self._carry(call, org_call, send))
+        except ServiceError as error:
+            if soap.refusal is None:
+                raise
+            raise soap.refusal from error  # that is why the org's answer did not come
 
     async def _carry(self, call: _Call, org_call: OrgCall, send: Send) -> None:
         if isinstance(call.caller, bytes):

@@ -176,7 +176,8 @@ def _of_proxying() -> Iterable[Entry]:
         HTTPStatus.FORBIDDEN,
         "This call is not proxied",
         "The call could hand out a session, run any code, or leads nowhere in the data APIs.",
-        where="the path after /salesforce; the right proxy:unsafe lets anonymous Apex through",
+        where="the path after /salesforce, the operation of a SOAP call; the right proxy:unsafe"
+        " lets anonymous Apex through, by REST",
     )
     yield Entry(
         code="org_answer_lost",

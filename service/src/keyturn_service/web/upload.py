@@ -20,8 +20,21 @@ class Upload:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
+        self._first: list[bytes] = []
+        self._size = 0
         self._whole = asyncio.Event()
         self._gone = asyncio.Event()
+
+    async def begin(self, most: int) -> bytes:
+        """Return the body where it has at most `most` bytes, else a beginning that has more.
+
+        `read` gives it once more.
+
+        Raises:
+            CallerGone: the caller left before that was known.
+        """
+        await self._hold(most)
+        return b"".join(self._first)
 
     async def read(self, most: int) -> bytes | AsyncIterator[bytes]:
         """Return the body as bytes where it has at most `most`, else its parts as they come.
@@ -29,15 +42,14 @@ class Upload:
         Raises:
             CallerGone: the caller left before that was known.
         """
-        first: list[bytes] = []
-        size = 0
-        while not self._whole.is_set():
+        await self._hold(most)
+        return b"".join(self._first) if self._size <= most else self._parts()
+
+    async def _hold(self, most: int) -> None:
+        while not self._whole.is_set() and self._size <= most:
             part = await self._part()
-            size += len(part)
-            first.append(part)
-            if size > most:
-                return self._parts(first)
-        return b"".join(first)
+            self._size += len(part)
+            self._first.append(part)
 
     async def gone(self) -> None:
         """Return once the caller has left."""
@@ -67,8 +79,8 @@ class Upload:
         part: bytes = message.get("body", b"")
         return part
 
-    async def _parts(self, first: list[bytes]) -> AsyncIterator[bytes]:
-        for part in first:
+    async def _parts(self) -> AsyncIterator[bytes]:
+        for part in self._first:
             yield part
         while not self._whole.is_set():
             try:

@@ -208,7 +208,7 @@ async def test_a_long_upload_ends_when_its_caller_leaves(house, admin, org):
     [
         "/services/oauth2/token",
         "/secur/frontdoor.jsp?sid=x",  # codespell:ignore secur
-        "/services/Soap/u/68.0",
+        "/services/Soap/s/68.0",
         "/services/data/v68.0/../../oauth2/token",
         "/services/data/v68.0/%2e%2e/%2e%2e/oauth2/token",
         "/services%2Fdata",
@@ -323,6 +323,28 @@ async def test_a_proxy_session_opens_its_connection(house, org, session_id, head
     assert seen.header(b"authorization") == b"Bearer token-in-force"
     assert session_id.encode() not in b" ".join(value for _, value in seen.headers)
     assert house.memory.events[-2].detail["proxy_session_id"].startswith("ps_")
+
+
+@pytest.mark.parametrize(
+    ("path", "arrives"),
+    [
+        (f"/{QUERY}", QUERY),
+        ("//services/oauth2/token", None),
+        ("///services/data", None),
+        ("//services//data", None),
+        ("//id/00D000000000001/005000000000001", None),
+    ],
+)
+async def test_one_slash_too_many_before_services_is_dropped(house, org, session_id, path, arrives):
+    """So calls `sf` after a login by token; what goes out has one, and all else is refused."""
+    headers = {"Authorization": f"Bearer {session_id}"}
+    request = house.http.build_request("GET", "/x", headers=headers)
+    request.url = request.url.copy_with(raw_path=path.encode())
+
+    answer = await house.http.send(request)
+
+    assert [seen.target for seen in org.arrived] == ([arrives] if arrives else [])
+    assert answer.headers.get("keyturn-problem") in {None, "proxy_path_refused", "not_found"}
 
 
 async def test_a_proxy_session_is_for_one_connection(house, org, session_id):

@@ -12,6 +12,13 @@ from web_house import a_port, serving
 EXPIRED = json.dumps(
     [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]
 ).encode()
+FAULT = (
+    b'<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv='
+    b'"http://schemas.xmlsoap.org/soap/envelope/" xmlns:sf="http://soap.sforce.com/2006/04/metadata">'
+    b"<soapenv:Body><soapenv:Fault><faultcode>sf:INVALID_SESSION_ID</faultcode><faultstring>"
+    b"INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session</faultstring>"
+    b"</soapenv:Fault></soapenv:Body></soapenv:Envelope>"
+)
 
 
 @dataclass(kw_only=True)
@@ -34,10 +41,12 @@ class Org:
 
     origin: str
     arrived: list[Arrived] = field(default_factory=list)
+    unfinished: list[bytes] = field(default_factory=list)  # bodies that broke off
     status: int = 200
     headers: list = field(default_factory=lambda: [(b"content-type", b"application/json")])
     parts: list = field(default_factory=lambda: [b'{"ok":true}'])
     refused_tokens: set = field(default_factory=set)
+    refused_sessions: set = field(default_factory=set)  # of SOAP
     hold: asyncio.Event | None = None
     left: asyncio.Event = field(default_factory=asyncio.Event)
     breaks: bool = False
@@ -50,6 +59,7 @@ class Org:
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
+                self.unfinished.append(bytes(body))
                 self.left.set()
                 return
             body += message.get("body", b"")
@@ -59,6 +69,9 @@ class Org:
         token = self.arrived[-1].header(b"authorization")
         if token in self.refused_tokens:
             await _answer(send, 401, [(b"content-type", b"application/json")], [EXPIRED])
+            return
+        if any(b">%b<" % session in body for session in self.refused_sessions):
+            await _answer(send, 500, [(b"content-type", b"text/xml;charset=UTF-8")], [FAULT])
             return
         if self.hold is not None:
             await self._until_told(receive)

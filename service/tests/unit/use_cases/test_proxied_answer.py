@@ -13,7 +13,7 @@ from service.tests.support.values import API_KEY, CONNECTION, START, WORKSPACE
 from structlog.testing import capture_logs
 
 from keyturn_service.domain.audit import AuditEvent
-from keyturn_service.ports import AnswerLost, AuditUnavailable, OrgCall
+from keyturn_service.ports import AnswerLost, AuditUnavailable, OpenEnvelope, OrgCall
 from keyturn_service.use_cases.proxied_answer import (
     PeekedAnswer,
     ProxiedAnswer,
@@ -104,6 +104,20 @@ async def test_the_beginning_names_a_proxy_session() -> None:
 
     [event] = call.audit.events
     assert event.detail["proxy_session_id"] == "ps_one"
+
+
+async def test_the_beginning_names_the_operation_of_soap() -> None:
+    """All of them have the same path."""
+    call = a_call()
+    envelope = OpenEnvelope(operation="listMetadata", before=b"<secret")
+
+    await call.record.begun(
+        replace(query("/services/Soap/m/68.0"), envelope=envelope), generation=1
+    )
+
+    [event] = call.audit.events
+    assert event.detail["operation"] == "listMetadata"
+    assert "secret" not in str(event)
 
 
 async def test_a_long_path_does_not_fill_the_trail() -> None:

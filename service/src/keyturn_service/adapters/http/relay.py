@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from io import BytesIO
 from typing import Final
+from xml.sax.saxutils import escape
 
 import aiohttp
 from multidict import CIMultiDict
@@ -59,7 +60,7 @@ class HttpOrgRelay:
                 call.method,
                 URL(f"{instance_url}{call.target}", encoded=True),
                 headers=_headers(call, token),
-                data=_sendable(call.body),
+                data=_sendable(call, token),
                 allow_redirects=False,
                 proxy=self._egress.proxy_url if road is Road.TUNNEL else None,
             )
@@ -105,11 +106,23 @@ class HttpOrgRelay:
         return session
 
 
-def _sendable(body: bytes | AsyncIterable[bytes]) -> BytesIO | AsyncIterable[bytes] | None:
+def _sendable(call: OrgCall, token: AccessToken) -> BytesIO | AsyncIterable[bytes] | None:
     """Return a body as the client takes it; one in memory as a file, which may be large."""
-    if isinstance(body, bytes):
-        return BytesIO(body) if body else None
-    return body
+    begun = b"" if call.envelope is None else call.envelope.before + _as_text(token)
+    if isinstance(call.body, bytes):
+        return BytesIO(begun + call.body) if begun or call.body else None
+    return _led(begun, call.body) if begun else call.body
+
+
+def _as_text(token: AccessToken) -> bytes:
+    """Write a token as the text of an element."""
+    return escape(token.reveal()).encode()
+
+
+async def _led(begun: bytes, body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    yield begun
+    async for part in body:
+        yield part
 
 
 class HttpOrgAnswer:
@@ -158,11 +171,20 @@ def _headers(call: OrgCall, token: AccessToken) -> CIMultiDict[str]:
         for name, value in upwards(call.headers)
         if name != b"content-length" or sized
     )
-    if call.target.startswith(_BULK_1):
+    if call.envelope is not None:
+        _count_in(headers, token)
+    elif call.target.startswith(_BULK_1):
         headers["X-SFDC-Session"] = token.reveal()
     else:
         headers["Authorization"] = f"Bearer {token.reveal()}"
     return headers
+
+
+def _count_in(headers: CIMultiDict[str], token: AccessToken) -> None:
+    """Let a stated length count the token that goes into an envelope."""
+    stated = headers.get("content-length")
+    if stated is not None:
+        headers["content-length"] = str(int(stated) + len(_as_text(token)))
 
 
 def _text(value: bytes) -> str:

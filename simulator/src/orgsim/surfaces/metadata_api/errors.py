@@ -9,6 +9,10 @@ NO_ACCESS = (
     "use of the Metadata API requires a user with the ModifyAllData or ModifyMetadata permissions",
 )
 OPERATION = ("INVALID_OPERATION", "No operation available for request")
+TOO_MANY = (  # (reported)
+    "EXCEEDED_ID_LIMIT",
+    "record limit reached. cannot submit more than 10 records into this call",
+)
 BAD_ID = ("INVALID_ID_FIELD", "invalid id")
 
 GLOBAL_ALONE = (  # (reported)

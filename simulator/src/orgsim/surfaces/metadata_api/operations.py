@@ -10,14 +10,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from orgsim.metadata.archive import manifest_of
-from orgsim.metadata.xml_text import Node, NotXml
+from orgsim.metadata.components import Component
+from orgsim.metadata.xml_text import Node, NotXml, fragment, parse
 from orgsim.orgs.org import Org, User
 from orgsim.surfaces.metadata_api import errors
 from orgsim.surfaces.metadata_api.deploying import Deployment, Options, deploy
 from orgsim.surfaces.metadata_api.results import deploy_result, file_properties, retrieve_result
-from orgsim.surfaces.metadata_api.retrieving import Retrieved, described, listed, retrieve
-from orgsim.surfaces.metadata_api.soap import Fault
+from orgsim.surfaces.metadata_api.retrieving import (
+    Retrieved,
+    described,
+    listed,
+    retrieve,
+    text_of,
+)
+from orgsim.surfaces.metadata_api.soap import Fault, Written
 from orgsim.world import World
+
+_READ_AT_ONCE = 10  # components; 200 of two types that are not kept here
+_NEWEST = 68.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +156,29 @@ def _list(caller: Caller, asked: Node) -> Any:
     return found
 
 
+def _read(caller: Caller, asked: Node) -> Any:
+    """Give components by name, `xsi:nil` for what is not there.
+
+    Spec: Metadata API Developer Guide, "readMetadata()"; the fault's text is reported.
+    """
+    names = [node.text.strip() for node in asked.all("fullNames")]
+    if len(names) > _READ_AT_ONCE:
+        raise Fault(*errors.TOO_MANY)
+    kind = asked.value("type")
+    held = {c.full_name: c for c in caller.world.components.of(caller.org.org_id, kind)}
+    records = [_record(caller, kind, held.get(name)) for name in names]
+    return {"records": [Written(record) for record in records]}
+
+
+def _record(caller: Caller, kind: str, component: Component | None) -> str:
+    if component is None:
+        return '<records xsi:nil="true"/>'
+    node = parse(text_of(caller.world, caller.org, component, version=_NEWEST))
+    inside = [Node("fullName", text=component.full_name), *node.without("fullName").children]
+    text = "".join(fragment(child) for child in inside)
+    return f'<records xsi:type="{kind}">{text}</records>'
+
+
 OPERATIONS: dict[str, Callable[[Caller, Node], Any]] = {
     "deploy": _deploy,
     "checkDeployStatus": _check_deploy,
@@ -155,4 +188,5 @@ OPERATIONS: dict[str, Callable[[Caller, Node], Any]] = {
     "checkStatus": _check_status,
     "describeMetadata": _describe,
     "listMetadata": _list,
+    "readMetadata": _read,
 }

@@ -35,7 +35,11 @@ _FAILED = 500
 
 
 async def soap(request: Request) -> Response:
-    """Answer a SOAP call: deploy, retrieve and their status, list, describe."""
+    """Answer a SOAP call: deploy, retrieve and their status, list, describe, read.
+
+    What stands behind the version is the org's id, or what clients write there: it is not looked
+    at (simple-salesforce calls `…/deployRequest/<id>`, and real orgs answer it).
+    """
     call = call_of(request)
     try:
         asked, session_id = read_call(await request.body())
@@ -159,7 +163,7 @@ def metadata_routes() -> list[BaseRoute]:
     """Routes of the Metadata API."""
     return [
         Route("/services/Soap/m/{version}", soap, methods=["POST"]),
-        Route("/services/Soap/m/{version}/{org_id}", soap, methods=["POST"]),
+        Route("/services/Soap/m/{version}/{behind:path}", soap, methods=["POST"]),
         Route(_DEPLOYS, deploy_by_rest, methods=["POST"]),
         Route(_DEPLOYS + "/{job_id}", deployment, methods=["GET", "PATCH"]),
     ]

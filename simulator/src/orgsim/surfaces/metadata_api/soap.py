@@ -20,6 +20,12 @@ _OPEN = (
 _CLOSE = "</soapenv:Body></soapenv:Envelope>"
 
 
+class Written(str):
+    """A value that is XML already."""
+
+    __slots__ = ()
+
+
 class Fault(Exception):
     """A call is answered with a fault."""
 
@@ -71,7 +77,7 @@ def _element(name: str, value: Any) -> str:
             inner = "".join(_element(key, part) for key, part in value.items())
             return f"<{name}>{inner}</{name}>"
         case str():
-            return f"<{name}>{escape(value)}</{name}>"
+            return value if isinstance(value, Written) else f"<{name}>{escape(value)}</{name}>"
         case bool():
             return f"<{name}>{str(value).lower()}</{name}>"
         case Sequence():
