@@ -123,7 +123,8 @@ class Settings(BaseSettings):
     audit_export_dir: Path | None = Field(
         default=None,
         description="Folder that checkpoints of the audit are exported to; none are where none is"
-        " named. It has to be there.",
+        " named. Where it is not there, tokens are served all the same; the log and `GET /readyz`"
+        " say so.",
     )
     audit_export_minutes: int = Field(
         default=60, ge=1, le=7 * 24 * 60, description="How often a checkpoint is exported."

@@ -113,9 +113,9 @@ def run(arguments: Sequence[str], find: Callable[[], Mapping[str, EntryPoint]] =
     except click.UsageError as error:
         return _tell_usage(error, as_json=as_json)
     except click.ClickException as error:
-        return show(failure("failed", error.format_message()), as_json=as_json)
+        return show(failure("failed", error.format_message(), remedy="report"), as_json=as_json)
     except click.Abort:
-        return show(failure("interrupted", "Interrupted"), as_json=as_json)
+        return show(failure("interrupted", "Interrupted", remedy="retry"), as_json=as_json)
     except KeyturnError as error:
         return show(Outcome.of_error(error), as_json=as_json)
     if isinstance(ended, Outcome):

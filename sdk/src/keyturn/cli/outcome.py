@@ -46,9 +46,9 @@ class Outcome:
         return cls(status=status, text="\n".join(lines), problem=error.problem)
 
 
-def failure(code: str, text: str) -> Outcome:
-    """Return the outcome of a verb that did not do its work."""
-    problem = Problem(code=code, title=text, remedy="report", who="operator")
+def failure(code: str, text: str, *, remedy: str = "reconfigure") -> Outcome:
+    """Return the outcome of a verb that did not do its work; the text says what to do."""
+    problem = Problem(code=code, title=text, remedy=remedy, who="operator")
     return Outcome(status=FAILED, text=text, problem=problem)
 
 

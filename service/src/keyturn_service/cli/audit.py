@@ -104,6 +104,7 @@ def checkpoint(*, out: Path | None) -> Outcome:
             "audit_broken",
             f"the last row of chain {error} is no record of ours, so nothing is signed:"
             " run `keyturn audit verify`",
+            remedy="report",
         )
     return _exported(signed, out)
 

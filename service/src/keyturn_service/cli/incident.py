@@ -191,6 +191,7 @@ async def _seal(desk: IncidentDesk, reason: str) -> Outcome:
             "audit_unavailable",
             "The seal is on, but the audit has no record of it: look after the database, then"
             " run this again",
+            remedy="retry",
         )
     if new:
         return Outcome(result=_told(kept), text=_SEALED)
@@ -208,6 +209,7 @@ async def _unseal(desk: IncidentDesk) -> Outcome:
             "audit_unavailable",
             "The seal is still on: the audit could not be written. Look after the database,"
             " then run this again",
+            remedy="retry",
         )
     text = "Not sealed." if taken is None else "The seal is off: tokens are used again."
     return Outcome(result=_told(None), text=text)
@@ -235,12 +237,14 @@ async def _open(
             "audit_unavailable",
             f"{done}: the audit cannot be written, and without it no grant is listed. Look after"
             " the database, then run this again",
+            remedy="retry",
         )
     except StoreUnavailable:
         return failure(
             "store_unavailable",
             "The database went away: what was done is not known. Run this again, it goes on where"
             " it stopped; `keyturn incident status` says what there is",
+            remedy="retry",
         )
     return await _opened(desk, opened)
 
@@ -389,12 +393,13 @@ async def _report(
             else "The audit cannot be written, so no evidence was read and no link was made"
         )
         text = f"{done}. Look after the database, then run this again"
-        return failure("audit_unavailable", text)
+        return failure("audit_unavailable", text, remedy="retry")
     except ChainUnreadable as error:
         return failure(
             "audit_broken",
             f"chain {error} of the audit has a row that is no record of ours: run `keyturn audit"
             " verify` first, and keep the database as it is",
+            remedy="report",
         )
     return _reported(out, found, progress, evidence, desk.report.left_out)
 
@@ -512,7 +517,9 @@ def _carried_out(work: Callable[..., Coroutine[Any, Any, Outcome]], *arguments: 
     except (SettingsRefused, CannotStart) as error:
         return failure("cannot_start", str(error))
     except StoreUnavailable:
-        return failure("cannot_start", "The database does not answer any more: run this again")
+        return failure(
+            "cannot_start", "The database does not answer any more: run this again", remedy="retry"
+        )
 
 
 async def _at_the_desk(

@@ -170,6 +170,7 @@ async def _rewrap(house: House) -> Outcome:
             "seal_refused",
             f"{done.rewrapped} data keys are under {done.key_id} now. These did not open, and stay"
             f" as they are: {named}. Bring back their rows, or the key file that has their key",
+            remedy="report",
         )
     text = f"{done.rewrapped} data keys put under {done.key_id}"
     return Outcome(result=result, text=text)
@@ -438,12 +439,14 @@ def _with_house(work: Callable[[House], Awaitable[Outcome]]) -> Outcome:
         return failure(
             "key_source_unavailable",
             f"{error}. Mend that and run the command again, it goes on where it stopped",
+            remedy="retry",
         )
     except (StoreUnavailable, AuditUnavailable) as error:
         because = f" ({error})" if str(error) else ""
         return failure(
             "store_unavailable",
             f"the database went away{because}: run the command again, it goes on where it stopped",
+            remedy="retry",
         )
 
 
