@@ -186,9 +186,15 @@ async def test_rows_of_an_earlier_release_get_their_codes_once(base: Base) -> No
         await base.execute(f"ALTER TABLE {table} DROP COLUMN mac")
     await base.execute("DROP INDEX ix_connections_login_rate")
     await base.execute("DROP TABLE destroyed_root_keys")
-    later = ("ix_audit_events_key_ended", "ix_revocations_connection_id", "ix_attempts_ended_at")
+    later = (
+        "ix_audit_events_key_ended",
+        "ix_revocations_connection_id",
+        "ix_attempts_ended_at",
+        "ix_connect_sessions_created_at",
+    )
     for index in later:
         await base.execute(f"DROP INDEX {index}")
+    await base.execute("ALTER TABLE connect_sessions DROP COLUMN created_at")
     await migrate(base.database, fill=filling)
     assert await base.stores.api_keys.by_hash(key.hash) == key
     assert await base.stores.proxy_sessions.by_hash(session.hash) == session

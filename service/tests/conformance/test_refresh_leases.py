@@ -176,6 +176,45 @@ async def test_a_lease_given_back_late_takes_nobody_elses(base: Base) -> None:
         assert await leases.acquire(CONNECTION, ttl=LONG) is None
 
 
+async def test_a_lease_that_was_over_gives_back_no_other(base: Base) -> None:
+    """Neither the next one of its own replica, nor, in an older database, one of the same fence."""
+    leases = base.stores.leases
+    first = await leases.acquire(CONNECTION, ttl=OVER)
+    second = await leases.acquire(CONNECTION, ttl=LONG)
+    assert first is not None
+    assert second is not None
+    await leases.release(first)
+    assert await leases.acquire(CONNECTION, ttl=LONG) is None
+    await base.execute("UPDATE refresh_leases SET fence = :fence", fence=first.fence)
+    await leases.release(first)
+    assert await leases.acquire(CONNECTION, ttl=LONG) is None
+    await base.execute("UPDATE refresh_leases SET fence = :fence", fence=second.fence)
+
+    await leases.release(second)
+
+    async with base.replica("spool_two") as other:
+        assert await other.leases.acquire(CONNECTION, ttl=LONG) is not None
+
+
+async def test_a_caller_that_goes_away_while_it_is_given_one_leaves_it(base: Base) -> None:
+    """Whatever of the taking was done: nobody waits for the end of what nobody has."""
+    if base.database.is_sqlite:
+        pytest.skip("its driver goes on with a transaction whose caller went away")
+    leases = base.stores.leases
+    for turns in range(40):
+        taking = asyncio.create_task(leases.acquire(CONNECTION, ttl=LONG))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if taking.done():
+            break
+        taking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await taking
+        again = await leases.acquire(CONNECTION, ttl=LONG)
+        assert again is not None, f"cancelled after {turns} turns"
+        await leases.release(again)
+
+
 async def test_a_caller_that_goes_away_leaves_its_lease_to_the_next(base: Base) -> None:
     """Whatever of the giving back was done."""
     leases = base.stores.leases

@@ -132,11 +132,13 @@ class Lease:
     """A claim to refresh one connection, until `deadline` of the machine's monotonic clock.
 
     `fence` grows with every lease of the connection; a write under an older one changes nothing.
+    `ends_at`, in microseconds of the database's clock, tells it from those of another database.
     """
 
     connection_id: ConnectionId
     fence: int
     deadline: float
+    ends_at: int
 
 
 class RefreshLeases(Protocol):

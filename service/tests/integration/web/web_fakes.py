@@ -360,7 +360,7 @@ class FakeAudit:
 
 class FakeLeases:
     async def acquire(self, connection_id, *, ttl):
-        return Lease(connection_id=connection_id, fence=1, deadline=60)
+        return Lease(connection_id=connection_id, fence=1, deadline=60, ends_at=60)
 
     async def release(self, lease):
         assert lease.fence == 1

@@ -24,14 +24,6 @@ or by another database, and holds nobody off; as of `claims`."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
-    """What tells a lease from every other, also from those of a database that was exchanged."""
-
-    fence: int
-    ends_at: int
-
-
-@dataclass(frozen=True, slots=True)
 class SqlRefreshLeases:
     """`ports.RefreshLeases`. The owner is the replica's spool, which one process holds."""
 
@@ -39,8 +31,7 @@ class SqlRefreshLeases:
     owner: SpoolId
     clock: Clock
     _count: Iterator[int] = field(default_factory=itertools.count, init=False, repr=False)
-    _left: dict[ConnectionId, _Taken] = field(default_factory=dict, init=False, repr=False)
-    _held: dict[ConnectionId, _Taken] = field(default_factory=dict, init=False, repr=False)
+    _left: dict[ConnectionId, list[Lease]] = field(default_factory=dict, init=False, repr=False)
 
     async def acquire(self, connection_id: ConnectionId, *, ttl: timedelta) -> Lease | None:
         """Take the lease, or return None where somebody holds it.
@@ -66,21 +57,25 @@ class SqlRefreshLeases:
             },
             where=(refresh_leases.c.ends_at <= now) | (refresh_leases.c.ends_at > now + _LONGEST),
         ).returning(refresh_leases.c.fence, refresh_leases.c.ends_at)
-        taken = None
+        lease = None
         try:
             async with self.database.write() as connection:
                 taken = (await connection.execute(statement)).first()
-        except StoreUnavailable:
-            if taken is not None:
-                self._left[connection_id] = _Taken(taken.fence, taken.ends_at)
-                with contextlib.suppress(StoreUnavailable):
-                    await self._give_back_left(connection_id)
+                if taken is not None:
+                    lease = Lease(
+                        connection_id=connection_id,
+                        fence=taken.fence,
+                        deadline=asked_at + ttl.total_seconds(),
+                        ends_at=taken.ends_at,
+                    )
+        except BaseException as error:
+            if lease is not None:
+                self._leave(lease)
+                if isinstance(error, StoreUnavailable):
+                    with contextlib.suppress(StoreUnavailable):
+                        await self._give_back_left(connection_id)
             raise
-        if taken is None:
-            return None
-        self._held[connection_id] = _Taken(taken.fence, taken.ends_at)
-        deadline = asked_at + ttl.total_seconds()
-        return Lease(connection_id=connection_id, fence=taken.fence, deadline=deadline)
+        return lease
 
     async def release_earlier_runs(self) -> int:
         """End the leases that earlier runs of this replica held; return how many."""
@@ -99,32 +94,36 @@ class SqlRefreshLeases:
         nobody waits for the lease's end. Where the database is away for longer, or the caller goes
         away, it is given back when somebody asks for it here again.
         """
-        held = self._held.pop(lease.connection_id, None)
-        if held is None or held.fence != lease.fence:
-            return  # it was taken again since
-        self._left[lease.connection_id] = held
+        self._leave(lease)
         try:
             await self._give_back_left(lease.connection_id)
         except StoreUnavailable:
             await self._give_back_left(lease.connection_id)
 
+    def _leave(self, lease: Lease) -> None:
+        self._left.setdefault(lease.connection_id, []).append(lease)
+
     async def _give_back_left(self, connection_id: ConnectionId) -> None:
-        left = self._left.get(connection_id)
-        if left is None:
-            return
-        async with self.database.write() as connection:
-            await connection.execute(
-                update(refresh_leases)
-                .where(
-                    refresh_leases.c.connection_id == connection_id,
-                    refresh_leases.c.fence == left.fence,
-                    refresh_leases.c.owner == self.owner,
-                    refresh_leases.c.ends_at == left.ends_at,
+        for lease in tuple(self._left.get(connection_id, ())):
+            async with self.database.write() as connection:
+                await connection.execute(
+                    update(refresh_leases)
+                    .where(
+                        refresh_leases.c.connection_id == connection_id,
+                        refresh_leases.c.fence == lease.fence,
+                        refresh_leases.c.owner == self.owner,
+                        refresh_leases.c.ends_at == lease.ends_at,
+                    )
+                    .values(ends_at=_FREE)
                 )
-                .values(ends_at=_FREE)
-            )
-        if self._left.get(connection_id) is left:
-            del self._left[connection_id]
+            self._given_back(lease)
+
+    def _given_back(self, lease: Lease) -> None:
+        left = self._left.get(lease.connection_id, [])
+        if lease in left:  # else another call has done it meanwhile
+            left.remove(lease)
+        if not left:
+            self._left.pop(lease.connection_id, None)
 
     def _now(self) -> ColumnElement[int]:
         return clock_of(self.database)
