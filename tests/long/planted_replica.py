@@ -49,7 +49,7 @@ class LeasesForAll(_Forwarding):
     async def acquire(self, connection_id: ConnectionId, *, ttl: timedelta) -> Lease | None:
         """Take it."""
         await self._port.acquire(connection_id, ttl=ttl)
-        return Lease(connection_id=connection_id, fence=1, deadline=float("inf"))
+        return Lease(connection_id=connection_id, fence=1, deadline=float("inf"), ends_at=0)
 
 
 class Careless(_Forwarding):
