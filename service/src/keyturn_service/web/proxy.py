@@ -100,10 +100,12 @@ class Proxy:
         if is_soap(target):
             soap = SoapUpload(scope, target, receive)
             try:
-                await soap.open()
+                glimpsed = await soap.glimpse()
             except CallerGone:
                 return
-            session_id = soap.session_id(session_id)
+            with self.door.stranger(scope, session_id or glimpsed):
+                await soap.open()
+                session_id = soap.session_id(session_id)
         session = await self.door.proxy_session(scope, session_id)
         call = _Call(caller=_through(session), connection_id=session.connection_id, target=target)
         if soap is None:
@@ -114,11 +116,14 @@ class Proxy:
     async def _pass_on(self, call: _Call, scope: Scope, receive: Receive, send: Send) -> None:
         """Make the call and hand the answer on; end both where the caller leaves."""
         if is_soap(call.target):
+            if isinstance(call.caller, bytes):
+                await self.proxy_call.admit(call.connection_id, key_hash=call.caller)
             soap = SoapUpload(scope, call.target, receive)
             try:
-                await soap.open()
+                await soap.glimpse()
             except CallerGone:
                 return
+            await soap.open()
             await self._pass_soap_on(call, soap, send)
             return
         held = REPLAYABLE

@@ -324,6 +324,52 @@ async def test_made_up_sessions_are_counted(house, org):
     assert org.arrived == []
 
 
+STRANGE = {
+    "no XML": b"{}",
+    "no session": envelope(None),
+    "an API key": envelope("kt_live_all-rights-of-this-workspace"),
+    "an operation": envelope(None, "<logout/>"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+async def test_a_stranger_s_envelopes_are_counted(house, org, session_id, name):
+    """Whatever is wrong with them; who opened something before is not held back by that."""
+    assert (await post(house, envelope(session_id))).status_code == 200
+
+    problems = [fault(await post(house, STRANGE[name]))[2] for _ in range(61)]
+
+    assert "too_many_failures" not in problems[:60]
+    assert problems[60] == "too_many_failures"
+    assert fault(await post(house, envelope("x" * 59)))[2] == "too_many_failures"
+    assert (await post(house, envelope(session_id))).status_code == 200
+    assert len(org.arrived) == 2
+
+
+@pytest.mark.usefixtures("org")
+async def test_a_known_caller_s_refusals_are_not_a_stranger_s(house, session_id):
+    """Its neighbours behind the same address may still come."""
+    await post(house, envelope(session_id))
+    for _ in range(61):
+        answer = await post(house, envelope(session_id, "<whatever/>"))
+        assert fault(answer)[2] == "proxy_path_refused"
+
+    assert fault(await post(house, envelope(None)))[2] == "invalid_request"
+
+
+async def test_a_wrong_key_is_counted_before_its_envelope_is_looked_into(house, org):
+    """As for REST: it hears of nothing else."""
+    problems = []
+    for number in range(61):
+        wrong = {"Authorization": f"Bearer kt_live_{number:030}"}
+        answer = await post(house, b"{}", f"{PREFIX}{METADATA}", **wrong)
+        problems.append(fault(answer)[2])
+
+    assert set(problems[:60]) == {"unauthorized"}
+    assert problems[60] == "too_many_failures"
+    assert org.arrived == []
+
+
 REFUSED = {
     "no session": (lambda _: envelope(None), "is missing"),
     "an API key": (lambda _: envelope("kt_live_all-rights-of-this-workspace"), "API key"),
