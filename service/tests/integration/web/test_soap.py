@@ -3,6 +3,7 @@
 import asyncio
 import re
 from dataclasses import replace
+from datetime import timedelta
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -310,6 +311,41 @@ async def test_a_session_that_is_over_looks_expired(house, org, session_id):
 
     assert fault(await post(house, envelope(session_id)))[0] == "sf:INVALID_SESSION_ID"
     assert org.arrived == []
+
+
+LATE = {
+    "SOAP": (METADATA, XML, b"SOAP"),
+    "REST": ("/services/data/v68.0/sobjects/Lead", {}, b'{"a": 1}'),
+    "SOAP by its connection": (f"{PREFIX}{METADATA}", XML, b"SOAP"),
+    "REST by its connection": (f"{PREFIX}/services/data/v68.0/sobjects/Lead", {}, b"{}"),
+}
+
+
+@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize("name", LATE)
+async def test_a_session_that_ends_while_a_body_is_read_serves_no_more(
+    house, org, session_id, name, *, late
+):
+    """It is looked up again, where the body took longer than a moment."""
+    path, headers, sent = LATE[name]
+    sent = deployment(session_id, 100_000) if sent == b"SOAP" else sent
+    headers = {**headers, "Authorization": f"Bearer {session_id}"}
+    tokens = house.memory.tokens["con_one"]
+    in_days = house.clock.now() + timedelta(days=3)
+    house.memory.tokens["con_one"] = replace(tokens, expires_at=in_days)
+    house.memory.looked.clear()
+
+    async def parts():
+        yield sent[:-1]
+        await house.memory.looked.wait()
+        if late:
+            house.clock.advance(hours=13)
+        yield sent[-1:]
+
+    answer = await house.http.post(path, headers=headers, content=parts())
+
+    problem = answer.headers.get("keyturn-problem")
+    assert (problem, len(org.arrived)) == (("unauthorized", 0) if late else (None, 1))
 
 
 async def test_made_up_sessions_are_counted(house, org):
