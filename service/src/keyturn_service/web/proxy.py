@@ -169,9 +169,7 @@ class Proxy:
         session = await self.door.proxy_session(scope, call.session_id)
         return replace(call, caller=_through(session))
 
-    async def _pass_soap_on(
-        self, call: _Call, soap: SoapUpload, scope: Scope, send: Send
-    ) -> None:
+    async def _pass_soap_on(self, call: _Call, soap: SoapUpload, scope: Scope, send: Send) -> None:
         """Make a SOAP call whose envelope is open, as any other."""
         try:
             org_call = await soap.call()
