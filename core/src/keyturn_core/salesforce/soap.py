@@ -23,8 +23,12 @@ _ENVELOPE: Final = f"{ENVELOPE_NAMESPACE} Envelope"
 _HEADER: Final = f"{ENVELOPE_NAMESPACE} Header"
 _BODY: Final = f"{ENVELOPE_NAMESPACE} Body"
 _FAULT_CODE: Final = (_ENVELOPE, _BODY, f"{ENVELOPE_NAMESPACE} Fault", "faultcode")
-_DEEPEST: Final = 256  # elements inside one another; each costs the parser memory until it ends
-_LONGEST_TOKEN: Final = 1024 * 1024  # bytes of a tag or comment, which the parser holds as a whole
+_MUST_UNDERSTAND: Final = f"{ENVELOPE_NAMESPACE} mustUnderstand"
+_LONGEST: Final = 64 * 1024 * 1024  # bytes; Salesforce takes 50 MB of a zip file in base64
+_LONGEST_TOKEN: Final = 64 * 1024  # bytes of a tag or comment, which the parser holds as a whole
+_DEEPEST: Final = 200  # elements inside one another; each costs the parser memory until it ends
+_MOST_NAMES: Final = 20_000  # which the parser remembers for ever
+_LONGEST_NAME: Final = 1024  # characters, a namespace's included: each element's is written anew
 _IN_ENVELOPE, _IN_PART, _IN_BLOCK = 1, 2, 3  # elements around one that begins
 
 
@@ -88,11 +92,14 @@ class EnvelopeReader:
 
     `session` and `operation` are there once the operation has begun; `session` stays None in an
     envelope without one. UTF-8 only; no document type, hence no entities; no processing
-    instructions; one Header, one Body and one operation.
+    instructions; one Header, one Body and one operation. What it costs is bounded: the length,
+    the depth, and how many and how long the names and tags are.
     """
 
     session: SessionPlace | None = None
     operation: str | None = None
+    passed: int = 0
+    """Bytes that the parser is done with; what was fed behind them it has yet to understand."""
 
     def __init__(self, api: SoapApi) -> None:
         self._session_header = f"{api.namespace} SessionHeader"
@@ -101,6 +108,7 @@ class EnvelopeReader:
         self._head = bytearray()
         self._fed = 0
         self._open: list[str] = []
+        self._names: set[str] = set()
         self._parts: list[str] = []
         self._session_headers = 0
         self._session_ids = 0
@@ -109,6 +117,9 @@ class EnvelopeReader:
         # The encoding is said, so that no declaration is believed: it is compared instead.
         parser = expat.ParserCreate("utf-8", " ")
         parser.buffer_text = False
+        # Since 2.6 expat may leave for later what it was fed. Older ones cannot be told.
+        getattr(parser, "SetReparseDeferralEnabled", bool)(False)
+        parser.StartNamespaceDeclHandler = self._declares
         parser.StartElementHandler = self._begins
         parser.EndElementHandler = self._ends
         parser.XmlDeclHandler = _check_declaration
@@ -129,11 +140,13 @@ class EnvelopeReader:
         if len(self._head) < HEAD:
             self._head += part[: HEAD - len(self._head)]
         self._fed += len(part)
+        if self._fed > _LONGEST:
+            raise EnvelopeRefused("Envelope", "is longer than 64 MB")
         self._parse(part, last=False)
         if self.operation is None and self._fed >= HEAD:
             raise _late()
-        if self._fed - self._parser.CurrentByteIndex > _LONGEST_TOKEN:
-            raise EnvelopeRefused("Envelope", "a tag or comment in it is too long")
+        if self._fed - self.passed > _LONGEST_TOKEN:
+            raise EnvelopeRefused("Envelope", "a tag or comment in it is longer than 64 KB")
 
     def end(self) -> None:
         """See that the envelope is whole.
@@ -151,14 +164,30 @@ class EnvelopeReader:
         except expat.ExpatError as error:
             reason = expat.ErrorString(error.code)
             raise EnvelopeRefused("Envelope", f"is no XML in UTF-8: {reason}") from error
+        # It is -1 where the parser left all for later.
+        self.passed = max(self.passed, self._parser.CurrentByteIndex)
+
+    def _declares(self, prefix: str | None, uri: str | None) -> None:
+        self._remember(prefix or "", uri or "")
+
+    def _remember(self, *names: str) -> None:
+        """Count names as the parser does, which keeps each that it ever met."""
+        for name in names:
+            if name in self._names:
+                continue
+            if len(name) > _LONGEST_NAME:
+                raise EnvelopeRefused("Envelope", "a name in it is longer than 1,024 characters")
+            if len(self._names) == _MOST_NAMES:
+                raise EnvelopeRefused("Envelope", "it holds more than 20,000 different names")
+            self._names.add(name)
 
     def _begins(self, name: str, attributes: dict[str, str]) -> None:
-        del attributes
+        self._remember(name, *attributes)
         depth = len(self._open)
         if depth == 0 and name != _ENVELOPE:
             raise EnvelopeRefused("Envelope", "is none of SOAP 1.1")
         if depth == _DEEPEST:
-            raise EnvelopeRefused("Envelope", "its elements are nested too deeply")
+            raise EnvelopeRefused("Envelope", "its elements are more than 200 deep")
         if depth == _IN_ENVELOPE:
             self._part_begins(name)
         elif depth == _IN_PART:
@@ -166,6 +195,8 @@ class EnvelopeReader:
         elif self._in_session_header():
             self._of_session_begins(name, depth)
         self._open.append(name)
+        if attributes.keys() - {_MUST_UNDERSTAND} and self._in_session_header():
+            raise _ambiguous("has an attribute other than mustUnderstand")
 
     def _in_session_header(self) -> bool:
         return self._open[_IN_ENVELOPE:_IN_BLOCK] == [_HEADER, self._session_header]
@@ -258,7 +289,7 @@ def fault_code(body: bytes) -> str | None:
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
         parser.Parse(body, True)
-    except (expat.ExpatError, EnvelopeRefused):
+    except (expat.ExpatError, EnvelopeRefused, LookupError, ValueError):  # the last: encodings
         return None
     return "".join(found).strip().rpartition(":")[2] or None
 

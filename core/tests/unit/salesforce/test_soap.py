@@ -59,8 +59,8 @@ WRITTEN = [
     envelope(f"<!-- here -->{SESSION}"),
     envelope(f"<SessionHeader>\n  <sessionId>\n{ID} </sessionId>\n</SessionHeader>"),
     (
-        f'<S:Envelope xmlns:S="{ENVELOPE_NAMESPACE}" xmlns:m="{METADATA}" xmlns:x="urn:x">'
-        f'<S:Header><m:SessionHeader S:mustUnderstand="1"><m:sessionId x:type="x">{ID}'
+        f'<S:Envelope xmlns:S="{ENVELOPE_NAMESPACE}" xmlns:m="{METADATA}">'
+        f'<S:Header><m:SessionHeader S:mustUnderstand="1"><m:sessionId xmlns:x="urn:x">{ID}'
         "</m:sessionId></m:SessionHeader></S:Header><S:Body><m:listMetadata/></S:Body></S:Envelope>"
     ).encode(),
 ]
@@ -111,6 +111,7 @@ def test_an_envelope_may_have_no_session(data):
 
 
 SESSIONS = "Envelope.Header.SessionHeader"
+XSI = "http://www.w3.org/2001/XMLSchema-instance"
 OTHER = f'<SessionHeader xmlns="urn:x"><sessionId>{ID}</sessionId></SessionHeader>'
 HOSTILE = {
     "two sessions": (envelope(SESSION * 2), SESSIONS),
@@ -129,6 +130,18 @@ HOSTILE = {
     "a comment in the id": (envelope(SESSION.replace(ID, f"00D<!-- -->{ID}")), SESSIONS),
     "CDATA as the id": (envelope(SESSION.replace(ID, f"<![CDATA[{ID}]]>")), SESSIONS),
     "references in the id": (envelope(SESSION.replace("!", "&#33;")), SESSIONS),
+    "no id after all": (
+        envelope(SESSION.replace("<sessionId", f'<sessionId xmlns:i="{XSI}" i:nil="true"')),
+        SESSIONS,
+    ),
+    "for another actor": (
+        envelope(SESSION.replace("<SessionHeader", '<SessionHeader e:actor="urn:x"')),
+        SESSIONS,
+    ),
+    "a reference for an id": (
+        envelope(SESSION.replace("<sessionId", '<sessionId href="#x"')),
+        SESSIONS,
+    ),
     "a document type": (
         envelope(before='<!DOCTYPE e [<!ENTITY x "y">]>', header=SESSION),
         "Envelope",
@@ -190,11 +203,39 @@ def test_a_long_operation_is_read_as_it_goes_by():
     assert read(data, step=65536).operation == "deploy"
 
 
-def test_a_tag_that_does_not_end_is_given_up():
-    """The parser would have to hold it."""
-    data = envelope(body=f'<deploy><a b="{"x" * 2 * MIB}"/></deploy>')
+COSTLY = {
+    "longer than 64 KB": f'<a b="{"x" * 90_000}"/>',
+    "more than 20,000 different names": "".join(f"<a{number}/>" for number in range(20_001)),
+    "20,000 different names": "".join(f'<a b{number}=""/>' for number in range(20_001)),
+    "than 20,000 different": "".join(f'<a xmlns:b{n}="urn:x"/>' for n in range(20_001)),
+    "longer than 1,024 characters": f'<a xmlns:b="{"x" * 1025}"/>',
+    "200 deep": "<a>" * 300,
+    "longer than 64 MB": "A" * 64 * MIB,
+}
 
-    assert "too long" in refusal(data, step=65536)[1]
+
+@pytest.mark.parametrize("why", COSTLY)
+def test_what_would_cost_the_parser_too_much_is_given_up(why):
+    """It would have to hold it, or to remember it for ever."""
+    data = envelope(body=f"<deploy>{COSTLY[why]}</deploy>")
+
+    assert why in refusal(data, step=16384)[1]
+
+
+def test_what_the_parser_has_yet_to_understand_is_not_passed():
+    """A tag or comment counts once it has ended."""
+    head, _, tail = envelope(body="<deploy>|</deploy>").partition(b"|")
+    comment = (b"<!--", b"c" * 999, b"--")
+    reader = EnvelopeReader(SoapApi.METADATA)
+
+    reader.feed(head)
+    assert reader.passed == len(head)
+    for part in comment:
+        reader.feed(part)
+        assert reader.passed == len(head)
+    reader.feed(b">" + tail)
+    reader.end()
+    assert reader.passed == len(head + b"".join(comment) + b">" + tail)
 
 
 def test_a_refusal_says_what_can_be_done():
@@ -303,6 +344,7 @@ def test_a_fault_has_a_code(code):
         fault(name="Fault"),
         b"<!DOCTYPE x>" + fault().partition(b"?>")[2],
         fault()[:-3],
+        *(fault().replace(b"UTF-8", name) for name in (b"odd", b"shift_jis", b"punycode")),
     ],
 )
 def test_what_is_no_fault_has_none(body):

@@ -115,6 +115,19 @@ class ProxyCall:
         await record.begun(call, generation=tokens.generation)
         return await self._carried(caller, connection, tokens, call, record)
 
+    async def admit(self, connection_id: ConnectionId, *, key_hash: bytes) -> None:
+        """See that an API key may call by the proxy, before its call is looked into.
+
+        What is remembered serves: `by_key` sees whether it still stands.
+
+        Raises:
+            Unauthorized: the key opens nothing.
+            Forbidden: it may not call by the proxy.
+            NotFound: there is no such connection in its workspace.
+            ConnectionCannotServe: `sealed`.
+        """
+        await self.token_for_proxy.admit(connection_id, key_hash=key_hash, remembered=True)
+
     async def by_key(
         self, connection_id: ConnectionId, call: OrgCall, *, key_hash: bytes
     ) -> ProxiedAnswer:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -35,6 +35,7 @@ _DOUBLED: Final = "//services/"  # of `sf`: its instance URL ends with a slash a
 _SERVICES: Final = re.compile("^//?services/(?P<path>.*)$")
 _SESSION_MARK: Final = "!"  # stands in every session id and in no API key
 PROXIED_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_MOMENT: Final = 5.0  # seconds that who calls stays known while a body is read
 _EMPTY: Final = frozenset({204, 304})  # such answers have no body, whatever they say
 _Handle = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log = structlog.get_logger()
@@ -79,12 +80,11 @@ class Proxy:
             session = await self.door.proxy_session(scope, session_id)
             if session.connection_id != connection_id:
                 raise NotFound("connection")
-            caller = _through(session)
-            call = _Call(caller=caller, connection_id=connection_id, target=target)
+            call = self._call(_through(session), connection_id, target, session_id)
             await self._pass_on(call, scope, receive, send)
             return
         _, shown = self.door.shown(scope)
-        call = _Call(caller=shown, connection_id=connection_id, target=target)
+        call = self._call(shown, connection_id, target)
         try:
             await self._pass_on(call, scope, receive, send)
         except Unauthorized:
@@ -100,26 +100,46 @@ class Proxy:
         if is_soap(target):
             soap = SoapUpload(scope, target, receive)
             try:
-                await soap.open()
+                glimpsed = await soap.glimpse()
             except CallerGone:
                 return
-            session_id = soap.session_id(session_id)
+            with self.door.stranger(scope, session_id or glimpsed):
+                await soap.open()
+                session_id = soap.session_id(session_id)
         session = await self.door.proxy_session(scope, session_id)
-        call = _Call(caller=_through(session), connection_id=session.connection_id, target=target)
+        call = self._call(_through(session), session.connection_id, target, session_id)
         if soap is None:
             await self._pass_on(call, scope, receive, send)
         else:
-            await self._pass_soap_on(call, soap, send)
+            await self._pass_soap_on(call, soap, scope, send)
+
+    def _call(
+        self,
+        caller: ProxyCaller | bytes,
+        connection_id: ConnectionId,
+        target: str,
+        session_id: str | None = None,
+    ) -> _Call:
+        return _Call(
+            caller=caller,
+            connection_id=connection_id,
+            target=target,
+            session_id=session_id,
+            known=self.proxy_call.clock.monotonic(),
+        )
 
     async def _pass_on(self, call: _Call, scope: Scope, receive: Receive, send: Send) -> None:
         """Make the call and hand the answer on; end both where the caller leaves."""
         if is_soap(call.target):
+            if isinstance(call.caller, bytes):
+                await self.proxy_call.admit(call.connection_id, key_hash=call.caller)
             soap = SoapUpload(scope, call.target, receive)
             try:
-                await soap.open()
+                await soap.glimpse()
             except CallerGone:
                 return
-            await self._pass_soap_on(call, soap, send)
+            await soap.open()
+            await self._pass_soap_on(call, soap, scope, send)
             return
         held = REPLAYABLE
         if scope["method"] == "POST" and holds_subrequests(call.target):
@@ -129,17 +149,33 @@ class Proxy:
             body = await upload.read(held)
         except CallerGone:
             return
+        call = await self._still(call, scope)
         org_call = OrgCall(
             method=scope["method"], target=call.target, headers=scope["headers"], body=body
         )
         await unless_gone(upload, self._carry(call, org_call, send))
 
-    async def _pass_soap_on(self, call: _Call, soap: SoapUpload, send: Send) -> None:
+    async def _still(self, call: _Call, scope: Scope) -> _Call:
+        """Return the call by who a proxy session stands for now, behind a body that took a while.
+
+        An API key is looked up behind the body anyway.
+
+        Raises:
+            Unauthorized: the session is over.
+        """
+        late = self.proxy_call.clock.monotonic() - call.known > _MOMENT
+        if call.session_id is None or not late:
+            return call
+        session = await self.door.proxy_session(scope, call.session_id)
+        return replace(call, caller=_through(session))
+
+    async def _pass_soap_on(self, call: _Call, soap: SoapUpload, scope: Scope, send: Send) -> None:
         """Make a SOAP call whose envelope is open, as any other."""
         try:
             org_call = await soap.call()
         except CallerGone:
             return
+        call = await self._still(call, scope)
         try:
             await unless_gone(soap, self._carry(call, org_call, send))
         except ServiceError as error:
@@ -170,12 +206,15 @@ class _Call:
     """Who calls which connection's org, by path and query as they go out.
 
     `caller` is the hash of an API key that is not looked up yet, or who a proxy session
-    stands for.
+    stands for; `session_id` is that session's, and `known` when it was looked up, by the
+    machine's own clock.
     """
 
     caller: ProxyCaller | bytes
     connection_id: ConnectionId
     target: str
+    session_id: str | None
+    known: float
 
 
 async def _hand_on(answer: ProxiedAnswer, send: Send) -> None:

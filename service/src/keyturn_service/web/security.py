@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from starlette.types import Scope
 
 from keyturn_service.domain.api_key import ApiKey, Right
-from keyturn_service.domain.errors import NotFound, Unauthorized
+from keyturn_service.domain.errors import NotFound, ServiceError, Unauthorized
 from keyturn_service.domain.ids import ConnectionId
 from keyturn_service.ports import Clock, KeyedHash, ProxySession
 from keyturn_service.use_cases.authenticate import Authenticate
 from keyturn_service.use_cases.find_proxy_session import FindProxySession
-from keyturn_service.web.problems import WebRefusal
+from keyturn_service.web.problems import InvalidRequest, WebRefusal
 
 _API_KEY: Final = re.compile(r"kt_[A-Za-z0-9_.~-]{20,300}", re.ASCII)
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,80}", re.ASCII)
@@ -74,8 +76,12 @@ class Strangers:
         Raises:
             WebRefusal: `too_many_failures`: the address has shown too many wrong ones.
         """
-        if secret_hash not in self._known and self._left and self._allowance(address) < 1:
+        if not self.knows(secret_hash) and self._left and self._allowance(address) < 1:
             raise WebRefusal("too_many_failures")
+
+    def knows(self, secret_hash: bytes) -> bool:
+        """Tell whether a secret opened something before."""
+        return secret_hash in self._known
 
     def welcome(self, secret_hash: bytes) -> None:
         """Remember a secret that opened something."""
@@ -145,6 +151,25 @@ class Door:
     def refused(self, scope: Scope, shown: bytes) -> None:
         """Count a key that opened nothing."""
         self.strangers.turn_away(_address(scope), shown)
+
+    @contextmanager
+    def stranger(self, scope: Scope, glimpsed: str | None) -> Iterator[None]:
+        """Let a request be looked into by which its caller is found out, and count what is wrong.
+
+        `glimpsed` is what looks like its session id: one that opened something before is neither
+        held back nor counted.
+
+        Raises:
+            WebRefusal: `too_many_failures`.
+        """
+        shown = self.hashes("proxy_session", glimpsed or "")
+        self.strangers.check(_address(scope), shown)
+        try:
+            yield
+        except (InvalidRequest, ServiceError):
+            if not self.strangers.knows(shown):
+                self.refused(scope, shown)
+            raise
 
     async def proxy_session(self, scope: Scope, session_id: str | None) -> ProxySession:
         """Return the proxy session of a session id.

@@ -1,11 +1,13 @@
 """SOAP on its way through the proxy: the session is in the envelope, and so are our refusals.
 
-An envelope is opened where the session stands before anybody is asked who calls; what follows
-is read as it goes by, and the last part of it leaves only once the whole was found right.
+Where the session alone says who calls, an envelope's first 64 KB are opened before that is known,
+and no more; what follows is read as it goes by. What leaves was understood before, and the last
+part of it leaves only once the whole was found right.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
@@ -35,6 +37,8 @@ _CONTENT_TYPE: Final = re.compile(
     r"text/xml[ \t]*(?:;[ \t]*charset=(?:utf-8|\"utf-8\")[ \t]*)?;?", re.ASCII | re.IGNORECASE
 )
 _API_KEY: Final = "kt_"
+_GLIMPSED: Final = re.compile(rb">\s*([A-Za-z0-9]{15}![A-Za-z0-9_.]{43})\s*<")
+_AT_ONCE: Final = 16 * 1024  # bytes that are parsed before others have their turn
 _SESSION_ID: Final = "Envelope.Header.SessionHeader.sessionId"
 _PROXY: Final = re.compile(rf"/v1/connections/[^/]+/salesforce(?={PREFIX})")
 _NOT_SOAP: Final = frozenset({"method_not_allowed", "misdirected_request"})
@@ -48,7 +52,7 @@ def is_soap(target: str) -> bool:
 
 
 class SoapUpload(Upload):
-    """One SOAP request. It is opened first; only then is known who calls."""
+    """One SOAP request, whose envelope is opened where the session stands."""
 
     def __init__(self, scope: Scope, target: str, receive: Receive) -> None:
         super().__init__(receive)
@@ -59,13 +63,13 @@ class SoapUpload(Upload):
         self.refusal: InvalidRequest | None = None
         """What was found while the body went by: the call was broken off before its end."""
 
-    async def open(self) -> None:
-        """Read up to the operation.
+    async def glimpse(self) -> str | None:
+        """Return what looks like a session id in the beginning, of which nothing is parsed.
 
         Raises:
-            ServiceError: `proxy_path_refused`, by address or operation.
+            ServiceError: `proxy_path_refused`, by address.
             WebRefusal: `method_not_allowed`.
-            InvalidRequest: the envelope is not taken.
+            InvalidRequest: the headers are not those of an envelope.
             CallerGone: the caller left before that.
         """
         api = read_soap_target(self._target)
@@ -73,8 +77,18 @@ class SoapUpload(Upload):
             raise WebRefusal("method_not_allowed")
         _check_headers(self._scope)
         self._reader = EnvelopeReader(api)
-        begun = await self.begin(HEAD)
-        self._read_on(begun)
+        self._begun = (await self.begin(HEAD))[:HEAD]
+        found = _GLIMPSED.search(self._begun)
+        return found and found[1].decode()
+
+    async def open(self) -> None:
+        """Read up to the operation, behind `glimpse`.
+
+        Raises:
+            ServiceError: `proxy_path_refused`, by operation.
+            InvalidRequest: the envelope is not taken.
+        """
+        await self._read_on(self._begun, last=self._whole.is_set() and self._size <= HEAD)
         self._operation = self._reader.operation or ""
         check_soap(self._scope["method"], self._target, self._operation)
 
@@ -105,7 +119,7 @@ class SoapUpload(Upload):
         before = b"".join(self._first)[: place.start]
         rest: bytes | AsyncIterator[bytes]
         if isinstance(body, bytes):
-            self._read_on(body[self._fed :])
+            await self._read_on(body[self._fed :], last=True)
             rest = body[place.end :]
         else:
             rest = _behind(place.end, self._checked(body))
@@ -123,43 +137,48 @@ class SoapUpload(Upload):
             raise InvalidRequest(_SESSION_ID, "is missing: the session id stands there")
         return place
 
-    def _read_on(self, part: bytes) -> None:
-        """Read on, to the end where the body is whole; a second time that is nothing more."""
+    async def _read_on(self, part: bytes, *, last: bool) -> None:
+        """Read on; a second time behind the end that is nothing more."""
         if self._read_to_its_end:
             return
         try:
-            self._feed(part)
-            if self._whole.is_set():
+            await self._feed(part)
+            if last:
                 self._end()
         except EnvelopeRefused as refused:
             raise _invalid(refused) from refused
 
-    def _feed(self, part: bytes) -> None:
-        self._reader.feed(part)
-        self._fed += len(part)
+    async def _feed(self, part: bytes) -> None:
+        """Read a part in slices, between which others have their turn."""
+        for start in range(0, len(part), _AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            piece = part[start : start + _AT_ONCE]
+            self._reader.feed(piece)
+            self._fed += len(piece)
 
     def _end(self) -> None:
-        if not self._read_to_its_end:
-            self._reader.end()
+        self._reader.end()
         self._read_to_its_end = True
 
     async def _checked(self, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Give the parts one late, so that the last one waits for the end of the check."""
-        held, passed = b"", 0
+        """Give what was understood, and of that nothing of the last part before the end."""
+        held, came = bytearray(), 0
         try:
             async for part in parts:
-                if not part:
-                    continue
-                passed += len(part)
-                if passed > self._fed:
-                    self._feed(part[self._fed - passed :])
-                yield held
-                held = part
+                before, came = came, came + len(part)
+                if came > self._fed:
+                    await self._feed(part[self._fed - came :])
+                held += part
+                ready = min(self._reader.passed, before) - (came - len(held))
+                if ready > 0:
+                    yield bytes(held[:ready])
+                    del held[:ready]
             self._end()
         except EnvelopeRefused as refused:
             self.refusal = _invalid(refused)
             raise
-        yield held
+        yield bytes(held)
 
 
 async def _behind(start: int, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from dataclasses import replace
+from datetime import timedelta
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -312,6 +313,41 @@ async def test_a_session_that_is_over_looks_expired(house, org, session_id):
     assert org.arrived == []
 
 
+LATE = {
+    "SOAP": (METADATA, XML, b"SOAP"),
+    "REST": ("/services/data/v68.0/sobjects/Lead", {}, b'{"a": 1}'),
+    "SOAP by its connection": (f"{PREFIX}{METADATA}", XML, b"SOAP"),
+    "REST by its connection": (f"{PREFIX}/services/data/v68.0/sobjects/Lead", {}, b"{}"),
+}
+
+
+@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize("name", LATE)
+async def test_a_session_that_ends_while_a_body_is_read_serves_no_more(
+    house, org, session_id, name, *, late
+):
+    """It is looked up again, where the body took longer than a moment."""
+    path, headers, sent = LATE[name]
+    sent = deployment(session_id, 100_000) if sent == b"SOAP" else sent
+    headers = {**headers, "Authorization": f"Bearer {session_id}"}
+    tokens = house.memory.tokens["con_one"]
+    in_days = house.clock.now() + timedelta(days=3)
+    house.memory.tokens["con_one"] = replace(tokens, expires_at=in_days)
+    house.memory.looked.clear()
+
+    async def parts():
+        yield sent[:-1]
+        await house.memory.looked.wait()
+        if late:
+            house.clock.advance(hours=13)
+        yield sent[-1:]
+
+    answer = await house.http.post(path, headers=headers, content=parts())
+
+    problem = answer.headers.get("keyturn-problem")
+    assert (problem, len(org.arrived)) == (("unauthorized", 0) if late else (None, 1))
+
+
 async def test_made_up_sessions_are_counted(house, org):
     """As everywhere: a flood of guesses does not reach the database."""
     codes = [
@@ -321,6 +357,52 @@ async def test_made_up_sessions_are_counted(house, org):
 
     assert set(codes[:60]) == {"unauthorized"}
     assert codes[60] == "too_many_failures"
+    assert org.arrived == []
+
+
+STRANGE = {
+    "no XML": b"{}",
+    "no session": envelope(None),
+    "an API key": envelope("kt_live_all-rights-of-this-workspace"),
+    "an operation": envelope(None, "<logout/>"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+async def test_a_stranger_s_envelopes_are_counted(house, org, session_id, name):
+    """Whatever is wrong with them; who opened something before is not held back by that."""
+    assert (await post(house, envelope(session_id))).status_code == 200
+
+    problems = [fault(await post(house, STRANGE[name]))[2] for _ in range(61)]
+
+    assert "too_many_failures" not in problems[:60]
+    assert problems[60] == "too_many_failures"
+    assert fault(await post(house, envelope("x" * 59)))[2] == "too_many_failures"
+    assert (await post(house, envelope(session_id))).status_code == 200
+    assert len(org.arrived) == 2
+
+
+@pytest.mark.usefixtures("org")
+async def test_a_known_caller_s_refusals_are_not_a_stranger_s(house, session_id):
+    """Its neighbours behind the same address may still come."""
+    await post(house, envelope(session_id))
+    for _ in range(61):
+        answer = await post(house, envelope(session_id, "<whatever/>"))
+        assert fault(answer)[2] == "proxy_path_refused"
+
+    assert fault(await post(house, envelope(None)))[2] == "invalid_request"
+
+
+async def test_a_wrong_key_is_counted_before_its_envelope_is_looked_into(house, org):
+    """As for REST: it hears of nothing else."""
+    problems = []
+    for number in range(61):
+        wrong = {"Authorization": f"Bearer kt_live_{number:030}"}
+        answer = await post(house, b"{}", f"{PREFIX}{METADATA}", **wrong)
+        problems.append(fault(answer)[2])
+
+    assert set(problems[:60]) == {"unauthorized"}
+    assert problems[60] == "too_many_failures"
     assert org.arrived == []
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -87,6 +88,7 @@ class Memory:
     revoked: list = field(default_factory=list)
     turns: list = field(default_factory=list)
     lookups: int = 0
+    looked: asyncio.Event = field(default_factory=asyncio.Event)  # somebody did
     down: bool = False
     audit_down: bool = False
     answers_down: bool = False
@@ -94,6 +96,7 @@ class Memory:
 
     def look(self):
         self.lookups += 1
+        self.looked.set()
         if self.down:
             raise StoreUnavailable("postgresql://keyturn:hunter2@db")
 

@@ -92,6 +92,14 @@ async def test_a_call_goes_out_once_its_beginning_is_on_record(house: House) -> 
     assert house.admissions.asked == [True]
 
 
+async def test_a_key_is_admitted_before_its_call_is_there(house: House) -> None:
+    """By what is remembered, and with no record."""
+    await house.call.admit(CONNECTION, key_hash=KEY)
+
+    assert house.admissions.asked == [True]
+    assert house.journal == []
+
+
 async def test_what_does_not_stand_any_more_is_withheld_and_read_again(house: House) -> None:
     """Nothing went out by the first beginning, and its end says so."""
     answer = await house.call.by_key(CONNECTION, QUERY, key_hash=KEY)

@@ -43,6 +43,7 @@ async def carried(sent, step):
         part = sent[start : start + step]
         messages.put_nowait({"type": "http.request", "body": part, "more_body": more})
     soap = SoapUpload(scope(length=len(sent)), METADATA, messages.get)
+    assert await soap.glimpse() == ID
     await soap.open()
     assert soap.session_id(None) == ID
     call = await soap.call()
@@ -84,6 +85,7 @@ async def test_the_last_part_waits_for_the_end_of_the_check():
         part = sent[start : start + 65_536]
         messages.put_nowait({"type": "http.request", "body": part, "more_body": more})
     soap = SoapUpload(scope(length=len(sent)), METADATA, messages.get)
+    await soap.glimpse()
     await soap.open()
     call = await soap.call()
 
@@ -98,6 +100,71 @@ async def test_the_last_part_waits_for_the_end_of_the_check():
 
     assert b"</deploy>" not in left
     assert isinstance(soap.refusal, InvalidRequest)
+
+
+async def test_what_is_not_understood_yet_waits():
+    """However many parts come: a comment leaves once it has ended."""
+    head, _, tail = envelope(2 * MIB, behind="|").partition(b"|")
+    pieces = [head, b"<!--", b"c" * 9, b"c" * 9, b"-->" + tail, b" "]
+    messages = asyncio.Queue()
+    for number, part in enumerate(pieces, 1):
+        more = number < len(pieces)
+        messages.put_nowait({"type": "http.request", "body": part, "more_body": more})
+    soap = SoapUpload(scope(length=len(b"".join(pieces))), METADATA, messages.get)
+    await soap.glimpse()
+    await soap.open()
+    call = await soap.call()
+
+    left = [part async for part in call.body]
+
+    assert left == [head[call_end(head) :], b"<!--" + b"c" * 18, b"-->" + tail, b" "]
+
+
+def call_end(sent):
+    """Return where the session id ends."""
+    return sent.index(ID.encode()) + len(ID)
+
+
+async def test_others_have_their_turn_while_an_envelope_is_read():
+    """However much of it came at once."""
+    sent = envelope(MIB // 2)
+    soap = SoapUpload(scope(length=len(sent)), METADATA, _in_one(sent))
+    turns = 0
+
+    async def another():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    other = asyncio.create_task(another())
+    await soap.glimpse()
+    await soap.open()
+    opened = turns
+    await soap.call()
+    other.cancel()
+
+    assert opened >= 2
+    assert turns >= 30
+
+
+def _in_one(sent):
+    async def receive():
+        return {"type": "http.request", "body": sent, "more_body": False}
+
+    return receive
+
+
+async def test_of_a_stranger_s_envelope_only_the_beginning_is_read():
+    """What is wrong behind it is found once it is known who calls."""
+    sent = envelope(100_000, behind="<logout/>")
+    soap = SoapUpload(scope(length=len(sent)), METADATA, _in_one(sent))
+
+    await soap.glimpse()
+    await soap.open()
+
+    with pytest.raises(InvalidRequest, match="more than one operation"):
+        await soap.call()
 
 
 @pytest.mark.parametrize("code", ENTRIES)
