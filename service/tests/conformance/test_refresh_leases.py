@@ -139,14 +139,20 @@ async def test_a_lease_is_given_back_though_the_database_was_cut_off(base: Base,
         assert await other.leases.acquire(CONNECTION, ttl=LONG) is not None
 
 
-async def test_a_lease_that_could_not_be_given_back_is_given_back_later(base: Base) -> None:
-    """As soon as its own replica asks: no other waits for its end because of a restart."""
-    leases = base.stores.leases
-    lease = await leases.acquire(CONNECTION, ttl=LONG)
+async def left(base: Base) -> Lease:
+    """Take a lease, and try to give it back while the database is away."""
+    lease = await base.stores.leases.acquire(CONNECTION, ttl=LONG)
     assert lease is not None
     base.database.lose_before_commit = 2
     with pytest.raises(StoreUnavailable):
-        await leases.release(lease)
+        await base.stores.leases.release(lease)
+    return lease
+
+
+async def test_a_lease_that_could_not_be_given_back_is_given_back_later(base: Base) -> None:
+    """As soon as its own replica asks: no other waits for its end because of a restart."""
+    leases = base.stores.leases
+    lease = await left(base)
 
     async with base.replica("spool_two") as other:
         assert await other.leases.acquire(CONNECTION, ttl=LONG) is None
@@ -162,11 +168,7 @@ async def test_a_lease_that_could_not_be_given_back_is_given_back_later(base: Ba
 async def test_a_lease_given_back_late_takes_nobody_elses(base: Base) -> None:
     """An older database counts its fences again: there the same one may be another's."""
     leases = base.stores.leases
-    lease = await leases.acquire(CONNECTION, ttl=LONG)
-    assert lease is not None
-    base.database.lose_before_commit = 2
-    with pytest.raises(StoreUnavailable):
-        await leases.release(lease)
+    lease = await left(base)
     await base.execute("DELETE FROM refresh_leases")
     async with base.replica("spool_two") as other:
         taken = await other.leases.acquire(CONNECTION, ttl=LONG)
